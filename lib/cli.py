@@ -1,0 +1,130 @@
+"""What every command line in tracking/ shares: exit codes, the one-line error, threads."""
+
+import argparse
+import datetime
+import functools
+import os
+import signal
+import sys
+import time
+import traceback
+
+from lib.errors import MachineError, UserError
+
+
+def command(main):
+    """Decorate `main(argv=None) -> int`: a UserError becomes one line on stderr and its exit code.
+
+    Exit codes: 0 done, 1 a fault of ours (traceback kept), 2 bad input or usage, 3 the machine, 4 some sequences
+    failed, 130 interrupted, 143 terminated. With --debug on the command line the traceback of a UserError is shown too.
+    """
+
+    @functools.wraps(main)
+    def wrapped(argv=None):
+        previous = signal.getsignal(signal.SIGTERM)
+        try:
+            signal.signal(signal.SIGTERM, _terminated)
+        except ValueError:  # only the main thread may set handlers; elsewhere the caller's stay
+            previous = None
+        try:
+            return main(argv) or 0
+        except UserError as error:
+            if any(word.startswith("--debug") for word in (sys.argv[1:] if argv is None else argv)):
+                traceback.print_exc()
+            sys.stdout.flush()
+            print(f"lunar: error: {error}", file=sys.stderr)
+            return error.exit_code
+        except KeyboardInterrupt:
+            print("lunar: interrupted; what was finished is saved", file=sys.stderr)
+            return 130
+        except _Terminated:
+            print("lunar: terminated; what was finished is saved", file=sys.stderr)
+            return 143
+        except BrokenPipeError:  # the reader of our output (head, less) has left
+            sys.stdout = open(os.devnull, "w")
+            return 141
+        finally:
+            if previous is not None:
+                signal.signal(signal.SIGTERM, previous)
+
+    return wrapped
+
+
+class _Terminated(BaseException):
+    pass
+
+
+def _terminated(_signal, _frame):
+    raise _Terminated
+
+
+def parser(doc, examples):
+    """An argument parser whose --help shows the defaults and ends with `examples` (str, one command a line)."""
+
+    class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+        pass
+
+    lines = "\n".join(f"  {line.strip()}" for line in examples.strip().splitlines())
+    return argparse.ArgumentParser(
+        description=doc, epilog=f"examples:\n{lines}", formatter_class=Formatter, allow_abbrev=False
+    )
+
+
+def add_config_flags(arguments):
+    """The flags of every command that reads an experiment's configuration and writes under --save_dir."""
+    arguments.add_argument(
+        "--set", dest="overrides", action="append", default=[], metavar="A.B=V", help="change one configuration key"
+    )
+    arguments.add_argument("--save_dir", help="where results and checkpoints are (default: ./output, see local.yaml)")
+    arguments.add_argument("--debug", nargs="?", type=int, const=1, default=0, help="1: tracebacks and pictures")
+
+
+def set_threads(processes=1):
+    """Give every process its share of the cores, unless OMP_NUM_THREADS is set. Call before importing torch.
+
+    More threads than free cores make torch many times slower, not faster; a child process inherits the setting.
+    """
+    share = max(1, len(os.sched_getaffinity(0)) // max(1, processes)) if hasattr(os, "sched_getaffinity") else 1
+    os.environ.setdefault("OMP_NUM_THREADS", str(share))
+
+
+def choose_devices(device="auto", count=None):
+    """The devices of torch's to work on: [`device`], or for `auto` the first `count` GPUs (all), or the CPU.
+
+    Raises MachineError for a device that this machine has not, UserError for a name that torch does not know.
+    """
+    import torch
+
+    gpus = torch.cuda.device_count()
+    if device == "auto" or (device == "cuda" and gpus):
+        return [f"cuda:{number}" for number in range(min(gpus, count or gpus))] or ["cpu"]
+    try:
+        torch.zeros(1, device=device)
+    except Exception as error:  # noqa: BLE001 -- torch raises five kinds for a device that is not there
+        if device.split(":")[0] in ("cuda", "mps", "xpu"):
+            raise MachineError(f"--device {device}: there is no such device here ({gpus} GPUs are visible)") from error
+        raise UserError(f"--device {device}: expected auto, cpu, cuda, cuda:<number> or mps") from error
+    return [device]
+
+
+class ProgressLine:
+    """One line on a terminal's stderr that is written over: what is done, at what rate, and the time left."""
+
+    def __init__(self, unit):
+        self.unit, self.began, self.shown, self.width = unit, time.monotonic(), 0.0, 0
+        self.visible = sys.stderr.isatty()
+
+    def show(self, done, total, text=""):
+        now = time.monotonic()
+        if not self.visible or (now - self.shown < 0.2 and done < total):
+            return
+        self.shown = now
+        rate = done / max(now - self.began, 1e-9)
+        left = datetime.timedelta(seconds=round((total - done) / rate)) if rate else "?"
+        line = f"{text} {done}/{total} {self.unit}, {rate:.1f} {self.unit}/s, {left} left"
+        print(f"\r{line.ljust(self.width)}", end="", file=sys.stderr, flush=True)
+        self.width = len(line)
+
+    def clear(self):
+        if self.visible and self.width:
+            print(f"\r{' ' * self.width}\r", end="", file=sys.stderr, flush=True)

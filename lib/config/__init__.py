@@ -1,0 +1,125 @@
+"""Configuration: experiments/<script>/<config>.yaml over the schema's defaults, changed by --set."""
+
+import difflib
+from pathlib import Path
+
+from lib.config.paths import ROOT, paths
+from lib.config.read import parse_value, read_yaml
+from lib.errors import UserError
+
+__all__ = ["load", "paths", "keys", "ROOT"]
+
+EXPERIMENTS = ROOT / "experiments"
+
+
+def load(script, config, overrides=()):
+    """Load one experiment's configuration.
+
+    Args: script, config: names of experiments/<script>/<config>.yaml. overrides: strings "A.B=value".
+    Returns an EasyDict with every key of the script's schema.
+    Raises UserError with file, line, dotted key and the nearest key that exists.
+    """
+    from easydict import EasyDict
+
+    from lib.registry import entry
+
+    schema = entry(script).schema()
+    settings, places = _read_with_base(_experiment(script, config), ())
+    for text in overrides:
+        name, equals, value = text.partition("=")
+        if not equals or not all(name.split(".")):
+            raise UserError(f"--set {text}: expected KEY=VALUE, as in --set TEST.MIN_BOX=2")
+        _merge(settings, _nested(name.split("."), parse_value(value)))
+        places[name] = (f"--set {text}", None)
+    return EasyDict(_validate(schema, settings, places).model_dump())
+
+
+def keys(section, prefix=""):
+    """Yield (dotted key, type, default, meaning) for every key of a schema section."""
+    for name, field in section.model_fields.items():
+        if _is_section(field.annotation):
+            yield from keys(field.annotation, f"{prefix}{name}.")
+        else:
+            kind = getattr(field.annotation, "__name__", None) or str(field.annotation)
+            yield prefix + name, kind.replace("typing.", ""), field.default, field.description
+
+
+def _experiment(script, config):
+    path = EXPERIMENTS / script / f"{config}.yaml"
+    if Path(config).name != config or not path.is_file():
+        known = sorted(file.stem for file in (EXPERIMENTS / script).glob("*.yaml"))
+        raise UserError(f"no configuration {config!r} of {script}{_nearest(config, known)}; there are: {', '.join(known)}")
+    return path
+
+
+def _read_with_base(path, below):
+    if path in below:
+        raise UserError(f"_BASE_ leads back to itself: {' -> '.join(file.name for file in (*below, path))}", path)
+    settings, places = read_yaml(path)
+    base = settings.pop("_BASE_", None)
+    if base is None:
+        return settings, places
+    if not isinstance(base, str) or not (path.parent / base).is_file():
+        raise UserError(f"_BASE_: no file {base!r} beside this one", *places["_BASE_"])
+    merged, merged_places = _read_with_base((path.parent / base).resolve(), (*below, path.resolve()))
+    _merge(merged, settings)
+    return merged, {**merged_places, **places}
+
+
+def _merge(settings, changes):
+    for name, value in changes.items():
+        if isinstance(value, dict) and isinstance(settings.get(name), dict):
+            _merge(settings[name], value)
+        else:
+            settings[name] = value
+
+
+def _nested(names, value):
+    for name in reversed(names):
+        value = {name: value}
+    return value
+
+
+def _validate(schema, settings, places):
+    from pydantic import ValidationError
+
+    try:
+        return schema.model_validate(settings)
+    except ValidationError as failure:
+        error = failure.errors()[0]
+        names = [str(name) for name in error["loc"]]
+        unknown = error["type"] == "extra_forbidden"
+        while names and ".".join(names) not in places and not unknown:
+            names.pop()  # an item of a list, or a rule over several keys: the place is that of the key above
+        dotted = ".".join(names)
+        place, line = _place(dotted, places)
+        if unknown:
+            known = [name for name, *_ in keys(schema)]
+            known += {name.rpartition(".")[0] for name in known}
+            raise UserError(f"unknown key {dotted}{_nearest(dotted, known)}", place, line) from failure
+        text = error["msg"].removeprefix("Value error, ")
+        text = text[0].lower() + text[1:] if text.startswith("Input") else text
+        found = "" if isinstance(error["input"], (dict, BaseException)) or not dotted else f", found {error['input']!r}"
+        raise UserError(f"{dotted}: {text}{found}" if dotted else text, place, line) from failure
+
+
+def _place(dotted, places):
+    """Where a key was given: itself, else a key below it, else (a rule over several keys) only the last file read."""
+    if dotted in places:
+        return places[dotted]
+    below = [place for name, place in places.items() if name.startswith(f"{dotted}.")]
+    return below[-1] if dotted and below else (next(reversed(places.values()), (None, None))[0], None)
+
+
+def _nearest(name, known):
+    upper = {word.upper(): word for word in known}
+    close = difflib.get_close_matches(name.upper(), upper, 1, 0.6) or [
+        word for word in upper if word.split(".")[-1] == name.upper().split(".")[-1]
+    ]
+    return f" (did you mean {upper[close[0]]}?)" if close else ""
+
+
+def _is_section(annotation):
+    from lib.config.schema import Section
+
+    return isinstance(annotation, type) and issubclass(annotation, Section)

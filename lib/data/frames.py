@@ -1,0 +1,127 @@
+"""Where frames come from: images of a storage (folder, zip, LMDB), a video file or a camera, behind one interface.
+
+A frame source has len(frames) and frames[i] -> (H, W, 3) uint8 RGB, decoded once; `iterate` also serves a camera,
+which has no length. All frames of one source have one size. A frame that cannot be decoded raises FrameError.
+"""
+
+import zipfile
+from pathlib import Path
+
+import cv2
+
+from lib.data import image as images
+from lib.data.storage import Folder, open_storage
+from lib.errors import FrameError, UserError
+
+VIDEO_EXTENSIONS = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v")
+
+
+class ImageFrames:
+    """Image files of a storage, in the order of `names`."""
+
+    fps = 30.0
+
+    def __init__(self, storage, names):
+        self.storage, self.names = storage, list(names)
+        self._shape = None
+
+    def __len__(self):
+        return len(self.names)
+
+    def __getitem__(self, index):
+        name = self.names[index]
+        try:
+            data = self.storage.read(name)
+        except UserError as error:
+            raise FrameError(str(error)) from error
+        frame = images.decode(data, self.storage.place(name))
+        self._shape = self._shape or frame.shape
+        if frame.shape != self._shape:
+            size, expected = (f"{shape[1]} x {shape[0]} px" for shape in (frame.shape, self._shape))
+            raise FrameError(f"this frame has {size}, the others {expected}", self.storage.place(name))
+        return frame
+
+
+class VideoFrames:
+    """A video file. Reading forward costs one decode a frame; going back starts the file again."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self._capture, self._next = None, 0
+        capture = self._open()
+        self._length = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.fps = capture.get(cv2.CAP_PROP_FPS) or 30.0
+        if self._length <= 0:
+            raise FrameError("the video does not say how many frames it has: write it anew as mp4", self.path)
+
+    def __len__(self):
+        return self._length
+
+    def __getitem__(self, index):
+        index = range(self._length)[index]
+        if self._capture is None or index < self._next:
+            self._capture, self._next = self._open(), 0
+        while self._next < index:
+            self._advance(self._capture.grab())
+        read, frame = self._capture.read()
+        self._advance(read)
+        return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+
+    def _advance(self, read):
+        if not read:
+            raise FrameError(f"frame {self._next} of {self._length} cannot be decoded", self.path)
+        self._next += 1
+
+    def _open(self):
+        capture = cv2.VideoCapture(str(self.path))
+        if not capture.isOpened():
+            raise FrameError("no video that OpenCV can decode" if self.path.exists() else "no such file", self.path)
+        return capture
+
+    def __getstate__(self):  # a decoder cannot be sent to another process
+        return {**self.__dict__, "_capture": None, "_next": 0}
+
+
+class CameraFrames:
+    """A camera by its index: frames without end, until it stops delivering."""
+
+    def __init__(self, index):
+        self.index = index
+        self._capture = cv2.VideoCapture(index)
+        if not self._capture.isOpened():
+            raise UserError(f"camera {index} cannot be opened")
+        self.fps = self._capture.get(cv2.CAP_PROP_FPS) or 30.0
+
+    def __iter__(self):
+        while True:
+            read, frame = self._capture.read()
+            if not read:
+                return
+            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+
+
+def open_frames(source):
+    """Open what a user names: a video file, a folder, zip or LMDB of frames, or a camera index ("0").
+
+    Raises UserError where there is nothing to open, naming what was expected.
+    """
+    path = Path(source)
+    if str(source).isdecimal() and not path.exists():
+        return CameraFrames(int(source))
+    if path.is_dir() or zipfile.is_zipfile(path):
+        storage = open_storage(path)
+        for pattern in ("*", "img/*", "imgs/*", "*/*", "*/img/*"):
+            names = image_names(storage, pattern)
+            if names:
+                return ImageFrames(storage, names)
+        raise UserError(f"no frames here: expected {', '.join(images.EXTENSIONS[:3])} ... files, or img/ with them", path)
+    if not path.exists():
+        raise UserError("no such video, folder of frames or camera", path)
+    if path.suffix.lower() in images.EXTENSIONS:
+        return ImageFrames(Folder(path.parent), [path.name])
+    return VideoFrames(path)
+
+
+def image_names(storage, pattern):
+    """The image files among the names that match a pattern, in natural order."""
+    return [name for name in storage.glob(pattern) if name.lower().endswith(images.EXTENSIONS) and "/." not in f"/{name}"]

@@ -1,0 +1,91 @@
+"""Decoding one frame, strictly: a truncated or damaged image is an error, never a half-grey picture.
+
+OpenCV alone returns a full-size picture for a truncated JPEG and says nothing, so JPEG goes through libjpeg-turbo:
+jpeg4py where its system library is installed, else simplejpeg, which brings its own. Both give the same pixels.
+"""
+
+import functools
+import re
+
+import cv2
+import numpy as np
+
+from lib.errors import FrameError
+
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what OpenCV would print about a bad image is in our own one-line error
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+MAX_PIXELS = 100_000_000
+
+
+def decode(data, name):
+    """Decode an image file's bytes -> (H, W, 3) uint8 RGB, as stored (EXIF rotation is not applied).
+
+    Grey becomes three equal channels, alpha is dropped, 16 bits become 8. `name` (path) only names it in errors.
+    Raises FrameError for bytes that are empty, truncated, damaged or not an image.
+    """
+    if not data:
+        raise FrameError("the image is empty (0 bytes)", name)
+    if data[:2] == b"\xff\xd8":
+        return _decode_jpeg(data, name)
+    if data[:4] == b"\x89PNG" and b"IEND" not in data[-16:]:
+        raise FrameError("truncated PNG", name)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as error:
+        raise FrameError(f"not an image: {error.err or error}", name) from error
+    if image is None:
+        raise FrameError(f"not an image: it begins with {data[:8]!r}", name)
+    return image
+
+
+def read_image(path):
+    """Read and decode an image file -> (H, W, 3) uint8 RGB. Raises FrameError."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise FrameError(f"cannot be read: {error.strerror}", path) from error
+    return decode(data, path)
+
+
+def _decode_jpeg(data, name):
+    import simplejpeg
+
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        if height * width > MAX_PIXELS:
+            raise FrameError(f"{width} x {height} pixels are more than this program reads in one frame", name)
+        if colours in ("CMYK", "YCCK"):
+            raise FrameError("a CMYK JPEG: convert it to RGB", name)
+        if _jpeg4py() is not None:
+            return _jpeg4py()(np.frombuffer(data, np.uint8)).decode()
+        return simplejpeg.decode_jpeg(data, colorspace="RGB")
+    except FrameError:
+        raise
+    except Exception as error:  # noqa: BLE001 -- both libraries raise whatever libjpeg says, as several types
+        raise FrameError(f"damaged or truncated JPEG: {str(error).splitlines()[0] or type(error).__name__}", name) from error
+
+
+@functools.cache
+def _jpeg4py():
+    """jpeg4py's decoder class, or None where libturbojpeg is not installed (its import alone does not tell)."""
+    import jpeg4py
+
+    try:
+        jpeg4py._cffi.initialize()
+    except OSError:
+        return None
+    return jpeg4py.JPEG
+
+
+def encode_jpeg(image, quality=90):
+    """(H, W, 3) uint8 RGB -> JPEG bytes."""
+    import simplejpeg
+
+    return simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality=quality, colorspace="RGB")
+
+
+def natural_key(name):
+    """Sort key under which 2.jpg comes before 10.jpg."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", str(name))]

@@ -1,0 +1,46 @@
+"""One video with its ground truth, the unit that everything else works on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lib.errors import UserError
+
+
+@dataclass
+class Sequence:
+    """Frames are opened only when asked for: scoring never decodes one.
+
+    boxes_xywh: (N, 4) float64 px, rows of NaN where the target is absent or unlabelled. visible: (N,) bool.
+    opener: called without arguments, returns a frame source (lib/data/frames.py).
+    """
+
+    name: str
+    dataset: str
+    boxes_xywh: np.ndarray
+    opener: Callable = field(repr=False)
+    visible: np.ndarray = None
+    attributes: tuple = ()
+    place: str = ""
+
+    def __post_init__(self):
+        labelled = np.isfinite(self.boxes_xywh).all(axis=1) & (self.boxes_xywh[:, 2:] > 0).all(axis=1)
+        self.visible = labelled if self.visible is None else np.asarray(self.visible, bool) & labelled
+
+    def __len__(self):
+        return len(self.boxes_xywh)
+
+    @property
+    def first_box(self):
+        """(4,) float xywh that a tracker is started with. Raises UserError where the first frame has none."""
+        if not self.visible[0]:
+            raise UserError(f"{self.name}: the first frame has no box to start from", self.place)
+        return self.boxes_xywh[0]
+
+    def frames(self):
+        """Open the frames. Raises UserError where their number is not that of the ground truth."""
+        frames = self.opener()
+        if len(frames) != len(self):
+            raise UserError(f"{self.name}: {len(self)} rows for {len(frames)} frames", self.place)
+        return frames

@@ -1,0 +1,32 @@
+"""The errors a user can cause, each ending in one line on stderr and its own exit code.
+
+Every other exception is a fault of ours: it keeps its traceback and exits with 1.
+"""
+
+import os
+
+
+class UserError(Exception):
+    """Bad input or usage: the message names the file, the line where there is one, and what was expected."""
+
+    exit_code = 2
+
+    def __init__(self, message, path=None, line=None):
+        place = "".join(f"{part}:" for part in (path and os.fspath(path), line) if part)
+        super().__init__(f"{place} {message}" if place else message)
+
+
+class MachineError(UserError):
+    """The machine cannot do what was asked: disk full, a library or a GPU missing."""
+
+    exit_code = 3
+
+
+class FrameError(UserError):
+    """A frame that is missing, empty, truncated or not an image. Never replaced by an invented one."""
+
+
+class IncompleteError(UserError):
+    """The work ended with some sequences failed; the rest is saved."""
+
+    exit_code = 4

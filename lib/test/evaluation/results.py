@@ -1,0 +1,194 @@
+"""Result files: every name, format and layout, in one place.
+
+    <output>/test/tracking_results/<tracker>/<config>[_%03d]/<dataset>/<sequence>.txt          x y w h, a row a frame
+                                                                       <sequence>_time.txt     seconds, a row a frame
+                                                                       <sequence>_score.txt    confidence, a row a frame
+                                                                       _source.json            where the dataset was
+
+That is the layout of ODTrack and SUTrack; the flat one of STARK and OSTrack, without the dataset's folder, is read as
+well and written on request. It is not the default because sequences of different benchmarks share names. Files are
+written whole or not at all, the boxes last: a sequence is finished when its boxes are there.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lib.data.textfile import read_boxes, read_numbers
+from lib.errors import UserError
+from lib.files import write_text
+
+SOURCE = "_source.json"
+COMPANIONS = ("_time", "_score", "_all_boxes", "_all_scores", "_object_presence_scores")  # ours and other projects'
+MAX_NAME_BYTES = 200  # what file systems allow is 255, and suffixes are added
+
+
+@dataclass(frozen=True)
+class Run:
+    """One tracker with one configuration: the folder <root>/<tracker>/<config>, config with its run suffix if any.
+
+    root: the tracking_results folder (pathlib.Path). Raises UserError for names that are no plain file names.
+    """
+
+    root: Path
+    tracker: str
+    config: str
+
+    def __post_init__(self):
+        object.__setattr__(self, "root", Path(self.root))
+        check_name(self.tracker, "tracker")
+        check_name(self.config, "configuration")
+
+    @property
+    def folder(self):
+        return self.root / self.tracker / self.config
+
+    def __str__(self):
+        return f"{self.tracker} {self.config}"
+
+
+def results_root(output):
+    """The tracking_results folder (Path) under an output folder."""
+    return Path(output) / "test" / "tracking_results"
+
+
+def run_name(config, runid=None):
+    """A configuration's folder name: `baseline`, or `baseline_003` for runid 3."""
+    return config if runid is None else f"{config}_{runid:03d}"
+
+
+def check_name(name, kind):
+    """Return `name` if it can name a file or folder of ours, else raise UserError. kind: what it would name."""
+    if (
+        not name
+        or name.startswith(".")
+        or any(letter in "/\\" or not letter.isprintable() for letter in name)
+        or len(name.encode(errors="surrogateescape")) > MAX_NAME_BYTES
+    ):
+        shown = name if len(name) <= 40 else name[:40] + "..."
+        rule = f"at most {MAX_NAME_BYTES} bytes, no slash, no control character, not beginning with a point"
+        raise UserError(f"{shown!r} cannot name a {kind}: expected {rule}")
+    return name
+
+
+def boxes_path(run, dataset, sequence, flat=False):
+    """Where the boxes of a sequence belong (Path). Raises UserError for names that are no plain file names."""
+    check_name(sequence, "sequence")
+    return (run.folder if flat else run.folder / check_name(dataset, "dataset")) / f"{sequence}.txt"
+
+
+def finished(run, dataset, sequence, flat=False):
+    """Whether the sequence's boxes are there; they are written last and whole, so then all of it is."""
+    return boxes_path(run, dataset, sequence, flat).is_file()
+
+
+def write(run, dataset, sequence, boxes_xywh, times=None, scores=None, int_boxes=False, flat=False):
+    """Write one finished sequence.
+
+    boxes_xywh: (N, 4) px, the first row the box the tracker was given; rows of NaN where it says the target is absent.
+    times: (N,) seconds a frame, the first that of initialisation. scores: (N,) confidence.
+    int_boxes: truncate towards zero, as OSTrack's writer does: only to reproduce what that costs.
+    Returns the boxes' Path. Raises UserError for names that do not stay inside the results folder.
+    """
+    path = boxes_path(run, dataset, sequence, flat)
+    _check_inside(run, path)
+    boxes = np.asarray(boxes_xywh, dtype=np.float64)
+    absent = np.isnan(boxes)
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or np.isinf(boxes).any() or (absent.any(1) != absent.all(1)).any():
+        raise ValueError(f"{sequence}: expected (N, 4) boxes, finite or with rows of nan, found {boxes.shape}")
+    for values, suffix, form in ((times, "_time", "%f"), (scores, "_score", "%.4f")):
+        if values is not None:
+            if len(values) != len(boxes):
+                raise ValueError(f"{sequence}: {len(values)} values of {suffix[1:]} for {len(boxes)} boxes")
+            write_text(path.with_name(f"{sequence}{suffix}.txt"), "".join(f"{form}\n" % value for value in values))
+    row = "\t".join(["%.0f" if int_boxes else "%.3f"] * 4) + "\n"
+    write_text(path, "".join(row % tuple(box) for box in (np.trunc(boxes) + 0.0 if int_boxes else boxes).tolist()))
+    return path
+
+
+def find(run, dataset, sequence):
+    """The Path of a sequence's boxes, or None where there are none.
+
+    A run that has no folder of the dataset's name is taken to be in the flat layout; the two are never mixed, since
+    sequences of different benchmarks share names.
+    """
+    path = boxes_path(run, dataset, sequence, flat=not (run.folder / dataset).is_dir())
+    return path if path.is_file() else None
+
+
+def read(path, frames):
+    """The boxes of a result file found by `find`, for a sequence of `frames` frames.
+
+    Returns ((frames, 4) float64 xywh px, rows of NaN where the tracker said absent; number of surplus rows left out).
+    Raises UserError naming file and line where a row is malformed, or where there are fewer rows than frames.
+    """
+    boxes = read_boxes(path)
+    if len(boxes) < frames:
+        raise UserError(f"expected {frames} rows, one a frame, found {len(boxes)}", path)
+    return boxes[:frames], len(boxes) - frames
+
+
+def read_companion(path, suffix, frames):
+    """The (frames,) values beside a boxes file, suffix "_time" [s] or "_score", or None where there are none."""
+    path = path.with_name(f"{path.stem}{suffix}.txt")
+    if not path.is_file():
+        return None
+    values = read_numbers(path)
+    if len(values) < frames:
+        raise UserError(f"expected {frames} rows, one a frame, found {len(values)}", path)
+    return values[:frames]
+
+
+def discover(root):
+    """What a tracking_results folder holds: {(Run, dataset, or None for the flat layout): [sequence, ...]}, sorted."""
+    found = {}
+    for folder in _folders(root):
+        for run_folder in _folders(folder):
+            run = Run(root, folder.name, run_folder.name)
+            found[run, None] = _sequences(run_folder)
+            found.update({(run, dataset.name): _sequences(dataset) for dataset in _folders(run_folder)})
+    return {key: names for key, names in found.items() if names}
+
+
+def write_source(run, dataset, path=None):
+    """Note where a dataset was, so that analysis finds it again. path: its folder, None for a registered benchmark."""
+    place = boxes_path(run, dataset, "x").with_name(SOURCE)
+    _check_inside(run, place)
+    path = None if path is None else str(Path(path).resolve())
+    write_text(place, json.dumps({"dataset": dataset, "path": path}, indent=1) + "\n")
+
+
+def read_source(run, dataset):
+    """The folder (str) that `write_source` noted, or None. Raises UserError where the note is malformed."""
+    place = boxes_path(run, dataset, "x").with_name(SOURCE)
+    if not place.is_file():
+        return None
+    try:
+        path = json.loads(place.read_text())["path"]
+    except (ValueError, KeyError, TypeError):
+        path = 0
+    if not isinstance(path, str | None):
+        raise UserError('expected {"dataset": NAME, "path": FOLDER or null}', place)
+    return path
+
+
+def _check_inside(run, path):
+    if not path.resolve().is_relative_to(run.root.resolve()):
+        raise UserError("leads out of the results folder through a link", path)
+
+
+def _folders(folder):
+    try:
+        return sorted(path for path in Path(folder).iterdir() if path.is_dir() and not path.name.startswith("."))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UserError(f"cannot be listed: {error.strerror}", folder) from None
+
+
+def _sequences(folder):
+    names = {path.name.removesuffix(".txt") for path in folder.glob("*.txt") if not path.name.startswith(".")}
+    companions = {name + suffix for name in names for suffix in COMPANIONS}
+    return sorted(names - companions)

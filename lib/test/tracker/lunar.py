@@ -1,0 +1,206 @@
+"""The online one-stream tracker: crop, network, decode, and the rules for a tiny target that may be lost.
+
+Everything carried from frame to frame is one `State`, a value that goes in and comes out. Spec tracker.md A.6 and A.8.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from lib.build import build_network
+from lib.data import boxes
+from lib.data.crop import Crop, window_side
+from lib.models.lunar.backbone import TemplateState
+from lib.models.lunar.decode import decode
+from lib.models.lunar.model import template_mask
+from lib.models.weights import load_weights
+from lib.test.tracker import motion as kalman
+
+MAX_SIZE_CHANGE = math.log(2)  # a frame whose box is this far (in log size) from the recent median is no template
+RECENT = 10  # frames whose sizes make that median
+SETTLED = 5  # frames without doubt before a frame may become a template
+
+
+@dataclass(frozen=True)
+class State:
+    """What the tracker knows of its target.
+
+    box_xywh: (4,) px, the last reported box. patches: template crops (uint8 (Z, Z, 3)) with their masks, the first
+    frame's always first. template: what the network made of them. motion: filter of the centre. doubts: uncertain
+    frames in a row. sizes: sqrt(w h) of the last certain frames. frame: number of the last frame.
+    """
+
+    box_xywh: np.ndarray
+    patches: tuple
+    template: object
+    motion: kalman.Motion
+    doubts: int = 0
+    certain: int = SETTLED
+    sizes: tuple = ()
+    frame: int = 0
+
+
+class LunarTracker:
+    """config: a `lunar` configuration. weights: a checkpoint's path, or None for random ones (profiling). device: torch's.
+
+    Raises UserError where the weights do not fit the configuration.
+    """
+
+    def __init__(self, config, weights=None, device="cpu"):
+        self.config, self.device = config, torch.device(device)
+        self.network = build_network(config).eval()
+        self.report = load_weights(self.network, weights) if weights is not None else None
+        self.network.to(self.device).requires_grad_(False)
+        self.cells = config.DATA.SEARCH.SIZE // config.MODEL.HEAD.STRIDE
+        self._dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[config.TEST.PRECISION]
+        self._state = None
+
+    def initialize(self, image, info):
+        self._state = self.start(image, info["init_bbox"])
+        return _result(self._state.box_xywh, 1.0, True)
+
+    def track(self, image, info=None):
+        (self._state,), (result,) = self.step([self._state], [image])
+        return result
+
+    def start(self, image, box_xywh):
+        """The State after the first frame: image (H, W, 3) uint8 RGB, the target's box (4,) xywh px."""
+        box = np.asarray(box_xywh, np.float64)
+        patches = (self._template_patch(image, box),) * self.config.DATA.TEMPLATE.NUMBER
+        size = _size(box)
+        motion = kalman.start(boxes.xywh_to_cxcywh(box)[:2], size)
+        return State(box, patches, self._encode(patches), motion, sizes=(size,))
+
+    @torch.inference_mode()
+    def step(self, states, images):
+        """One frame of several targets, each in its own video, through the network together.
+
+        states: [State], images: [(H, W, 3) uint8 RGB]. Returns ([State], [result]), result as in lib/test/tracker.
+        """
+        ahead = [self._predict(state) for state in states]
+        crops = [self._search_crop(state, image) for state, image in zip(ahead, images, strict=True)]
+        patches = np.stack([crop.extract(image) for crop, image in zip(crops, images, strict=True)])
+        output = self.respond([state.template for state in ahead], patches, crops)
+        response = self._windowed(output.score_map.float(), ahead, crops)
+        found, _, scores = decode(output, response)
+        found, scores = found.float().cpu().numpy() * self.config.DATA.SEARCH.SIZE, scores.float().cpu().tolist()
+        located = [crop.to_image(boxes.cxcywh_to_xywh(box)) for crop, box in zip(crops, found, strict=True)]
+        pairs = [self._conclude(*each) for each in zip(ahead, images, located, scores, strict=True)]
+        return [state for state, _ in pairs], [result for _, result in pairs]
+
+    def respond(self, templates, patches, crops):
+        """The network's output for search patches (B, S, S, 3) uint8 of `crops`, one template state each."""
+        template = templates[0] if len(templates) == 1 else TemplateState.join(templates)
+        search = torch.from_numpy(patches).to(self.device).permute(0, 3, 1, 2)
+        with self._autocast():
+            return self.network.track(template, search)
+
+    def _predict(self, state):
+        if self.config.TEST.MOTION == "none":
+            return state
+        return replace(state, motion=kalman.predict(state.motion, state.sizes[-1]))
+
+    def _centre(self, state):
+        """(2,) px, where the target is expected."""
+        if self.config.TEST.MOTION == "none":
+            return boxes.xywh_to_cxcywh(state.box_xywh)[:2]
+        return state.motion.centre
+
+    def _search_crop(self, state, image):
+        search, test = self.config.DATA.SEARCH, self.config.TEST
+        height, width = image.shape[:2]
+        growth = 1.0
+        if state.doubts >= test.LOST_FRAMES:
+            growth = min(test.LOST_GROWTH ** (state.doubts - test.LOST_FRAMES + 1), test.LOST_MAX_GROWTH)
+        factor = (test.SEARCH_FACTOR or search.FACTOR) * growth
+        side = window_side(*state.box_xywh[2:], factor, search.MIN_SIDE * growth, (width, height))
+        cx, cy = np.clip(self._centre(state), 0, (width, height))  # a prediction may run off the image, the search not
+        return Crop(float(cx), float(cy), side, search.SIZE)
+
+    def _windowed(self, score, states, crops):
+        """score (B, 1, H, H) with the window that prefers the expected place, in the configured way."""
+        test = self.config.TEST
+        if test.WINDOW == "none":
+            return score
+        places = [crop.to_patch([*self._centre(state), 0, 0])[:2] for state, crop in zip(states, crops, strict=True)]
+        window = hann(self.cells, np.array(places) / self.config.MODEL.HEAD.STRIDE).to(score.device)
+        if test.WINDOW == "mult":
+            return score * window
+        lost = torch.tensor([state.doubts >= test.LOST_FRAMES for state in states], device=score.device)
+        weight = torch.where(lost, test.WINDOW_INFLUENCE_LOST, test.WINDOW_INFLUENCE).view(-1, 1, 1, 1)
+        return (1 - weight) * score + weight * window
+
+    def _conclude(self, state, image, box, score):
+        """The State and result of a frame in which the network saw `box` (4,) xywh px with a confidence `score`."""
+        test = self.config.TEST
+        height, width = image.shape[:2]
+        certain = score >= test.CONFIDENCE
+        if not certain:  # an unsure size would make the next window wrong as well
+            box = np.concatenate([box[:2] + (box[2:] - state.box_xywh[2:]) / 2, state.box_xywh[2:]])
+        box = boxes.clip(box, width, height, test.MIN_BOX)
+        centre = boxes.xywh_to_cxcywh(box)[:2]
+        motion = kalman.update(state.motion, centre, _size(box), score) if certain else state.motion
+        sizes = (*state.sizes, _size(box))[-RECENT:] if certain else state.sizes
+        state = replace(
+            state,
+            box_xywh=box,
+            motion=motion,
+            doubts=0 if certain else state.doubts + 1,
+            certain=state.certain + 1 if certain else 0,
+            sizes=sizes,
+            frame=state.frame + 1,
+        )
+        if self._worth_keeping(state, score):
+            patches = (state.patches[0], *state.patches[2:], self._template_patch(image, box))
+            state = replace(state, patches=patches, template=self._encode(patches))
+        return state, _result(box, score, state.doubts < test.LOST_FRAMES)
+
+    def _worth_keeping(self, state, score):
+        """Whether this frame replaces the oldest online template: sure, regular, settled and of a plausible size."""
+        test = self.config.TEST
+        return (
+            self.config.DATA.TEMPLATE.NUMBER > 1
+            and state.frame % test.UPDATE_INTERVAL == 0
+            and score > test.UPDATE_THRESHOLD
+            and state.certain >= SETTLED
+            and abs(math.log(state.sizes[-1] / np.median(state.sizes))) < MAX_SIZE_CHANGE
+        )
+
+    def _template_patch(self, image, box):
+        template = self.config.DATA.TEMPLATE
+        height, width = image.shape[:2]
+        cx, cy, w, h = boxes.xywh_to_cxcywh(box)
+        crop = Crop(cx, cy, window_side(w, h, template.FACTOR, template.MIN_SIDE, (width, height)), template.SIZE)
+        mask = template_mask(crop.to_patch(box), template.SIZE, template.SIZE // self.config.MODEL.BACKBONE.STRIDE)
+        return crop.extract(image), mask
+
+    @torch.inference_mode()
+    def _encode(self, patches):
+        images = torch.from_numpy(np.stack([patch for patch, _ in patches])).to(self.device).permute(0, 3, 1, 2)
+        masks = torch.as_tensor(np.stack([mask for _, mask in patches]), dtype=torch.float32, device=self.device)
+        with self._autocast():
+            return self.network.encode_template(images[None], masks[None])
+
+    def _autocast(self):
+        return torch.autocast(self.device.type, self._dtype, enabled=self._dtype is not None)
+
+
+def hann(cells, centres):
+    """Hann windows over a square of cells, each around its own centre: OSTrack's window where that is the middle.
+
+    centres: (B, 2) in cells from the left and upper border. Returns (B, 1, cells, cells) float32 in [0, 1].
+    """
+    positions = np.arange(cells) + 0.5
+    distance = np.clip(np.abs(positions - centres[:, :, None]) / (cells + 1), 0, 0.5)
+    along_x, along_y = np.moveaxis(0.5 * (1 + np.cos(2 * np.pi * distance)), 1, 0)
+    return torch.from_numpy((along_y[:, None, :, None] * along_x[:, None, None, :]).astype(np.float32))
+
+
+def _size(box):
+    return float(np.sqrt(box[2] * box[3]))
+
+
+def _result(box, score, present):
+    return {"target_bbox": [float(value) for value in box], "score": float(score), "present": bool(present)}
