@@ -1,7 +1,6 @@
 """Files are written whole or not at all."""
 
 import contextlib
-import errno
 import os
 import tempfile
 from pathlib import Path
@@ -13,7 +12,7 @@ from lib.errors import MachineError
 def atomic_path(path):
     """Yield a temporary path beside `path`; on success it is synced and renamed to `path`, on failure removed.
 
-    Raises MachineError where the disk is full or the folder cannot be written.
+    Raises MachineError where that is impossible: a full disk, a folder that cannot be written.
     """
     path = Path(path)
     temporary = None
@@ -28,9 +27,7 @@ def atomic_path(path):
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EFBIG):
-            raise MachineError(f"cannot write: {error.strerror}", path) from error
-        raise
+        raise MachineError(f"cannot write: {error.strerror}", path) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

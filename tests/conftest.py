@@ -20,3 +20,36 @@ def shared_data():
     if not SHARED.is_dir():
         pytest.skip(f"needs the real data in {SHARED}, which is not here")
     return SHARED
+
+
+@pytest.fixture
+def small_tracker(monkeypatch):
+    """Build a LunarTracker with a small random network: small_tracker(*overrides) -> LunarTracker."""
+    import torch
+
+    from lib import config
+    from lib.models.lunar.model import Lunar
+    from lib.test.tracker import lunar
+
+    def network(cfg):
+        torch.manual_seed(0)
+        data, backbone = cfg.DATA, cfg.MODEL.BACKBONE
+        return Lunar(
+            embed_dim=32,
+            depth=2,
+            num_heads=2,
+            head_channels=32,
+            template_size=data.TEMPLATE.SIZE,
+            search_size=data.SEARCH.SIZE,
+            num_templates=data.TEMPLATE.NUMBER,
+            attention=backbone.ATTENTION,
+            head_stride=cfg.MODEL.HEAD.STRIDE,
+        )
+
+    monkeypatch.setattr(lunar, "build_network", network)
+
+    def build(*overrides):
+        sizes = ["DATA.SEARCH.SIZE=128", "DATA.TEMPLATE.SIZE=64"]
+        return lunar.LunarTracker(config.load("lunar", "tiny", [*sizes, *overrides]))
+
+    return build

@@ -7,6 +7,7 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from lib import cli, config, registry  # noqa: E402
+from lib.config.paths import paths as find_paths  # noqa: E402
 from lib.errors import IncompleteError, UserError  # noqa: E402
 
 EXAMPLES = """
@@ -25,7 +26,7 @@ def main(argv=None):
     )
     # What is cheap to check comes first: a typing error is answered at once, before torch is imported.
     settings = config.load(options.tracker_name, options.tracker_param, options.overrides)
-    paths = config.paths(options.data_root, options.save_dir)
+    paths = find_paths(options.data_root, options.save_dir)
     from lib.data import benchmarks
     from lib.test.evaluation import results
     from lib.test.tracker.weights import find_weights

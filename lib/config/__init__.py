@@ -3,11 +3,9 @@
 import difflib
 from pathlib import Path
 
-from lib.config.paths import ROOT, paths
+from lib.config.paths import ROOT
 from lib.config.read import parse_value, read_yaml
 from lib.errors import UserError
-
-__all__ = ["load", "paths", "keys", "ROOT"]
 
 EXPERIMENTS = ROOT / "experiments"
 

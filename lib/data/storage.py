@@ -101,13 +101,29 @@ class Zip(_Packed):
 class Lmdb(_Packed):
     """An LMDB whose keys are file names."""
 
+    _databases = {}  # of this process, by path: the library opens each only once
+
     def _connect(self):
+        path = self.path.resolve()
+        process, database = self._databases.get(path, (None, None))
+        if process != os.getpid():
+            if database is not None:  # a forked worker inherits what its parent had open, and must not use it
+                database.close()
+            self._databases[path] = os.getpid(), self._open_database()
+        return self._databases[path][1]
+
+    def _open_database(self):
         import lmdb
 
         try:
-            return lmdb.open(str(self.path), readonly=True, lock=False, readahead=False, create=False)
+            database = lmdb.open(str(self.path), readonly=True, lock=False, readahead=False, create=False)
         except lmdb.Error as error:
             raise UserError(f"not a readable LMDB: {error}", self.path) from error
+        # Pages beyond the end of a truncated file would kill the process when they are touched.
+        needed = (database.info()["last_pgno"] + 1) * database.stat()["psize"]
+        if (self.path / "data.mdb").stat().st_size < needed:
+            raise UserError(f"truncated: it should have {needed} bytes", self.path / "data.mdb")
+        return database
 
     def _list(self):
         with self._open().begin() as transaction:

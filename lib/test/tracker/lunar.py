@@ -94,7 +94,7 @@ class LunarTracker:
         """The network's output for search patches (B, S, S, 3) uint8 of `crops`, one template state each."""
         template = templates[0] if len(templates) == 1 else TemplateState.join(templates)
         search = torch.from_numpy(patches).to(self.device).permute(0, 3, 1, 2)
-        with self._autocast():
+        with self.autocast():
             return self.network.track(template, search)
 
     def _predict(self, state):
@@ -180,10 +180,11 @@ class LunarTracker:
     def _encode(self, patches):
         images = torch.from_numpy(np.stack([patch for patch, _ in patches])).to(self.device).permute(0, 3, 1, 2)
         masks = torch.as_tensor(np.stack([mask for _, mask in patches]), dtype=torch.float32, device=self.device)
-        with self._autocast():
+        with self.autocast():
             return self.network.encode_template(images[None], masks[None])
 
-    def _autocast(self):
+    def autocast(self):
+        """The context in which the network runs, with TEST.PRECISION."""
         return torch.autocast(self.device.type, self._dtype, enabled=self._dtype is not None)
 
 

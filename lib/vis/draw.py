@@ -1,0 +1,33 @@
+"""Drawing on frames (OpenCV)."""
+
+import cv2
+import numpy as np
+
+SHIFT = 4  # OpenCV draws in 1/16 px
+
+
+def draw_box(image, box_xywh, color, thickness=1, label=None):
+    """Draw a box on a copy of an image, at sub-pixel position, with anti-aliased lines.
+
+    image: (H, W, 3) uint8 RGB. box_xywh: (4,) px, continuous coordinates; NaN draws nothing.
+    color: (r, g, b) in 0..255. thickness: px. label: text above the box, or below it at the upper border.
+    Returns (H, W, 3) uint8.
+    """
+    image = np.array(image)
+    if not np.isfinite(box_xywh).all():
+        return image
+    x, y, w, h = (float(value) for value in box_xywh)
+    limit = 4.0 * max(image.shape)  # far outside, where OpenCV's 32-bit coordinates would wrap around
+    # pixel i spans [i, i + 1) here, and is centred on i for OpenCV
+    corners = np.clip([[x, y], [x + w, y], [x + w, y + h], [x, y + h]], -limit, limit) - 0.5
+    points = np.round(corners * (1 << SHIFT)).astype(np.int32)
+    cv2.polylines(image, [points], True, color, thickness, cv2.LINE_AA, SHIFT)
+    if label:
+        scale = max(0.4, min(image.shape[:2]) / 1000)
+        (width, height), base = cv2.getTextSize(label, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+        left = int(np.clip(x, 0, max(0, image.shape[1] - width)))
+        top = y - base if y - base - height >= 0 else y + h + height + base
+        bottom = int(np.clip(top, height, max(height, image.shape[0] - base)))
+        for ink, width in (((0, 0, 0), 3), (color, 1)):
+            cv2.putText(image, label, (left, bottom), cv2.FONT_HERSHEY_SIMPLEX, scale, ink, width, cv2.LINE_AA)
+    return image

@@ -1,0 +1,166 @@
+"""Configuration: values, inheritance, overrides, and the one line that every mistake gets."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lib import config
+from lib.config.read import read_yaml
+from lib.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+EXPERIMENTS = ROOT / "experiments"
+
+
+@pytest.fixture
+def experiment(tmp_path, monkeypatch):
+    """Write experiments/lunar/<name>.yaml in a temporary folder."""
+    monkeypatch.setattr(config, "EXPERIMENTS", tmp_path)
+    (tmp_path / "lunar").mkdir()
+
+    def write(text, name="test"):
+        data = text if isinstance(text, bytes) else text.encode()
+        (tmp_path / "lunar" / f"{name}.yaml").write_bytes(data)
+        return tmp_path / "lunar" / f"{name}.yaml"
+
+    return write
+
+
+@pytest.mark.parametrize("path", sorted(EXPERIMENTS.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_every_shipped_experiment_loads(path):
+    config.load(path.parent.name, path.stem)
+
+
+def test_values_inheritance_and_overrides(experiment):
+    experiment("TEST: {MIN_BOX: 2, WINDOW: none}\nDATA: {SEARCH: {SIZE: 320}}\n", "base")
+    experiment("_BASE_: base.yaml\nTEST: {WINDOW: mult}\n")
+    cfg = config.load("lunar", "test", ["TEST.WINDOW_INFLUENCE=1e-3", "MODEL.BACKBONE.CE_LOC=[3, 6]", "MODEL.BACKBONE.ATTENTION=joint"])
+    assert cfg.TEST.MIN_BOX == 2 and cfg.TEST.WINDOW == "mult" and cfg.DATA.SEARCH.SIZE == 320
+    assert cfg.TEST.WINDOW_INFLUENCE == 0.001, "1e-3 is a number, which plain PyYAML denies"
+    assert cfg.MODEL.BACKBONE.CE_LOC == [3, 6]
+
+
+BAD = {
+    "unknown key": ("TEST:\n  MINBOX: 2\n", 2, "unknown key TEST.MINBOX (did you mean TEST.MIN_BOX?)"),
+    "unknown section": ("TESTS:\n  MIN_BOX: 2\n", 1, "unknown key TESTS (did you mean TEST?)"),
+    "wrong type": ("TEST:\n  MIN_BOX: two\n", 2, "TEST.MIN_BOX: input should be a valid number"),
+    "text for a list": ("MODEL:\n  BACKBONE:\n    CE_LOC: all\n", 3, "MODEL.BACKBONE.CE_LOC"),
+    "value in a list": ("MODEL:\n  BACKBONE:\n    CE_LOC: [3, x]\n", 3, "MODEL.BACKBONE.CE_LOC"),
+    "section as a value": ("TEST: 3\n", 1, "TEST: input should be a valid dictionary"),
+    "negative": ("TEST:\n  MIN_BOX: -1\n", 2, "greater than 0"),
+    "not finite": ("TEST:\n  MIN_BOX: .inf\n", 2, "finite"),
+    "not among the choices": ("TEST: {WINDOW: hann}\n", 1, "'blend', 'mult' or 'none'"),
+    "crop not a multiple of the patch": ("DATA: {SEARCH: {SIZE: 250}}\n", None, "not a multiple of MODEL.BACKBONE.STRIDE 16"),
+    "huge crop": ("DATA: {SEARCH: {SIZE: 16000}}\n", 1, "less than or equal to 4096"),
+    "elimination one way": ("MODEL:\n  BACKBONE:\n    CE_LOC: [3]\n", 2, "needs ATTENTION: joint"),
+    "head stride": ("MODEL: {HEAD: {STRIDE: 7}}\n", None, "MODEL.HEAD.STRIDE 7: expected 16 or 8"),
+    "repeated key": ("TEST: {MIN_BOX: 1}\nTEST: {WINDOW: none}\n", 2, "TEST is given twice"),
+    "tab": ("TEST:\n\tMIN_BOX: 2\n", 2, "not YAML"),
+    "unclosed": ("TEST: {MIN_BOX: 2\n", 2, "not YAML"),
+    "a list": ("- 1\n- 2\n", 1, "expected `KEY: value` lines"),
+    "a number for a key": ("1: 2\n", 1, "expected a name"),
+    "alias": ("TEST: &a {MIN_BOX: 2}\nDATA: *a\n", 2, "aliases"),
+    "python object": ("TEST: !!python/object/apply:os.system ['true']\n", 1, "not YAML"),
+    "missing base": ("_BASE_: nothing.yaml\n", 1, "no file 'nothing.yaml'"),
+    "base of itself": ("_BASE_: test.yaml\n", None, "leads back to itself"),
+    "binary": (b"\x80\x81\x82", None, "not UTF-8"),
+    "NUL": ("TEST: \0\n", None, "not YAML"),
+    "10 MB": ("# " + "x" * 10_000_000, None, "is no configuration"),
+    "deep": ("{a: " * 5000, None, "nested too deeply"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_mistake_is_one_line_with_file_and_line(experiment, name):
+    text, line, message = BAD[name]
+    path = experiment(text)
+    with pytest.raises(UserError) as error:
+        config.load("lunar", "test")
+    assert message in str(error.value) and str(path) in str(error.value) and "\n" not in str(error.value)
+    if line:
+        assert str(error.value).startswith(f"{path}:{line}: ")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("TEST.MINBOX=2", "--set TEST.MINBOX=2: unknown key TEST.MINBOX (did you mean TEST.MIN_BOX?)"),
+        ("SEARCH.SIZE=3", "did you mean DATA.SEARCH?"),
+        ("TEST.MIN_BOX", "expected KEY=VALUE"),
+        ("TEST..MIN_BOX=1", "expected KEY=VALUE"),
+        ("TEST.MIN_BOX=", "TEST.MIN_BOX"),
+        ("TEST.MIN_BOX=0", "greater than 0, found 0"),
+    ],
+)
+def test_a_wrong_override(override, message):
+    with pytest.raises(UserError, match=".*") as error:
+        config.load("lunar", "tiny", [override])
+    assert message in str(error.value)
+
+
+def test_unknown_names():
+    with pytest.raises(UserError, match="did you mean tiny"):
+        config.load("lunar", "tinny")
+    with pytest.raises(UserError, match="did you mean lunar"):
+        config.load("lunr", "tiny")
+    with pytest.raises(UserError, match="no configuration"):
+        config.load("lunar", "../lunar/tiny")
+
+
+def test_every_key_says_what_it_means():
+    from lib import registry
+
+    for script in registry.names():
+        for name, kind, _, meaning in config.keys(registry.entry(script).schema()):
+            assert meaning and kind, name
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["tracking/test.py", "--help"],
+        ["tracking/test.py", "lunar", "tinny"],
+        ["tracking/test.py", "lunar", "tiny", "--set", "TEST.MINBOX=2"],
+        ["tracking/analysis_results.py", "--help"],
+        ["tracking/video_demo.py", "--help"],
+        ["tracking/profile_model.py", "--config", "tinny"],
+    ],
+    ids=" ".join,
+)
+def test_help_and_mistakes_do_not_import_torch(command):
+    """They answer in a fraction of a second because torch, which takes seconds, is not imported; time is printed only."""
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, "-X", "importtime", *command], cwd=ROOT, capture_output=True, text=True)
+    print(f"{time.perf_counter() - began:.2f} s")
+    assert done.returncode == (0 if "--help" in command else 2)
+    imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert not imported & {"torch", "timm", "matplotlib", "torchvision"}
+    errors = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
+    assert len(errors) == (0 if "--help" in command else 1)
+
+
+def test_lines_are_remembered(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("A:\n  B: 1\n\n  C: {D: 2}\n")
+    settings, lines = read_yaml(path)
+    assert settings == {"A": {"B": 1, "C": {"D": 2}}}
+    assert {name: line for name, (_, line) in lines.items()} == {"A": 1, "A.B": 2, "A.C": 4, "A.C.D": 4}
+
+
+def test_paths_from_argument_environment_file(tmp_path, monkeypatch):
+    import lib.config.paths as module
+
+    monkeypatch.setattr(module, "LOCAL", tmp_path / "local.yaml")
+    monkeypatch.delenv("LUNAR_DATA", raising=False)
+    assert module.paths().data == ROOT / "data"
+    (tmp_path / "local.yaml").write_text("data: /from/file\n")
+    assert module.paths().data == Path("/from/file")
+    monkeypatch.setenv("LUNAR_DATA", "/from/environment")
+    assert module.paths().data == Path("/from/environment")
+    assert module.paths(data="/from/argument").data == Path("/from/argument")
+    (tmp_path / "local.yaml").write_text("dat: /x\n")
+    with pytest.raises(UserError, match=r"local.yaml:1: expected a folder for one of data, output, pretrained"):
+        module.paths()

@@ -1,0 +1,137 @@
+"""Datasets as users have them on disk: found, or refused in one line that says what was expected where."""
+
+import numpy as np
+import pytest
+
+from lib.data import benchmarks
+from lib.data.image import encode_jpeg
+from lib.errors import UserError
+from lib.vis.video import VideoWriter
+
+FRAME = np.full((48, 64, 3), 90, np.uint8)
+
+
+def write_frames(folder, count=3, name="{:08d}.jpg"):
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(1, count + 1):
+        (folder / name.format(number)).write_bytes(encode_jpeg(FRAME))
+
+
+def write_boxes(path, rows=("1,2,3,4", "2.5,2,3,4", "3,2,3,4")):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(rows) + "\n")
+
+
+LAYOUTS = {
+    "own": ("{}/img/{}", "{}/groundtruth.txt"),
+    "otb": ("{}/img/{}", "{}/groundtruth_rect.txt"),
+    "tnl2k": ("{}/imgs/{}", "{}/groundtruth.txt"),
+    "vot": ("{}/color/{}", "{}/groundtruth.txt"),
+    "got10k": ("{}/{}", "{}/groundtruth.txt"),
+    "nat2021": ("data_seq/{}/{}", "anno/{}.txt"),
+    "uavdark135": ("sequences/{}/{}", "anno_revise/{}.txt"),
+    "inside": ("{}/{}", "{}/{}.txt"),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts(tmp_path, layout):
+    frames, annotation = LAYOUTS[layout]
+    for name in ("b", "a 10", "a 2", "[c]"):
+        write_frames((tmp_path / frames.format(name, "x")).parent)
+        write_boxes(tmp_path / annotation.format(name, name))
+    sequences = benchmarks.load(tmp_path)
+    assert [sequence.name for sequence in sequences] == ["[c]", "a 2", "a 10", "b"]
+    for sequence in sequences:
+        assert len(sequence.frames()) == 3 and np.array_equal(sequence.boxes_xywh[1], [2.5, 2, 3, 4])
+        assert np.abs(sequence.frames()[2].astype(int) - FRAME).max() < 3
+
+
+def test_videos(tmp_path):
+    for name in ("one", "two"):
+        with VideoWriter(tmp_path / f"{name}.mp4") as video:
+            for _ in range(3):
+                video.write(FRAME)
+        write_boxes(tmp_path / f"{name}.txt")
+    (tmp_path / "README.txt").write_text("words")
+    assert [len(sequence.frames()) for sequence in benchmarks.load(tmp_path)] == [3, 3]
+    (tmp_path / "two.txt").unlink()
+    with pytest.raises(UserError, match=r"two\.mp4: no ground truth beside it: expected two\.txt"):
+        benchmarks.load(tmp_path)
+
+
+def test_absent_frames_flags_and_attributes(tmp_path):
+    write_frames(tmp_path / "a" / "img", 4)
+    write_boxes(tmp_path / "a" / "groundtruth.txt", ["1,2,3,4", "nan,nan,nan,nan", "0,0,0,0", "5,5,5,5"])
+    (tmp_path / "a" / "absent.txt").write_text("0\n0\n0\n1\n")
+    (tmp_path / "a" / "attributes.txt").write_text("TO, FM\nlow-light\n")
+    (sequence,) = benchmarks.load(tmp_path)
+    assert sequence.visible.tolist() == [True, False, False, False]
+    assert sequence.attributes == ("TO", "FM", "low-light")
+    (tmp_path / "a" / "absent.txt").write_text("0\n0\n")
+    with pytest.raises(UserError, match=r"absent\.txt: 2 flags for 4 frames"):
+        benchmarks.load(tmp_path)
+
+
+def test_only_the_first_frame_labelled(tmp_path):
+    write_frames(tmp_path / "a", 5)
+    write_boxes(tmp_path / "a" / "groundtruth.txt", ["1,2,3,4"])
+    (sequence,) = benchmarks.load(tmp_path)
+    assert len(sequence) == 5 and sequence.visible.tolist() == [True] + [False] * 4
+
+
+def test_polygons_become_boxes(tmp_path):
+    write_frames(tmp_path / "a", 1)
+    write_boxes(tmp_path / "a" / "groundtruth.txt", ["10,10,20,12,18,22,8,20"])
+    assert benchmarks.load(tmp_path)[0].boxes_xywh.tolist() == [[8, 10, 12, 12]]
+
+
+def test_wrong_ground_truth_names_file_and_line(tmp_path):
+    write_frames(tmp_path / "a" / "img")
+    write_boxes(tmp_path / "a" / "groundtruth.txt", ["1,2,3,4", "1,2,3", "1,2,3,4"])
+    with pytest.raises(UserError, match=r"a/groundtruth\.txt:2: expected 4 numbers, found 3"):
+        benchmarks.load(tmp_path)
+
+
+def test_rows_and_frames_must_agree(tmp_path):
+    write_frames(tmp_path / "a" / "img", 5)
+    write_boxes(tmp_path / "a" / "groundtruth.txt")
+    with pytest.raises(UserError, match="a: 3 rows for 5 frames"):
+        benchmarks.load(tmp_path)[0].frames()
+
+
+def test_the_benchmark_lunar(tmp_path):
+    with pytest.raises(UserError, match=r"lunar: no such folder\. It should hold .*<seq>/groundtruth.*--data_root"):
+        benchmarks.load("lunar", tmp_path)
+    (tmp_path / "lunar").mkdir()
+    with pytest.raises(UserError, match="no sequences here; looked for"):
+        benchmarks.load("lunar", tmp_path)
+    write_frames(tmp_path / "lunar" / "x" / "img")
+    write_boxes(tmp_path / "lunar" / "x" / "groundtruth.txt")
+    assert [sequence.dataset for sequence in benchmarks.load("lunar", tmp_path)] == ["lunar"]
+    write_frames(tmp_path / "lunar" / "test" / "y" / "img")
+    write_boxes(tmp_path / "lunar" / "test" / "y" / "groundtruth.txt")
+    assert [sequence.name for sequence in benchmarks.load("lunar", tmp_path)] == ["y"], "the test split where there is one"
+
+
+def test_unknown_and_doubled_names(tmp_path):
+    with pytest.raises(UserError, match="did you mean lunar_demo"):
+        benchmarks.load("lunar_dmo")
+    write_frames(tmp_path / "a" / "set" / "x")
+    write_boxes(tmp_path / "a" / "set" / "x" / "groundtruth.txt")
+    with pytest.raises(UserError, match="two datasets are called 'set'"):
+        benchmarks.load_all(f"{tmp_path}/a/set, {tmp_path}/a/set")
+    with pytest.raises(UserError, match="no dataset"):
+        benchmarks.load_all(" , ")
+
+
+def test_the_demo_is_a_benchmark():
+    sequences = benchmarks.load("lunar_demo")
+    assert len(sequences) >= 12 and all(sequence.visible[0] for sequence in sequences)
+    assert sequences[0].frames()[0].dtype == np.uint8
+
+
+def test_real_video(shared_data):
+    sequences = benchmarks.load(shared_data / "dev")
+    assert len(sequences) == 16 and sum(map(len, sequences)) == 3473
+    assert all(len(sequence.frames()) == len(sequence) for sequence in sequences)

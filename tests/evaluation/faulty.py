@@ -1,0 +1,45 @@
+"""tracking/test.py with the identity tracker replaced by one that misbehaves on sequences of certain sizes of box.
+
+Run as a script by test_runner.py; spawned workers import it again, so the replacement holds there too.
+"""
+
+import os
+import runpy
+import signal
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[0:0] = [str(HERE), str(HERE.parents[1])]
+
+from lib import registry  # noqa: E402
+from lib.test.tracker.identity import IdentityTracker  # noqa: E402
+
+RAISES, HANGS, DIES = 11.0, 12.0, 13.0  # width of the first box
+
+
+class FaultyTracker(IdentityTracker):
+    def initialize(self, image, info):
+        self.width = info["init_bbox"][2]
+        return super().initialize(image, info)
+
+    def track(self, image, info=None):
+        assert info is None, "the tracker never sees ground truth after the first frame"
+        if self.width == RAISES:
+            raise ZeroDivisionError("on purpose")
+        if self.width == HANGS:
+            time.sleep(3600)
+        if self.width == DIES:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        time.sleep(float(os.environ.get("SECONDS_A_FRAME", "0")))
+        return super().track(image)
+
+
+registry.ENTRIES["identity"] = registry.Entry("lib.config.schema:Identity", "faulty:FaultyTracker")
+
+if __name__ == "__main__":
+    script = HERE.parents[1] / "tracking" / "test.py"
+    sys.argv[0] = str(script)
+    main = runpy.run_path(str(script))["main"]
+    sys.exit(main())

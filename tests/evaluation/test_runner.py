@@ -1,0 +1,227 @@
+"""tracking/test.py: every finished sequence is kept, every failure is listed, whatever happens in between."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lib.data.image import encode_jpeg
+
+ROOT = Path(__file__).resolve().parents[2]
+FAULTY = Path(__file__).with_name("faulty.py")
+RNG = np.random.default_rng(0)
+
+
+def write_sequence(folder, name, frames=6, width=10.0):
+    place = folder / name / "img"
+    place.mkdir(parents=True)
+    for number in range(frames):
+        (place / f"{number:04d}.jpg").write_bytes(encode_jpeg(RNG.integers(0, 255, (40, 60, 3), np.uint8)))
+    rows = [f"{20 + number / 3:.3f},{15:.3f},{width},{8}" for number in range(frames)]
+    (folder / name / "groundtruth.txt").write_text("\n".join(rows))
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    for name in ("a", "b", "c", "d"):
+        write_sequence(tmp_path / "set", name)
+    return tmp_path / "set"
+
+
+def run(dataset, *flags, script=ROOT / "tracking" / "test.py", tracker=("identity", "baseline"), **environment):
+    command = [sys.executable, str(script), *tracker, "--dataset", str(dataset), "--save_dir", str(dataset.parent / "out")]
+    return subprocess.run(
+        [*command, *map(str, flags)], capture_output=True, text=True, cwd=ROOT, env={**os.environ, **environment}, timeout=120
+    )
+
+
+def boxes(dataset, folder="baseline"):
+    place = dataset.parent / "out/test/tracking_results/identity" / folder / dataset.name
+    return {path.name: path.read_bytes() for path in place.glob("?.txt")}
+
+
+def test_files_and_second_run(dataset):
+    first = run(dataset)
+    assert first.returncode == 0, first.stderr
+    assert "4 of 4 sequences tracked" in first.stdout and "FPS" in first.stdout and first.stderr == ""
+    place = dataset.parent / "out/test/tracking_results/identity/baseline/set"
+    assert len((place / "a.txt").read_text().splitlines()) == 6
+    assert (place / "a.txt").read_text().splitlines()[0] == "20.000\t15.000\t10.000\t8.000"
+    for suffix in ("_time", "_score"):
+        assert len(np.loadtxt(place / f"a{suffix}.txt")) == 6
+    (place / "b.txt").unlink()
+    before = (place / "a.txt").stat().st_mtime_ns
+    second = run(dataset)
+    assert "1 of 4 sequences tracked (3 were there already" in second.stdout
+    assert (place / "a.txt").stat().st_mtime_ns == before and (place / "b.txt").exists()
+    assert "4 of 4" in run(dataset, "--overwrite").stdout
+
+
+@pytest.mark.parametrize("flags", [["--threads", 2], ["--sequence", "c"], ["--sequence", "1"], ["--runid", 7]])
+def test_flags(dataset, flags):
+    done = run(dataset, *flags)
+    assert done.returncode == 0, done.stderr
+    expected = {"c": ["c.txt"], "1": ["b.txt"]}.get(flags[1], ["a.txt", "b.txt", "c.txt", "d.txt"])
+    assert sorted(boxes(dataset, "baseline_007" if flags[0] == "--runid" else "baseline")) == expected
+
+
+def test_shards_are_the_whole(dataset):
+    counts = []
+    for part in (1, 2, 3):
+        assert run(dataset, "--shard", f"{part}/3").returncode == 0
+        counts.append(len(boxes(dataset)))
+    assert counts == [2, 3, 4]
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+def test_a_failure_is_listed_and_the_rest_is_saved(dataset, threads):
+    write_sequence(dataset, "e", width=11.0)
+    frame = dataset / "b" / "img" / "0003.jpg"
+    frame.write_bytes(frame.read_bytes()[:300])
+    (dataset / "c" / "img" / "0005.jpg").unlink()
+    done = run(dataset, "--threads", threads, script=FAULTY)
+    assert done.returncode == 4
+    assert sorted(boxes(dataset)) == ["a.txt", "d.txt"]
+    assert "3 sequences failed, the others are saved" in done.stderr
+    for reason in ("0003.jpg: damaged or truncated JPEG", "c: 6 rows for 5 frames", "set/e: ZeroDivisionError: on purpose"):
+        assert reason in done.stderr
+    assert not list((dataset.parent / "out").rglob(".*")), "no temporary file stays"
+
+
+def test_hanging_and_dying_processes_cost_only_their_sequence(dataset):
+    write_sequence(dataset, "e", width=12.0)
+    write_sequence(dataset, "f", width=13.0)
+    done = run(dataset, "--threads", 2, "--timeout", 3, script=FAULTY)
+    assert done.returncode == 4
+    assert sorted(boxes(dataset)) == ["a.txt", "b.txt", "c.txt", "d.txt"]
+    assert "set/e: no frame in 3 s (--timeout)" in done.stderr
+    assert f"set/f: the process tracking it died (signal {signal.SIGSEGV.value})" in done.stderr
+
+
+def test_killed_at_any_moment_and_run_again(dataset):
+    """SIGKILL six times at random; the results in the end are those of an unbroken run, and no partial file is seen."""
+    for number in range(8):
+        write_sequence(dataset, f"{number}", frames=20)
+    environment = {**os.environ, "SECONDS_A_FRAME": "0.004"}
+    chance = random.Random(0)
+    command = [sys.executable, str(FAULTY), "identity", "baseline", "--dataset", str(dataset)]
+    broken = [*command, "--save_dir", str(dataset.parent / "out")]
+    for _ in range(6):
+        process = subprocess.Popen(broken, env=environment, stdout=subprocess.DEVNULL, cwd=ROOT)
+        time.sleep(0.6 + chance.random() * 0.8)
+        process.kill()
+        process.wait()
+        for name, data in boxes(dataset).items():
+            assert data.count(b"\n") == (20 if name[0].isdigit() else 6), "only whole files"
+    assert subprocess.run(broken, env=environment, stdout=subprocess.DEVNULL, cwd=ROOT).returncode == 0
+    whole = dataset.parent / "whole"
+    subprocess.run([*command, "--save_dir", str(whole)], env=environment, stdout=subprocess.DEVNULL, cwd=ROOT, check=True)
+    unbroken = {path.name: path.read_bytes() for path in (whole / "test/tracking_results/identity/baseline/set").glob("?.txt")}
+    assert boxes(dataset) == unbroken and len(unbroken) == 12
+
+
+def test_interrupt_and_terminate(dataset):
+    write_sequence(dataset, "slow", frames=300)
+    for sent, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        for threads in ("0", "2"):
+            process = subprocess.Popen(
+                [sys.executable, str(FAULTY), "identity", "baseline", "--dataset", str(dataset), "--threads", threads,
+                 "--save_dir", str(dataset.parent / "out")],
+                env={**os.environ, "SECONDS_A_FRAME": "0.1"}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+            )  # fmt: skip
+            time.sleep(2.0)
+            process.send_signal(sent)
+            _, errors = process.communicate(timeout=20)
+            assert process.returncode == code and len(errors.splitlines()) == 1, errors
+
+
+def test_two_evaluations_share_a_folder(dataset):
+    command = [sys.executable, str(FAULTY), "identity", "baseline", "--dataset", str(dataset), "--save_dir"]
+    command += [str(dataset.parent / "out")]
+    both = [subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=ROOT) for _ in range(2)]
+    assert [process.wait(60) for process in both] == [0, 0]
+    assert len(boxes(dataset)) == 4
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--sequence", "zz"], "--sequence zz: none of the 4 sequences"),
+        (["--shard", "5/4"], "expected I/N"),
+        (["--threads", "-1"], "--threads -1: expected at least 0"),
+        (["--checkpoint", "/no/such"], None),
+        (["--batch", "2"], "no network to batch for"),
+        (["--set", "X=1"], "unknown key X"),
+        (["--dataset", "/no/such/folder"], "no benchmark or folder"),
+        (["--save_dir", "/proc/nowhere"], "cannot write"),
+    ],
+)
+def test_wrong_flags_are_one_line(dataset, flags, message):
+    done = run(dataset, *flags)
+    if message is None:
+        assert done.returncode == 0, "identity has no weights to miss"
+        return
+    assert done.returncode == (3 if "proc" in flags[1] else 2), done.stderr
+    assert message in done.stderr and len(done.stderr.splitlines()) == 1 and done.stderr.startswith("lunar: error: ")
+
+
+@pytest.mark.parametrize(
+    ("tracker", "flags", "message"),
+    [
+        (("lunar", "baseline"), [], "no weights for lunar baseline: looked for"),
+        (("lunar", "tiny"), ["--checkpoint", "/no/such.pth"], "/no/such.pth: no such checkpoint; trained epochs of lunar tiny: none"),
+        (("lunar", "ostrack_256"), [], "OSTrack_ep0300.pth.tar"),
+        (("opencv", "nano"), [], "nanotrack"),
+        (("opencv", "nano"), ["--checkpoint", "/tmp"], "expected *backbone*.onnx"),
+        (("lunr", "tiny"), [], "did you mean lunar?"),
+    ],
+)
+def test_missing_weights_are_one_line(dataset, tracker, flags, message):
+    done = run(dataset, *flags, tracker=tracker)
+    assert done.returncode == 2
+    assert message in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_disk_full_stops_with_3_and_keeps_what_was_there(dataset):
+    assert run(dataset, "--sequence", "a").returncode == 0
+    before = boxes(dataset)
+    script = f"ulimit -f 0; exec {sys.executable} {ROOT}/tracking/test.py identity baseline --dataset {dataset} --save_dir {dataset.parent}/out"
+    done = subprocess.run(["bash", "-c", f"trap '' XFSZ; {script}"], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 3 and len(done.stderr.splitlines()) == 1, done.stderr
+    assert boxes(dataset) == before
+
+
+def test_debug_writes_a_video(dataset):
+    done = run(dataset, "--sequence", "a", "--debug")
+    assert done.returncode == 0
+    assert (dataset.parent / "out/test/debug/identity/baseline/set/a.mp4").stat().st_size > 1000
+
+
+def test_lockstep_through_the_command(dataset, tmp_path):
+    """--batch gives the results of one by one, for sequences of different lengths."""
+    from safetensors.torch import save_file
+
+    from lib import config
+    from lib.build import build_network
+
+    import torch
+
+    write_sequence(dataset, "e", frames=9)
+    torch.manual_seed(0)
+    small = ["DATA.SEARCH.SIZE=64", "DATA.TEMPLATE.SIZE=32", "MODEL.HEAD.NUM_CHANNELS=16"]
+    network = build_network(config.load("lunar", "tiny", small))
+    save_file(network.state_dict(), tmp_path / "w.safetensors")
+    flags = [part for value in small for part in ("--set", value)] + ["--checkpoint", tmp_path / "w.safetensors"]
+    place = dataset.parent / "out/test/tracking_results/lunar"
+    assert run(dataset, *flags, tracker=("lunar", "tiny")).returncode == 0
+    done = run(dataset, *flags, "--batch", 3, "--runid", 1, tracker=("lunar", "tiny"))
+    assert done.returncode == 0, done.stderr
+    for name in "abcde":
+        alone, together = (np.loadtxt(place / folder / "set" / f"{name}.txt") for folder in ("tiny", "tiny_001"))
+        assert np.allclose(alone, together, atol=0.01)
