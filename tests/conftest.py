@@ -53,3 +53,14 @@ def small_tracker(monkeypatch):
         return lunar.LunarTracker(config.load("lunar", "tiny", [*sizes, *overrides]))
 
     return build
+
+
+@pytest.fixture
+def command():
+    """Run a command line of tracking/ in this process: command("test.py", "lunar", "tiny") -> exit code."""
+    import runpy
+
+    def run(script, *words):
+        return runpy.run_path(str(ROOT / "tracking" / script))["main"]([str(word) for word in words])
+
+    return run

@@ -26,8 +26,9 @@ def iou(first_xywh, second_xywh):
     first, second = np.asarray(first_xywh, np.float64), np.asarray(second_xywh, np.float64)
     low = np.maximum(first[..., :2], second[..., :2])
     high = np.minimum(first[..., :2] + first[..., 2:], second[..., :2] + second[..., 2:])
-    intersection = np.prod(np.clip(high - low, 0, None), axis=-1)
-    union = np.prod(first[..., 2:], axis=-1) + np.prod(second[..., 2:], axis=-1) - intersection
+    overlap = np.maximum(high - low, 0)
+    intersection = overlap[..., 0] * overlap[..., 1]
+    union = first[..., 2] * first[..., 3] + second[..., 2] * second[..., 3] - intersection
     return intersection / np.where(union == 0, 1, union)
 
 

@@ -24,8 +24,7 @@ class OpenCVTracker:
         self._tracker = self._create()
         x, y, w, h = info["init_bbox"]
         self._box = [float(x), float(y), float(w), float(h)]
-        whole = (round(x), round(y), max(1, round(w)), max(1, round(h)))
-        self._tracker.init(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), whole)
+        self._tracker.init(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), self._whole_pixels(x, y, w, h))
         return {"target_bbox": self._box, "score": 1.0, "present": True}
 
     def track(self, image, info=None):
@@ -34,6 +33,12 @@ class OpenCVTracker:
             self._box = [float(value) for value in box]
         score = float(found) if self.name != "nano" else float(self._tracker.getTrackingScore())
         return {"target_bbox": self._box, "score": score, "present": bool(found)}
+
+    def _whole_pixels(self, x, y, w, h):
+        """The box as OpenCV takes it. MIL never returns from init for a box below 5 px: it starts from 5 px there."""
+        least = 5 if self.name == "mil" else 1
+        width, height = max(least, round(w)), max(least, round(h))
+        return round(x + (w - width) / 2), round(y + (h - height) / 2), width, height
 
     def _create(self):
         if self.name == "nano":

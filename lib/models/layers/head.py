@@ -1,0 +1,74 @@
+"""The centre head: where the target is, how large, and where in its cell."""
+
+import torch.nn.functional as F
+from torch import nn
+
+TOWERS = {"ctr": 1, "offset": 2, "size": 2}  # outputs of each; the names are those of OSTrack's checkpoints
+
+
+def conv_bn_relu(inputs, outputs):
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+
+
+class CenterHead(nn.Module):
+    """Three convolutional towers over the search features (CenterNet, arXiv:1904.07850; OSTrack, arXiv:2203.11991).
+
+    With `fine`, maps have twice the resolution of the features, for targets of a few pixels: the first convolution of
+    each tower narrows the features, its output is enlarged bilinearly, and detail from a small convolutional stem on
+    the crop itself is added through a 1x1 convolution that starts at zero. So every tensor of a plain head fits a fine
+    one, which then computes the same up to the enlargement, and the wide first convolution stays at the coarse
+    resolution, where it is cheap.
+
+    Args:
+        inputs: channels C of the features.
+        channels: channels after the first convolution; halved at each of the three that follow.
+        fine: double the resolution.
+    """
+
+    def __init__(self, inputs, channels=256, *, fine=False):
+        super().__init__()
+        self.fine = fine
+        widths = [inputs] + [channels // 2**i for i in range(4)]
+        for tower, outputs in TOWERS.items():
+            for i in range(4):
+                self.add_module(f"conv{i + 1}_{tower}", conv_bn_relu(widths[i], widths[i + 1]))
+            self.add_module(f"conv5_{tower}", nn.Conv2d(widths[-1], outputs, 1))
+        # Most cells are background: start the score at 0.1, not 0.5 (RetinaNet, arXiv:1708.02002, section 4.1).
+        nn.init.constant_(self.conv5_ctr.bias, -2.19)
+        if fine:
+            layers = []
+            for narrow, wide in ((3, 32), (32, 64), (64, 128)):
+                layers += [nn.Conv2d(narrow, wide, 3, stride=2, padding=1), nn.BatchNorm2d(wide), nn.GELU()]
+            self.stem = nn.Sequential(*layers)
+            self.lateral = nn.Conv2d(128, channels, 1)
+            nn.init.zeros_(self.lateral.weight)
+            nn.init.zeros_(self.lateral.bias)
+
+    def forward(self, features, image):
+        """Score, size and offset maps.
+
+        Args:
+            features: (B, C, G, G).
+            image: (B, 3, S, S) normalised search crop; read only if `fine`.
+
+        Returns:
+            float32 score (B, 1, H, H) in [1e-4, 1 - 1e-4], size (B, 2, H, H) in (0, 1), offset (B, 2, H, H) in cells;
+            H = G, or 2G if `fine`.
+        """
+        detail = None
+        if self.fine:
+            size = (2 * features.shape[-2], 2 * features.shape[-1])
+            detail = self.lateral(self.stem(image))
+            if detail.shape[-2:] != size:  # patch 14: the stem's stride is 8, the map's is 7
+                detail = F.interpolate(detail, size, mode="bilinear", align_corners=False)
+        maps = {tower: self._tower(tower, features, detail).float() for tower in TOWERS}
+        # The clamp keeps the logarithms of the focal loss finite.
+        return maps["ctr"].sigmoid().clamp(1e-4, 1 - 1e-4), maps["size"].sigmoid(), maps["offset"]
+
+    def _tower(self, name, x, detail):
+        x = self.get_submodule(f"conv1_{name}")(x)
+        if detail is not None:
+            x = F.interpolate(x, detail.shape[-2:], mode="bilinear", align_corners=False) + detail
+        for i in range(2, 6):
+            x = self.get_submodule(f"conv{i}_{name}")(x)
+        return x

@@ -1,0 +1,166 @@
+"""The network of `lunar` (and of OSTrack, as one of its settings): crops in, maps out."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from lib.models.layers.head import CenterHead
+from lib.models.lunar.backbone import SIZES, OneStreamViT
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class TrackerOutput(NamedTuple):
+    """Maps over the search crop, float32, H cells a side.
+
+    score_map: (B, 1, H, H) in (0, 1), how likely the target's centre lies in the cell.
+    size_map: (B, 2, H, H) in (0, 1), width and height in shares of the crop.
+    offset_map: (B, 2, H, H), centre (x, y) from the cell's upper left corner, in cells.
+    """
+
+    score_map: Tensor
+    size_map: Tensor
+    offset_map: Tensor
+
+
+class Lunar(nn.Module):
+    """One-stream tracker: templates and a search crop to score, size and offset maps.
+
+    Tracking calls `encode_template` once and `track` for every frame; training calls `forward`, which is the one after
+    the other. Nothing is kept on the module between calls. Images are RGB, uint8 or float in [0, 1]; normalisation is
+    the first layer. State-dict keys are OSTrack's. See OneStreamViT for the arguments not listed here.
+
+    Args:
+        backbone: "vit_tiny", "vit_small", "vit_base" or "vit_large".
+        template_size, search_size: sides Z and S of the crops, px; multiples of patch_size (px).
+        num_templates: templates T per sample.
+        head_channels: width of the head's first convolution.
+        head_stride: px of the search crop per cell of the maps: patch_size (None), or half of it for tiny targets.
+        image_mean, image_std: of R, G, B in [0, 1].
+        embed_dim, depth, num_heads: replace those of `backbone` where given.
+
+    Raises:
+        ValueError: sizes or options that do not go together.
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone="vit_base",
+        patch_size=16,
+        template_size=128,
+        search_size=256,
+        num_templates=1,
+        attention="joint",
+        position="shared",
+        token_types=True,
+        drop_path=0.1,
+        head_channels=256,
+        head_stride=None,
+        elimination_layers=(),
+        elimination_keep=1.0,
+        register_tokens=0,
+        layer_scale=False,
+        image_mean=IMAGENET_MEAN,
+        image_std=IMAGENET_STD,
+        embed_dim=None,
+        depth=None,
+        num_heads=None,
+    ):
+        super().__init__()
+        head_stride = head_stride or patch_size
+        if head_stride not in (patch_size, patch_size // 2):
+            raise ValueError(f"head_stride {head_stride}: expected {patch_size} or {patch_size // 2}")
+        dim, blocks, heads = SIZES[backbone]
+        self.num_templates = num_templates
+        self.template_size, self.search_size = template_size, search_size
+        self.map_size = search_size // head_stride
+        # Not saved: they are the configuration's, and OSTrack's checkpoints have no such keys.
+        self.register_buffer(
+            "image_mean", torch.tensor(image_mean, dtype=torch.float32).view(3, 1, 1), persistent=False
+        )
+        self.register_buffer("image_std", torch.tensor(image_std, dtype=torch.float32).view(3, 1, 1), persistent=False)
+        self.backbone = OneStreamViT(
+            embed_dim=embed_dim or dim,
+            depth=depth or blocks,
+            num_heads=num_heads or heads,
+            patch_size=patch_size,
+            template_size=template_size,
+            search_size=search_size,
+            attention=attention,
+            position=position,
+            token_types=token_types,
+            drop_path=drop_path,
+            elimination_layers=elimination_layers,
+            elimination_keep=elimination_keep,
+            register_tokens=register_tokens,
+            layer_scale=layer_scale,
+        )
+        self.box_head = CenterHead(embed_dim or dim, head_channels, fine=head_stride != patch_size)
+
+    def normalise(self, images):
+        """(..., 3, H, W) uint8 or float in [0, 1] -> float, of zero mean and unit deviation over ImageNet."""
+        if images.dtype == torch.uint8:
+            images = images / 255
+        return (images.to(self.image_mean.dtype) - self.image_mean) / self.image_std
+
+    def encode_template(self, templates, masks=None):
+        """What `track` needs to know of the target.
+
+        Args:
+            templates: (B, T, 3, Z, Z), uint8 or float in [0, 1].
+            masks: (B, T, Lz) from template_mask; needed with token types only.
+
+        Returns:
+            TemplateState.
+
+        Raises:
+            ValueError: templates or masks of another shape than the network was built for.
+        """
+        Z, T = self.template_size, self.num_templates
+        if templates.ndim != 5 or templates.shape[1:] != (T, 3, Z, Z):
+            raise ValueError(f"templates {tuple(templates.shape)}: expected (B, {T}, 3, {Z}, {Z})")
+        return self.backbone.encode_template(self.normalise(templates), masks)
+
+    def track(self, template, search):
+        """Maps of one frame.
+
+        Args:
+            template: TemplateState of B samples.
+            search: (B, 3, S, S), uint8 or float in [0, 1].
+
+        Returns:
+            TrackerOutput.
+
+        Raises:
+            ValueError: a search crop of another shape than the network was built for.
+        """
+        S = self.search_size
+        if search.ndim != 4 or search.shape[1:] != (3, S, S):
+            raise ValueError(f"search crop {tuple(search.shape)}: expected (B, 3, {S}, {S})")
+        search = self.normalise(search)
+        return TrackerOutput(*self.box_head(self.backbone(template, search), search))
+
+    def forward(self, templates, masks, search):
+        """encode_template, then track: (B, T, 3, Z, Z), (B, T, Lz) or None, (B, 3, S, S) -> TrackerOutput."""
+        return self.track(self.encode_template(templates, masks), search)
+
+
+def template_mask(boxes_xywh, size, grid):
+    """Share of every cell of a template crop that the target covers, exact also for boxes smaller than a cell.
+
+    Args:
+        boxes_xywh: (..., 4) tensor or array, px of the crop.
+        size: side of the crop, px.
+        grid: cells a side.
+
+    Returns:
+        (..., grid^2) float32 in [0, 1], row-major.
+    """
+    low, extent = torch.as_tensor(boxes_xywh, dtype=torch.float32).mul(grid / size).unsqueeze(-1).split(2, dim=-2)
+    edges = torch.arange(grid, device=low.device)
+    # A box is a product of two intervals, so its overlap with a cell is the product of theirs.
+    overlap = (torch.minimum(low + extent, edges + 1) - torch.maximum(low, edges)).clamp(min=0)
+    return (overlap[..., 1, :, None] * overlap[..., 0, None, :]).flatten(-2)

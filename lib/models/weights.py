@@ -1,0 +1,243 @@
+"""Weights from files that others made: read without running anything in them, and accounted for tensor by tensor."""
+
+import math
+import sys
+import warnings
+from _compat_pickle import IMPORT_MAPPING
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from timm.layers import resample_abs_pos_embed, resample_patch_embed
+from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
+
+from lib.errors import UserError
+
+EXPECTED = "expected weights: a .safetensors file, or a .pth, .pt or .pth.tar file saved by torch"
+
+# Where training programs keep the state dict among other things; the first that holds tensors is taken.
+CONTAINERS = ("net", "model", "state_dict", "teacher")
+
+# Tensors of the ViT that OSTrack's checkpoints carry along, and that its tracker never reads.
+UNUSED = ("backbone.cls_token", "backbone.pos_embed")
+
+# Additive terms that a checkpoint may not know; at zero the network computes what the checkpoint's did.
+NEUTRAL_AT_ZERO = ("backbone.type_embed",)
+
+# The standard library's plain values, seen in honest checkpoints. Its other names have no business in one.
+HARMLESS_MODULES = ("collections", "datetime", "pathlib")
+HARMLESS_NAMES = ("argparse.Namespace", "types.SimpleNamespace") + tuple(
+    f"builtins.{name}" for name in ("bool", "dict", "float", "int", "list", "str", "tuple")
+)
+
+
+class _StandIn:
+    """Takes the place of a pickled class or function: can be called and filled, keeps nothing, does nothing."""
+
+    def __init__(self, *args, **kwargs):
+        pass
+
+    def __setstate__(self, state):
+        pass
+
+
+class _StandInDict:
+    """The same for subclasses of dict, which the unpickler fills item by item only if they are plain ones."""
+
+    def __new__(cls, *args, **kwargs):
+        return OrderedDict()
+
+
+def load_state(path):
+    """The state dict in a weights file, without running what the file may have pickled.
+
+    Classes that are not torch's own (OSTrack pickles its Settings) are not imported: inert stand-ins take their place.
+    Names of the standard library that could act (os.system, builtins.eval, importlib...) are refused.
+
+    Args:
+        path: .safetensors, or torch.save's file: a bare state dict, or a dict with one under a name of CONTAINERS.
+
+    Returns:
+        {name: tensor on the CPU} without the prefix "module.", and the names of what else the file held.
+
+    Raises:
+        UserError: missing, damaged or no weights file; refused names.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"no such file; {EXPECTED}", path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+        if head[8:9] == b"{":
+            content, foreign = safetensors.torch.load_file(path), []
+        elif head[:2] == b"PK":
+            foreign = _foreign_names(path)
+            content = _load_pickle(path, foreign)
+        elif head[:1] == b"\x80":  # torch's format before 1.6 cannot be searched beforehand: only plain ones load
+            content, foreign = _load_pickle(path), []
+        else:
+            raise UserError(f"{_describe(head)}; {EXPECTED}", path)
+    except UserError:
+        raise
+    except Exception as error:  # parsers of hostile bytes fail in a dozen ways; to the user they are one
+        reason = str(error).strip().split("\n")[0].split(". ")[0][:120]
+        raise UserError(f"damaged, or pickles more than weights ({reason}); {EXPECTED}", path) from error
+
+    if not isinstance(content, dict):
+        raise UserError(f"holds a {type(content).__name__}, not a state dict; {EXPECTED}", path)
+    holder = next((key for key in CONTAINERS if isinstance(content.get(key), dict) and _tensors(content[key])), None)
+    state = _tensors(content if holder is None else content[holder])
+    if not state:
+        raise UserError(f"holds no tensors; {EXPECTED}", path)
+    rest = set(content) - ({holder} if holder else set(state))
+    return {name.removeprefix("module."): value for name, value in state.items()}, sorted(map(str, rest)) + foreign
+
+
+def _tensors(mapping):
+    return {name: value for name, value in mapping.items() if isinstance(name, str) and torch.is_tensor(value)}
+
+
+def _foreign_names(path):
+    """The classes and functions that a torch.save file names and torch does not know, if none of them could act."""
+    names = sorted(get_unsafe_globals_in_checkpoint(path))
+    for name in names:
+        module = name.split(".")[0]
+        module = IMPORT_MAPPING.get(module, module)  # Python 2 names, which pickle still writes
+        if module in sys.stdlib_module_names and module not in HARMLESS_MODULES and name not in HARMLESS_NAMES:
+            raise UserError(f"refused: it asks for {name}, which no weights need", path)
+    return names
+
+
+def _load_pickle(path, foreign=()):
+    stand_ins = [(_StandInDict if name.lower().endswith("dict") else _StandIn, name) for name in foreign]
+    with safe_globals(stand_ins), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about odd pickles, in many lines; what matters is whether they load
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _describe(head):
+    text = head.lstrip().lower()
+    if not head:
+        return "empty"
+    if text.startswith((b"<!doctype", b"<html", b"<?xml")):
+        return "a web page, not weights (a download that failed?)"
+    if text.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer, not the file itself"
+    return "not a weights file"
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What became of every tensor of the file and of the model; names, and for mismatched also both shapes."""
+
+    path: Path
+    matched: tuple
+    missing: tuple
+    unexpected: tuple
+    mismatched: tuple
+    ignored: tuple
+
+    @property
+    def complete(self):
+        """Every tensor of the model came from the file, and none of the file is left."""
+        return not (self.missing or self.unexpected or self.mismatched)
+
+    def __str__(self):
+        parts = [f"{self.path}: {len(self.matched)} tensors fit"]
+        for kind in ("missing", "unexpected", "mismatched", "ignored"):
+            names = getattr(self, kind)
+            if names:
+                more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+                parts.append(f"{len(names)} {kind} ({', '.join(names[:4])}{more})")
+        return "; ".join(parts)
+
+
+def load_weights(model, path, strict=True):
+    """Load the file of weights at `path` into `model`, in place, and account for every tensor.
+
+    Args:
+        model: any module, usually Lunar.
+        path: see load_state.
+        strict: raise unless the report is complete, leaving the model as it was.
+
+    Returns:
+        LoadReport.
+
+    Raises:
+        UserError: see load_state; not one tensor fits; NaN or infinite weights; an incomplete match while `strict`.
+    """
+    state, ignored = load_state(path)
+    return _fill(model, state, ignored, path, strict)
+
+
+def _fill(model, state, ignored, path, strict):
+    own = model.state_dict()
+    unused = [name for name in UNUSED if name in state and "backbone.pos_embed_x" in state]
+    state = {name: value for name, value in state.items() if name not in unused}
+    matched = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
+    report = LoadReport(
+        path=Path(path),
+        matched=tuple(matched),
+        missing=tuple(name for name in own if name not in state),
+        unexpected=tuple(name for name in state if name not in own),
+        mismatched=tuple(
+            f"{name} {tuple(value.shape)} for {tuple(own[name].shape)}"
+            for name, value in state.items()
+            if name in own and name not in matched
+        ),
+        ignored=(*unused, *ignored),
+    )
+    bad = [name for name, value in matched.items() if not torch.isfinite(value).all()]
+    if bad:
+        raise UserError(f"{bad[0]} holds NaN or infinite values", path)
+    if not matched:
+        raise UserError(f"these weights are of another network: {report}")
+    if strict and not report.complete:
+        raise UserError(f"these weights do not fit the network: {report}")
+    zeros = {name: torch.zeros_like(own[name]) for name in NEUTRAL_AT_ZERO if name in report.missing}
+    model.load_state_dict(matched | zeros, strict=False)
+    return report
+
+
+def initialise_backbone(model, path):
+    """Start the ViT of a Lunar network from image pre-training: MAE, DINOv2 (with registers or not), DeiT, timm.
+
+    The positional table loses its class rows and is resampled to the network's grids (bicubic), the patch embedding to
+    the network's patch (arXiv:2212.08013). The class token, decoders and classifiers in the file are ignored.
+
+    Returns:
+        LoadReport, of the backbone alone.
+
+    Raises:
+        UserError: see load_state; a block, the patch embedding or the positions do not fit.
+    """
+    vit = model.backbone
+    state, ignored = load_state(path)
+    state = {name.removeprefix("backbone."): value for name, value in state.items()}
+    own = vit.state_dict()
+    if "register_tokens" in state:  # DINOv2's name for timm's reg_token
+        state["reg_token"] = state.pop("register_tokens")
+    if "patch_embed.proj.weight" in state:
+        patch = own["patch_embed.proj.weight"].shape[-2:]
+        state["patch_embed.proj.weight"] = resample_patch_embed(state["patch_embed.proj.weight"], list(patch))
+    if "pos_embed" in state:
+        table = state.pop("pos_embed")
+        side = math.isqrt(table.shape[1])
+        table = table[:, table.shape[1] - side**2 :]
+        grids = {"pos_embed": vit.search_grid, "pos_embed_x": vit.search_grid, "pos_embed_z": vit.template_grid}
+        for name, grid in grids.items():
+            if name in own:  # without antialiasing, as OSTrack does
+                state[name] = resample_abs_pos_embed(table, [grid, grid], num_prefix_tokens=0, antialias=False)
+    left_out = [name for name in state if name not in own and not name.startswith(("blocks.", "norm."))]
+    state = {name: value for name, value in state.items() if name not in left_out}
+    new = ("type_embed", "reg_token")  # the tracker's own, or optional
+    lacking = [name for name in own if name not in state and name not in new and ".ls" not in name]
+    if lacking:
+        raise UserError(f"no image pre-training of a ViT: lacks {lacking[0]} and {len(lacking) - 1} more", path)
+    report = _fill(vit, state, left_out + ignored, path, strict=False)
+    if report.unexpected or report.mismatched:
+        raise UserError(f"these weights are of another ViT: {report}")
+    return report
