@@ -41,7 +41,7 @@ def command(main):
             print("lunar: terminated; what was finished is saved", file=sys.stderr)
             return 143
         except BrokenPipeError:  # the reader of our output (head, less) has left
-            sys.stdout = open(os.devnull, "w")
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 141
         finally:
             if previous is not None:

@@ -31,9 +31,7 @@ class Entry:
 
 
 ENTRIES = {
-    "lunar": Entry(
-        "lib.config.schema:Lunar", "lib.test.tracker.lunar:LunarTracker", "lib.build:build_network"
-    ),
+    "lunar": Entry("lib.config.schema:Lunar", "lib.test.tracker.lunar:LunarTracker", "lib.build:build_network"),
     "opencv": Entry("lib.config.schema:OpenCV", "lib.test.tracker.opencv:OpenCVTracker"),
     "identity": Entry("lib.config.schema:Identity", "lib.test.tracker.identity:IdentityTracker"),
 }

@@ -1,4 +1,4 @@
-"""Every test runs on one thread: with other work on the machine torch's default is many times slower, and not repeatable."""
+"""Every test runs on one thread: with other work on the machine torch's default is many times slower."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Parameters, multiply-accumulates, and latency of every stage of a frame: decode, crop, network, head, and the rest."""
+"""Parameters, multiply-accumulates, and the latency of every stage of a frame: decode, crop, network, head, rest."""
 
 import statistics
 import sys
@@ -22,7 +22,9 @@ def main(argv=None):
     arguments.add_argument("--script", default="lunar", help="a script with a network")
     arguments.add_argument("--config", default="baseline", help="configuration: experiments/<script>/<config>.yaml")
     arguments.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
-    arguments.add_argument("--size", type=int, nargs=2, default=(1280, 720), metavar=("W", "H"), help="of the frame, px")
+    arguments.add_argument(
+        "--size", type=int, nargs=2, default=(1280, 720), metavar=("W", "H"), help="of the frame, px"
+    )
     arguments.add_argument("--target", type=float, default=12.0, help="side of the target, px")
     arguments.add_argument("--loops", type=int, default=50, help="timed frames; the median is printed")
     arguments.add_argument("--warmup", type=int, default=5, help="frames before those")
@@ -48,9 +50,16 @@ def _profile(tracker, settings, device, options):
     from lib.data.crop import Crop
     from lib.models.profile import count
 
-    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else f"{device}, {torch.get_num_threads()} threads"
+    name = (
+        torch.cuda.get_device_name(device)
+        if device.startswith("cuda")
+        else f"{device}, {torch.get_num_threads()} threads"
+    )
     cost = count(tracker.network)
-    print(f"{options.script} {options.config} on {name}, {settings.TEST.PRECISION}, torch {torch.__version__}, random weights")
+    print(
+        f"{options.script} {options.config} with random weights on {name}, "
+        f"{settings.TEST.PRECISION}, torch {torch.__version__}"
+    )
     print(f"parameters        {cost.parameters / 1e6:8.2f} M")
     print(f"template, once    {cost.encode_template / 1e9:8.2f} GMACs")
     print(f"every frame       {cost.track / 1e9:8.2f} GMACs, of which the head {cost.head / 1e9:.2f}")

@@ -83,7 +83,9 @@ def _parse(argv):
     arguments.add_argument("--sequence", help="only this one: its name, or its number from 0")
     arguments.add_argument("--shard", metavar="I/N", help="only the I-th of N parts, to split work over machines")
     arguments.add_argument("--checkpoint", help="weights: a file, `latest`, or the number of a trained epoch")
-    arguments.add_argument("--runid", type=int, help="suffix of the results' folder; also a trained epoch, if there is one")
+    arguments.add_argument(
+        "--runid", type=int, help="suffix of the results' folder; also a trained epoch, if there is one"
+    )
     arguments.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
     arguments.add_argument("--threads", type=int, default=0, metavar="N", help="processes; 0 tracks in this one")
     arguments.add_argument("--num_gpus", type=int, help="GPUs to spread the processes over (default: all visible)")

@@ -107,7 +107,9 @@ def _track(tracker, frames, options, display, output):
     if options.save_results:
         # not among the benchmarks' results: there is no ground truth to score it by
         run = results.Run(output / "test" / "video_demo", options.tracker_name, options.tracker_param)
-        print(f"wrote {results.write(run, '', f'video_{Path(options.videofile).stem}', found, times, scores, flat=True)}")
+        print(
+            f"wrote {results.write(run, '', f'video_{Path(options.videofile).stem}', found, times, scores, flat=True)}"
+        )
     if options.save_video:
         print(f"wrote {options.save_video}")
     print(f"{len(found)} frames, {len(found) / sum(times):.1f} FPS without decoding and drawing")

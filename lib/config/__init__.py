@@ -46,7 +46,9 @@ def _experiment(script, config):
     path = EXPERIMENTS / script / f"{config}.yaml"
     if Path(config).name != config or not path.is_file():
         known = sorted(file.stem for file in (EXPERIMENTS / script).glob("*.yaml"))
-        raise UserError(f"no configuration {config!r} of {script}{_nearest(config, known)}; there are: {', '.join(known)}")
+        raise UserError(
+            f"no configuration {config!r} of {script}{_nearest(config, known)}; there are: {', '.join(known)}"
+        )
     return path
 
 

@@ -1,4 +1,4 @@
-"""`python -m lib.config [SCRIPT [CONFIG]]`: every key with its type, default and meaning, or one experiment's values."""
+"""`python -m lib.config [SCRIPT [CONFIG]]`: every key, its type, default and meaning, or one experiment's values."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Where data, results and weights are: ./data, ./output, ./pretrained, unless local.yaml or the environment says else."""
+"""Where data, results and weights are: ./data, ./output, ./pretrained, or as local.yaml or the environment say."""
 
 import os
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Paths:
 
 
 def paths(data=None, output=None):
-    """Return Paths. An argument wins over the environment, that over local.yaml, that over the repository's own folders.
+    """Return Paths. Arguments win over the environment, that over local.yaml, that over the repository's own folders.
 
     Raises UserError where local.yaml is malformed or has an unknown key.
     """

@@ -49,7 +49,9 @@ class Data(Section):
 
 
 class Backbone(Section):
-    TYPE: Literal["vit_tiny", "vit_small", "vit_base", "vit_large"] = key("vit_base", "width, depth and heads of the ViT")
+    TYPE: Literal["vit_tiny", "vit_small", "vit_base", "vit_large"] = key(
+        "vit_base", "width, depth and heads of the ViT"
+    )
     STRIDE: Literal[14, 16] = key(16, "side of one patch, px of the crop")
     ATTENTION: Literal["joint", "one_way"] = key(
         "one_way", "joint: all tokens attend to all (OSTrack); one_way: the template only to itself, computed once"
@@ -75,7 +77,9 @@ class Backbone(Section):
 class Head(Section):
     TYPE: Literal["CENTER"] = key("CENTER", "score, size and offset maps (CenterNet style)")
     NUM_CHANNELS: Count = key(256, "channels of the first convolution; halved at each further one", ge=8)
-    STRIDE: Literal[7, 8, 14, 16] = key(8, "px of the search crop per cell: the patch side, or half of it for tiny targets")
+    STRIDE: Literal[7, 8, 14, 16] = key(
+        8, "px of the search crop per cell: the patch side, or half of it for tiny targets"
+    )
 
 
 class Model(Section):
@@ -84,7 +88,9 @@ class Model(Section):
 
 
 class Test(Section):
-    CHECKPOINT: str = key("", "weights file under pretrained/ ('' = <script>_<config>.safetensors, then the last trained)")
+    CHECKPOINT: str = key(
+        "", "weights file under pretrained/ ('' = <script>_<config>.safetensors, then the last trained)"
+    )
     PRECISION: Literal["fp32", "bf16", "fp16"] = key("fp32", "arithmetic of the network's matrix products")
     SEARCH_FACTOR: Positive | None = key(None, "search window factor while tracking (null = DATA.SEARCH.FACTOR)")
     MIN_BOX: Positive = key(1.0, "smallest side of a predicted box, px")

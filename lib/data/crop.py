@@ -6,6 +6,7 @@ side are real numbers of image pixels; nothing is rounded. With window centre q,
     x_image = q + (x_patch - S/2) c/S          (spec tracker.md A.8.1)
 """
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -45,11 +46,16 @@ class Crop:
         left, top = self.cx - self.side / 2, self.cy - self.side / 2
         block = int(scale)
         if block >= 2:
-            image, left, top = _shrink(image, left, top, self.side, block)
-            scale /= block
+            part, x0, y0 = _under_window(image, left, top, self.side, block)
+            image = cv2.resize(part, None, fx=1 / block, fy=1 / block, interpolation=cv2.INTER_AREA)
+            left, top, scale = (left - x0) / block, (top - y0) / block, scale / block
         # A patch pixel's centre lies at +1/2; OpenCV counts positions from the centre of pixel 0.
-        matrix = np.array([[scale, 0, left + scale / 2 - 0.5], [0, scale, top + scale / 2 - 0.5]])
-        return cv2.warpAffine(image, matrix, (self.size, self.size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+        part, x0, y0 = _under_window(image, left, top, self.size * scale)
+        matrix = np.array([[scale, 0, left - x0 + scale / 2 - 0.5], [0, scale, top - y0 + scale / 2 - 0.5]])
+        # OpenCV 5 resamples four channels in less than half the time of three.
+        part = cv2.cvtColor(part, cv2.COLOR_RGB2RGBA)
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return cv2.cvtColor(cv2.warpAffine(part, matrix, (self.size, self.size), flags=flags), cv2.COLOR_RGBA2RGB)
 
 
 def window_side(width, height, factor, min_side, image_size):
@@ -57,23 +63,24 @@ def window_side(width, height, factor, min_side, image_size):
 
     The lower limit keeps some reach around a tiny target, which would otherwise be blown up to a blur (spec A.8.2).
     """
-    side = factor * np.sqrt(max(width, 0.0) * max(height, 0.0))
-    return float(np.clip(side, max(min_side, 1.0), 1.5 * max(image_size)))
+    side = factor * math.sqrt(max(width, 0.0) * max(height, 0.0))
+    return float(min(max(side, min_side, 1.0), 1.5 * max(image_size)))
 
 
-def _shrink(image, left, top, side, block):
-    """The part of the image under the window, averaged over block x block px; and the window's corner in it."""
+def _under_window(image, left, top, side, block=1):
+    """What of an image lies under a window, and a pixel around it, in whole blocks of block x block px.
+
+    Returns it as (rows, columns, 3), black beyond the image's lower and right border, and its corner in the image.
+    One black pixel stands for a window off the image.
+    """
     height, width = image.shape[:2]
-    x0, y0 = max(0, int(left)), max(0, int(top))
-    x1, y1 = min(width, int(np.ceil(left + side))), min(height, int(np.ceil(top + side)))
-    if x1 <= x0 or y1 <= y0:  # the window lies off the image: one black pixel stands for it
-        return np.zeros((1, 1, 3), image.dtype), 1e6, 1e6
-    part = image[y0:y1, x0:x1]
-    columns, rows = -(-(x1 - x0) // block), -(-(y1 - y0) // block)
-    missing = (rows * block - (y1 - y0), columns * block - (x1 - x0))
-    if any(missing):  # whole blocks only: the image's own pixels where it goes on, black beyond its border
-        part = image[y0 : y0 + rows * block, x0 : x0 + columns * block]
-        bottom, right = rows * block - part.shape[0], columns * block - part.shape[1]
-        part = cv2.copyMakeBorder(part, 0, bottom, 0, right, cv2.BORDER_CONSTANT)
-    shrunk = cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA)
-    return shrunk, (left - x0) / block, (top - y0) / block
+    x0, y0 = (max(0, int(np.floor(low)) - 1) for low in (left, top))
+    x1, y1 = (min(limit, int(np.ceil(low + side)) + 1) for low, limit in ((left, width), (top, height)))
+    if x1 <= x0 or y1 <= y0:
+        return np.zeros((block, block, 3), image.dtype), -1_000_000, -1_000_000
+    columns, rows = -(-(x1 - x0) // block) * block, -(-(y1 - y0) // block) * block
+    part = image[y0 : y0 + rows, x0 : x0 + columns]
+    lower, right = rows - part.shape[0], columns - part.shape[1]
+    if lower or right:
+        part = cv2.copyMakeBorder(part, 0, lower, 0, right, cv2.BORDER_CONSTANT)
+    return part, x0, y0

@@ -114,7 +114,9 @@ def open_frames(source):
             names = image_names(storage, pattern)
             if names:
                 return ImageFrames(storage, names)
-        raise UserError(f"no frames here: expected {', '.join(images.EXTENSIONS[:3])} ... files, or img/ with them", path)
+        raise UserError(
+            f"no frames here: expected {', '.join(images.EXTENSIONS[:3])} ... files, or img/ with them", path
+        )
     if not path.exists():
         raise UserError("no such video, folder of frames or camera", path)
     if path.suffix.lower() in images.EXTENSIONS:
@@ -124,4 +126,6 @@ def open_frames(source):
 
 def image_names(storage, pattern):
     """The image files among the names that match a pattern, in natural order."""
-    return [name for name in storage.glob(pattern) if name.lower().endswith(images.EXTENSIONS) and "/." not in f"/{name}"]
+    return [
+        name for name in storage.glob(pattern) if name.lower().endswith(images.EXTENSIONS) and "/." not in f"/{name}"
+    ]

@@ -12,7 +12,9 @@ import numpy as np
 
 from lib.errors import FrameError
 
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what OpenCV would print about a bad image is in our own one-line error
+cv2.utils.logging.setLogLevel(
+    cv2.utils.logging.LOG_LEVEL_SILENT
+)  # what OpenCV would print about a bad image is in our own one-line error
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 MAX_PIXELS = 100_000_000
@@ -64,7 +66,9 @@ def _decode_jpeg(data, name):
     except FrameError:
         raise
     except Exception as error:  # noqa: BLE001 -- both libraries raise whatever libjpeg says, as several types
-        raise FrameError(f"damaged or truncated JPEG: {str(error).splitlines()[0] or type(error).__name__}", name) from error
+        raise FrameError(
+            f"damaged or truncated JPEG: {str(error).splitlines()[0] or type(error).__name__}", name
+        ) from error
 
 
 @functools.cache

@@ -56,7 +56,10 @@ class _Packed:
         if self._names is None:
             self._names = sorted(self._list(), key=natural_key)
         # as in a folder, * stays within one level
-        matcher = re.compile("/".join(fnmatch.translate(part).removesuffix(r"\Z").removesuffix(r"\z") for part in pattern.split("/")) + r"\Z")
+        matcher = re.compile(
+            "/".join(fnmatch.translate(part).removesuffix(r"\Z").removesuffix(r"\z") for part in pattern.split("/"))
+            + r"\Z"
+        )
         return [name for name in self._names if matcher.match(name)]
 
     def place(self, name):
@@ -84,7 +87,9 @@ class Zip(_Packed):
             if member.external_attr >> 28 == 0xA:
                 raise UserError(f"refused: the member {member.filename!r} is a link", self.path)
             if member.file_size > MAX_MEMBER_BYTES or member.file_size > 1000 * max(member.compress_size, 1000):
-                raise UserError(f"refused: the member {member.filename!r} unpacks to {member.file_size} bytes", self.path)
+                raise UserError(
+                    f"refused: the member {member.filename!r} unpacks to {member.file_size} bytes", self.path
+                )
             if not member.is_dir():
                 names.append(member.filename)
         if len(set(names)) != len(names):
@@ -127,7 +132,9 @@ class Lmdb(_Packed):
 
     def _list(self):
         with self._open().begin() as transaction:
-            return [bytes(key).decode(errors="replace") for key in transaction.cursor().iternext(keys=True, values=False)]
+            return [
+                bytes(key).decode(errors="replace") for key in transaction.cursor().iternext(keys=True, values=False)
+            ]
 
     def read(self, name):
         import lmdb

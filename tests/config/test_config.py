@@ -29,7 +29,9 @@ def experiment(tmp_path, monkeypatch):
     return write
 
 
-@pytest.mark.parametrize("path", sorted(EXPERIMENTS.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize(
+    "path", sorted(EXPERIMENTS.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
 def test_every_shipped_experiment_loads(path):
     config.load(path.parent.name, path.stem)
 
@@ -37,7 +39,11 @@ def test_every_shipped_experiment_loads(path):
 def test_values_inheritance_and_overrides(experiment):
     experiment("TEST: {MIN_BOX: 2, WINDOW: none}\nDATA: {SEARCH: {SIZE: 320}}\n", "base")
     experiment("_BASE_: base.yaml\nTEST: {WINDOW: mult}\n")
-    cfg = config.load("lunar", "test", ["TEST.WINDOW_INFLUENCE=1e-3", "MODEL.BACKBONE.CE_LOC=[3, 6]", "MODEL.BACKBONE.ATTENTION=joint"])
+    cfg = config.load(
+        "lunar",
+        "test",
+        ["TEST.WINDOW_INFLUENCE=1e-3", "MODEL.BACKBONE.CE_LOC=[3, 6]", "MODEL.BACKBONE.ATTENTION=joint"],
+    )
     assert cfg.TEST.MIN_BOX == 2 and cfg.TEST.WINDOW == "mult" and cfg.DATA.SEARCH.SIZE == 320
     assert cfg.TEST.WINDOW_INFLUENCE == 0.001, "1e-3 is a number, which plain PyYAML denies"
     assert cfg.MODEL.BACKBONE.CE_LOC == [3, 6]
@@ -53,7 +59,11 @@ BAD = {
     "negative": ("TEST:\n  MIN_BOX: -1\n", 2, "greater than 0"),
     "not finite": ("TEST:\n  MIN_BOX: .inf\n", 2, "finite"),
     "not among the choices": ("TEST: {WINDOW: hann}\n", 1, "'blend', 'mult' or 'none'"),
-    "crop not a multiple of the patch": ("DATA: {SEARCH: {SIZE: 250}}\n", None, "not a multiple of MODEL.BACKBONE.STRIDE 16"),
+    "crop not a multiple of the patch": (
+        "DATA: {SEARCH: {SIZE: 250}}\n",
+        None,
+        "not a multiple of MODEL.BACKBONE.STRIDE 16",
+    ),
     "huge crop": ("DATA: {SEARCH: {SIZE: 16000}}\n", 1, "less than or equal to 4096"),
     "elimination one way": ("MODEL:\n  BACKBONE:\n    CE_LOC: [3]\n", 2, "needs ATTENTION: joint"),
     "head stride": ("MODEL: {HEAD: {STRIDE: 7}}\n", None, "MODEL.HEAD.STRIDE 7: expected 16 or 8"),
@@ -131,7 +141,7 @@ def test_every_key_says_what_it_means():
     ids=" ".join,
 )
 def test_help_and_mistakes_do_not_import_torch(command):
-    """They answer in a fraction of a second because torch, which takes seconds, is not imported; time is printed only."""
+    """They answer in a fraction of a second because torch, which takes seconds, is not imported."""
     began = time.perf_counter()
     done = subprocess.run([sys.executable, "-X", "importtime", *command], cwd=ROOT, capture_output=True, text=True)
     print(f"{time.perf_counter() - began:.2f} s")

@@ -86,7 +86,9 @@ def test_extract_is_bilinear_at_exact_places():
         x0, y0 = int(x), int(y)
         fx, fy = x - x0, y - y0
         corner = image[y0 : y0 + 2, x0 : x0 + 2].astype(float)
-        value = (corner[0, 0] * (1 - fx) + corner[0, 1] * fx) * (1 - fy) + (corner[1, 0] * (1 - fx) + corner[1, 1] * fx) * fy
+        value = (corner[0, 0] * (1 - fx) + corner[0, 1] * fx) * (1 - fy) + (
+            corner[1, 0] * (1 - fx) + corner[1, 1] * fx
+        ) * fy
         assert np.abs(patch[row, column] - value).max() < 1.1  # OpenCV 4 samples at 1/32 px
 
 
@@ -103,7 +105,9 @@ def test_clip_stays_inside_and_hardly_grows():
     cut = boxes.clip(given, 1280, 720)
     assert (cut[:, :2] >= 0).all() and (cut[:, :2] + cut[:, 2:] <= (1280 + 1e-9, 720 + 1e-9)).all()
     assert (cut[:, 2:] >= 1 - 1e-9).all() and (cut[:, 2:] - given[:, 2:] <= 1).all()
-    inside = (given[:, :2] >= 0).all(1) & (given[:, :2] + given[:, 2:] <= (1280, 720)).all(1) & (given[:, 2:] >= 1).all(1)
+    inside = (
+        (given[:, :2] >= 0).all(1) & (given[:, :2] + given[:, 2:] <= (1280, 720)).all(1) & (given[:, 2:] >= 1).all(1)
+    )
     assert inside.any() and np.abs(cut[inside] - given[inside]).max() < 1e-9
     assert np.allclose(boxes.clip([10.2, 10.2, 0.2, 0.4], 640, 480), [9.8, 9.9, 1, 1]), "grows about its centre"
     assert np.isfinite(boxes.clip([1e8, -1e8, 5, 5], 640, 480)).all()

@@ -35,9 +35,22 @@ def dataset(tmp_path):
 
 
 def run(dataset, *flags, script=ROOT / "tracking" / "test.py", tracker=("identity", "baseline"), **environment):
-    command = [sys.executable, str(script), *tracker, "--dataset", str(dataset), "--save_dir", str(dataset.parent / "out")]
+    command = [
+        sys.executable,
+        str(script),
+        *tracker,
+        "--dataset",
+        str(dataset),
+        "--save_dir",
+        str(dataset.parent / "out"),
+    ]
     return subprocess.run(
-        [*command, *map(str, flags)], capture_output=True, text=True, cwd=ROOT, env={**os.environ, **environment}, timeout=120
+        [*command, *map(str, flags)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        timeout=120,
     )
 
 
@@ -89,7 +102,11 @@ def test_a_failure_is_listed_and_the_rest_is_saved(dataset, threads):
     assert done.returncode == 4
     assert sorted(boxes(dataset)) == ["a.txt", "d.txt"]
     assert "3 sequences failed, the others are saved" in done.stderr
-    for reason in ("0003.jpg: damaged or truncated JPEG", "c: 6 rows for 5 frames", "set/e: ZeroDivisionError: on purpose"):
+    for reason in (
+        "0003.jpg: damaged or truncated JPEG",
+        "c: 6 rows for 5 frames",
+        "set/e: ZeroDivisionError: on purpose",
+    ):
         assert reason in done.stderr
     assert not list((dataset.parent / "out").rglob(".*")), "no temporary file stays"
 
@@ -121,8 +138,12 @@ def test_killed_at_any_moment_and_run_again(dataset):
             assert data.count(b"\n") == (20 if name[0].isdigit() else 6), "only whole files"
     assert subprocess.run(broken, env=environment, stdout=subprocess.DEVNULL, cwd=ROOT).returncode == 0
     whole = dataset.parent / "whole"
-    subprocess.run([*command, "--save_dir", str(whole)], env=environment, stdout=subprocess.DEVNULL, cwd=ROOT, check=True)
-    unbroken = {path.name: path.read_bytes() for path in (whole / "test/tracking_results/identity/baseline/set").glob("?.txt")}
+    subprocess.run(
+        [*command, "--save_dir", str(whole)], env=environment, stdout=subprocess.DEVNULL, cwd=ROOT, check=True
+    )
+    unbroken = {
+        path.name: path.read_bytes() for path in (whole / "test/tracking_results/identity/baseline/set").glob("?.txt")
+    }
     assert boxes(dataset) == unbroken and len(unbroken) == 12
 
 
@@ -130,11 +151,11 @@ def test_interrupt_and_terminate(dataset):
     write_sequence(dataset, "slow", frames=300)
     for sent, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
         for threads in ("0", "2"):
-            process = subprocess.Popen(
-                [sys.executable, str(FAULTY), "identity", "baseline", "--dataset", str(dataset), "--threads", threads,
-                 "--save_dir", str(dataset.parent / "out")],
-                env={**os.environ, "SECONDS_A_FRAME": "0.1"}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT,
-            )  # fmt: skip
+            command = [sys.executable, str(FAULTY), "identity", "baseline", "--dataset", str(dataset)]
+            command += ["--threads", threads, "--save_dir", str(dataset.parent / "out")]
+            environment = {**os.environ, "SECONDS_A_FRAME": "0.1"}
+            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
+            process = subprocess.Popen(command, env=environment, **quiet)
             time.sleep(2.0)
             process.send_signal(sent)
             _, errors = process.communicate(timeout=20)
@@ -175,7 +196,11 @@ def test_wrong_flags_are_one_line(dataset, flags, message):
     ("tracker", "flags", "message"),
     [
         (("lunar", "baseline"), [], "no weights for lunar baseline: looked for"),
-        (("lunar", "tiny"), ["--checkpoint", "/no/such.pth"], "/no/such.pth: no such checkpoint; trained epochs of lunar tiny: none"),
+        (
+            ("lunar", "tiny"),
+            ["--checkpoint", "/no/such.pth"],
+            "/no/such.pth: no such checkpoint; trained epochs of lunar tiny: none",
+        ),
         (("lunar", "ostrack_256"), [], "OSTrack_ep0300.pth.tar"),
         (("opencv", "nano"), [], "nanotrack"),
         (("opencv", "nano"), ["--checkpoint", "/tmp"], "expected *backbone*.onnx"),
@@ -191,8 +216,9 @@ def test_missing_weights_are_one_line(dataset, tracker, flags, message):
 def test_disk_full_stops_with_3_and_keeps_what_was_there(dataset):
     assert run(dataset, "--sequence", "a").returncode == 0
     before = boxes(dataset)
-    script = f"ulimit -f 0; exec {sys.executable} {ROOT}/tracking/test.py identity baseline --dataset {dataset} --save_dir {dataset.parent}/out"
-    done = subprocess.run(["bash", "-c", f"trap '' XFSZ; {script}"], capture_output=True, text=True, cwd=ROOT)
+    command = f"{sys.executable} tracking/test.py identity baseline --dataset {dataset} --save_dir {dataset.parent}/out"
+    limited = ["bash", "-c", f"trap '' XFSZ; ulimit -f 0; exec {command}"]
+    done = subprocess.run(limited, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 3 and len(done.stderr.splitlines()) == 1, done.stderr
     assert boxes(dataset) == before
 
@@ -205,12 +231,11 @@ def test_debug_writes_a_video(dataset):
 
 def test_lockstep_through_the_command(dataset, tmp_path):
     """--batch gives the results of one by one, for sequences of different lengths."""
+    import torch
     from safetensors.torch import save_file
 
     from lib import config
     from lib.build import build_network
-
-    import torch
 
     write_sequence(dataset, "e", frames=9)
     torch.manual_seed(0)

@@ -31,7 +31,7 @@ ROUNDED_CROP = {4: 0.79, 6: 0.85, 8: 0.88, 12: 0.92}
 
 
 def truth(side, count=FRAMES):
-    """Boxes of one nominal side (each side 0.8 to 1.25 of it), at any sub-pixel place near the middle of 320 x 240 px."""
+    """Boxes of one nominal side (each 0.8 to 1.25 of it), anywhere, sub-pixel, near the middle of 320 x 240 px."""
     rng = np.random.default_rng(side)
     sides = side * np.exp(rng.uniform(math.log(0.8), math.log(1.25), (count, 2)))
     centres = np.array([160, 120]) + rng.uniform(-3, 3, (count, 2))
@@ -74,7 +74,9 @@ class TrueCell(lunar.LunarTracker):
             x, y, w, h = crop.to_patch(box) / crop.size
             column, row = (int((x + w / 2) * cells), int((y + h / 2) * cells))
             output.score_map[index, 0, row, column] = 1.0
-            output.offset_map[index, :, row, column] = torch.tensor([(x + w / 2) * cells - column, (y + h / 2) * cells - row])
+            output.offset_map[index, :, row, column] = torch.tensor(
+                [(x + w / 2) * cells - column, (y + h / 2) * cells - row]
+            )
             output.size_map[index, :, row, column] = torch.tensor([w, h])
         return output
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lib.models.layers.block import Block
-from lib.models.lunar import Lunar, TemplateState, TrackerOutput, boxes_at, decode, hann_window, template_mask
+from lib.models.lunar import Lunar, TemplateState, TrackerOutput, boxes_at, decode, template_mask
 from lib.models.profile import count
 
 SMALL = {"embed_dim": 48, "depth": 3, "num_heads": 3, "head_channels": 16, "template_size": 64, "search_size": 128}
@@ -266,12 +266,6 @@ def test_decode_returns_the_box_that_was_drawn():
     response[3, 5] = 1
     decoded, peak, value = decode(output, response)
     assert (peak == 3 * H + 5).all() and torch.equal(value, score[:, 0, 3, 5])
-
-
-def test_hann_window_is_ostracks():
-    n = np.arange(1, 17)
-    line = (1 - np.cos(2 * np.pi * n / 17)) / 2
-    assert np.abs(hann_window(16).numpy() - np.outer(line, line)).max() < 1e-6
 
 
 def test_template_mask_is_exact():

@@ -43,8 +43,10 @@ def test_hann_in_the_middle_is_ostracks():
 
 @pytest.mark.parametrize(("window", "found"), [("blend", 12), ("none", 12), ("mult", 8)])
 def test_a_fast_tiny_target_beats_a_centred_distractor(small_tracker, window, found):
-    """T11: displaced 1.5 sizes with 0.9 against 0.45 in the middle. The inherited product of both picks the distractor."""
-    tracker = small_tracker(f"TEST.WINDOW={window}", "TEST.MOTION=none", "MODEL.HEAD.STRIDE=8", "DATA.SEARCH.MIN_SIDE=0")
+    """T11: displaced 1.5 sizes with 0.9 against 0.45 in the middle. The inherited product picks the distractor."""
+    tracker = small_tracker(
+        f"TEST.WINDOW={window}", "TEST.MOTION=none", "MODEL.HEAD.STRIDE=8", "DATA.SEARCH.MIN_SIDE=0"
+    )
     state = tracker.start(FRAMES[0], BOX)
     crop = tracker._search_crop(state, FRAMES[0])
     # at factor 4 the target is 4 of 16 cells wide: 1.5 sizes are 6 cells; take 4.5 along both axes
@@ -171,7 +173,9 @@ def test_kalman_follows_and_restarts():
 
 def test_ten_thousand_frames_in_constant_memory(small_tracker):
     resource = pytest.importorskip("resource")
-    tracker = small_tracker("DATA.TEMPLATE.NUMBER=2", "TEST.UPDATE_INTERVAL=5", "TEST.UPDATE_THRESHOLD=0", "TEST.CONFIDENCE=0")
+    tracker = small_tracker(
+        "DATA.TEMPLATE.NUMBER=2", "TEST.UPDATE_INTERVAL=5", "TEST.UPDATE_THRESHOLD=0", "TEST.CONFIDENCE=0"
+    )
     answer = maps(16, {(8, 8): 0.9})
     tracker.respond = lambda templates, patches, crops: answer
     tracker.initialize(FRAMES[0], {"init_bbox": BOX.tolist()})

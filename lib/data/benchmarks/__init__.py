@@ -1,6 +1,7 @@
 """From the name of a benchmark, or any folder, to its sequences."""
 
 import difflib
+import functools
 import logging
 from pathlib import Path
 
@@ -80,9 +81,10 @@ def _read(path, dataset, layouts, hint):
 
 
 def _demo():
-    from lib.data.render import demo_clips
+    from lib.data.render import RenderedClip, demo_clips
 
-    return [
-        Sequence(clip.name, DEMO, clip.boxes_xywh, lambda clip=clip: clip, clip.visible, clip.attributes, DEMO)
-        for clip in demo_clips()
-    ]
+    sequences = []
+    for clip in demo_clips():
+        opener = functools.partial(RenderedClip, clip.spec, clip.seed)
+        sequences.append(Sequence(clip.name, DEMO, clip.boxes_xywh, opener, clip.visible, clip.attributes, DEMO))
+    return sequences

@@ -15,7 +15,7 @@ class Benchmark:
 
 
 BENCHMARKS = {
-    # The published archive does not document its annotation layout, so any layout that a user's folder may have will do.
+    # The published archive does not document its layout, so any that a user's folder may have will do.
     "lunar": Benchmark(
         folders=("lunar/test", "lunar"),
         source="the 700 night videos of Lunar Tracking; download links are at github.com/kk123321x/LunarTracking",

@@ -69,7 +69,10 @@ def find_sequences(storage, layout, dataset):
             return []
         lacking = next((name for name in videos if name not in names), None)
         if lacking is not None:
-            raise UserError(f"no ground truth beside it: expected {layout.boxes.format(seq=lacking)}", storage.place(videos[lacking]))
+            raise UserError(
+                f"no ground truth beside it: expected {layout.boxes.format(seq=lacking)}",
+                storage.place(videos[lacking]),
+            )
         names = {name: names[name] for name in videos}
     sequences = []
     for name, boxes_file in names.items():
@@ -79,7 +82,9 @@ def find_sequences(storage, layout, dataset):
         if len(boxes) == 1:  # only the first frame is labelled, as in test sets scored by a server
             boxes = np.concatenate([boxes, np.full((len(opener()) - 1, 4), np.nan)])
         visible = ~_absent(storage, layout, name, len(boxes))
-        sequences.append(Sequence(name, dataset, boxes, opener, visible, _attributes(storage, layout, name), str(place)))
+        sequences.append(
+            Sequence(name, dataset, boxes, opener, visible, _attributes(storage, layout, name), str(place))
+        )
     return sequences
 
 

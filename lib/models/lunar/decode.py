@@ -1,15 +1,6 @@
-"""From maps to boxes, and the window that damps far cells. Cell i of H spans [i, i+1) / H of the search crop."""
+"""From maps to boxes. Cell i of H spans [i, i+1) / H of the search crop."""
 
 import torch
-
-
-def hann_window(size, device=None):
-    """OSTrack's window, without zeros at the border.
-
-    (size, size) outer product of 1/2 (1 - cos(2 pi n / (size + 1))), n = 1..size.
-    """
-    window = torch.hann_window(size + 2, periodic=False, device=device)[1:-1]
-    return torch.outer(window, window)
 
 
 def boxes_at(output, cells):

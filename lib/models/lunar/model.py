@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from lib.models.layers.head import CenterHead
 from lib.models.lunar.backbone import SIZES, OneStreamViT
@@ -78,10 +79,8 @@ class Lunar(nn.Module):
         self.template_size, self.search_size = template_size, search_size
         self.map_size = search_size // head_stride
         # Not saved: they are the configuration's, and OSTrack's checkpoints have no such keys.
-        self.register_buffer(
-            "image_mean", torch.tensor(image_mean, dtype=torch.float32).view(3, 1, 1), persistent=False
-        )
-        self.register_buffer("image_std", torch.tensor(image_std, dtype=torch.float32).view(3, 1, 1), persistent=False)
+        self.register_buffer("image_mean", torch.tensor(image_mean, dtype=torch.float32), persistent=False)
+        self.register_buffer("image_std", torch.tensor(image_std, dtype=torch.float32), persistent=False)
         self.backbone = OneStreamViT(
             embed_dim=embed_dim or dim,
             depth=depth or blocks,
@@ -102,9 +101,11 @@ class Lunar(nn.Module):
 
     def normalise(self, images):
         """(..., 3, H, W) uint8 or float in [0, 1] -> float, of zero mean and unit deviation over ImageNet."""
+        flat = images.flatten(0, -4).contiguous().to(self.image_mean.dtype)
         if images.dtype == torch.uint8:
-            images = images / 255
-        return (images.to(self.image_mean.dtype) - self.image_mean) / self.image_std
+            flat = flat / 255
+        # Batch norm with fixed statistics is (x - mean) / std in one pass, several times faster than in two.
+        return functional.batch_norm(flat, self.image_mean, self.image_std**2, eps=0).view(images.shape)
 
     def encode_template(self, templates, masks=None):
         """What `track` needs to know of the target.

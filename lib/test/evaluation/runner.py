@@ -50,7 +50,9 @@ class Summary:
     decoding_seconds: float = 0.0
 
 
-def evaluate(experiment, sequences, run, *, processes=0, devices=("cpu",), batch=1, overwrite=False, timeout=None, progress=None):
+def evaluate(
+    experiment, sequences, run, *, processes=0, devices=("cpu",), batch=1, overwrite=False, timeout=None, progress=None
+):
     """Track `sequences` (list of lib.data.sequence.Sequence) and write their results under `run` (results.Run).
 
     processes: 0 tracks in this process, N in N others, each on the next of `devices`. batch: sequences that one

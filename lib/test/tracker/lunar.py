@@ -43,8 +43,9 @@ class State:
 
 
 class LunarTracker:
-    """config: a `lunar` configuration. weights: a checkpoint's path, or None for random ones (profiling). device: torch's.
+    """The tracker of script `lunar`.
 
+    config: a `lunar` configuration. weights: a checkpoint's path, or None for random ones, to profile. device: torch's.
     Raises UserError where the weights do not fit the configuration.
     """
 
@@ -116,8 +117,9 @@ class LunarTracker:
             growth = min(test.LOST_GROWTH ** (state.doubts - test.LOST_FRAMES + 1), test.LOST_MAX_GROWTH)
         factor = (test.SEARCH_FACTOR or search.FACTOR) * growth
         side = window_side(*state.box_xywh[2:], factor, search.MIN_SIDE * growth, (width, height))
-        cx, cy = np.clip(self._centre(state), 0, (width, height))  # a prediction may run off the image, the search not
-        return Crop(float(cx), float(cy), side, search.SIZE)
+        cx, cy = self._centre(state).tolist()
+        # A prediction may run off the image, the search not.
+        return Crop(min(max(cx, 0.0), width), min(max(cy, 0.0), height), side, search.SIZE)
 
     def _windowed(self, score, states, crops):
         """score (B, 1, H, H) with the window that prefers the expected place, in the configured way."""
@@ -125,12 +127,13 @@ class LunarTracker:
         if test.WINDOW == "none":
             return score
         places = [crop.to_patch([*self._centre(state), 0, 0])[:2] for state, crop in zip(states, crops, strict=True)]
-        window = hann(self.cells, np.array(places) / self.config.MODEL.HEAD.STRIDE).to(score.device)
+        window = hann(self.cells, np.array(places) / self.config.MODEL.HEAD.STRIDE)
         if test.WINDOW == "mult":
-            return score * window
-        lost = torch.tensor([state.doubts >= test.LOST_FRAMES for state in states], device=score.device)
-        weight = torch.where(lost, test.WINDOW_INFLUENCE_LOST, test.WINDOW_INFLUENCE).view(-1, 1, 1, 1)
-        return (1 - weight) * score + weight * window
+            return score * torch.from_numpy(window).to(score.device)
+        lost = np.array([state.doubts >= test.LOST_FRAMES for state in states]).reshape(-1, 1, 1, 1)
+        weight = np.where(lost, test.WINDOW_INFLUENCE_LOST, test.WINDOW_INFLUENCE).astype(np.float32)
+        pull, share = (torch.from_numpy(values).to(score.device) for values in (weight * window, 1 - weight))
+        return score * share + pull
 
     def _conclude(self, state, image, box, score):
         """The State and result of a frame in which the network saw `box` (4,) xywh px with a confidence `score`."""
@@ -193,10 +196,9 @@ def hann(cells, centres):
 
     centres: (B, 2) in cells from the left and upper border. Returns (B, 1, cells, cells) float32 in [0, 1].
     """
-    positions = np.arange(cells) + 0.5
-    distance = np.clip(np.abs(positions - centres[:, :, None]) / (cells + 1), 0, 0.5)
-    along_x, along_y = np.moveaxis(0.5 * (1 + np.cos(2 * np.pi * distance)), 1, 0)
-    return torch.from_numpy((along_y[:, None, :, None] * along_x[:, None, None, :]).astype(np.float32))
+    distance = np.minimum(np.abs(np.arange(0.5, cells) - centres[:, :, None]) / (cells + 1), 0.5)
+    line = (0.5 + 0.5 * np.cos(2 * np.pi * distance)).astype(np.float32)
+    return line[:, 1, None, :, None] * line[:, 0, None, None, :]
 
 
 def _size(box):
