@@ -12,10 +12,6 @@ import numpy as np
 
 from lib.errors import FrameError
 
-cv2.utils.logging.setLogLevel(
-    cv2.utils.logging.LOG_LEVEL_SILENT
-)  # what OpenCV would print about a bad image is in our own one-line error
-
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 MAX_PIXELS = 100_000_000
 

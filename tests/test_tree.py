@@ -1,0 +1,84 @@
+"""Rules that hold for the whole tree: who may import whom, what is never called, what the lock must satisfy."""
+
+import ast
+import re
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    tomllib = None
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FILES = sorted([*ROOT.glob("lib/**/*.py"), *ROOT.glob("tracking/*.py")])
+
+# room -> rooms it must not import
+CLOSED = {
+    "lib/config": ("lib.data", "lib.models", "lib.train", "lib.test", "lib.vis"),
+    "lib/data": ("lib.models", "lib.train", "lib.test", "lib.vis"),
+    "lib/models": ("lib.config", "lib.data", "lib.train", "lib.test", "lib.vis", "lib.registry", "lib.build"),
+    "lib/train": ("lib.test",),
+    "lib/test": ("lib.train",),
+}
+
+
+def imports(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_keeps_the_rules(path):
+    tree = ast.parse(path.read_text())
+    place = path.relative_to(ROOT).as_posix()
+    for room, others in CLOSED.items():
+        if place.startswith(f"{room}/"):
+            for name in imports(tree):
+                assert not name.startswith(others), f"{place} imports {name}"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ExceptHandler):
+            assert node.type is not None, f"{place}:{node.lineno}: bare except"
+            assert not (
+                len(node.body) == 1 and isinstance(node.body[0], ast.Pass) and "Exception" in ast.dump(node.type)
+            )
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            where = f"{place}:{node.lineno}: {name}"
+            assert name not in ("eval", "exec", "os.system", "pickle.load", "pickle.loads", "np.load"), where
+            keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+            assert keywords.get("shell") != "True", where
+            if name == "torch.load":
+                assert keywords.get("weights_only") == "True", where
+            if name == "yaml.load":
+                assert keywords.get("Loader") == "_Loader", where
+
+
+def requirement(line):
+    match = re.match(r"([\w.-]+)\s*(.*)", line)
+    return match[1].lower(), match[2].strip()
+
+
+@pytest.mark.skipif(tomllib is None, reason="reads pyproject.toml with tomllib, which Python 3.10 lacks")
+def test_one_set_of_ranges_and_a_lock_within_them():
+    lines = [line for line in (ROOT / "requirements.in").read_text().splitlines() if line and not line.startswith("#")]
+    ranges = dict(map(requirement, lines))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = dict(map(requirement, project["dependencies"] + project["optional-dependencies"]["dev"]))
+    assert declared == ranges
+    lock = (ROOT / "requirements.lock").read_text()
+    locked = {}
+    for name, version in re.findall(r"^([\w.-]+)==([\w.]+)", lock, re.MULTILINE):
+        locked.setdefault(name.lower(), []).append(tuple(map(int, re.findall(r"\d+", version)[:3])))
+    for name, limits in ranges.items():
+        assert name in locked, f"{name} is not in the lock"
+        for operator, limit in re.findall(r"(>=|<|==)([\d.]+)", limits):
+            bound = tuple(map(int, limit.split(".")))
+            for version in locked[name]:
+                assert {">=": version >= bound, "<": version < bound, "==": version == bound}[operator], (name, version)
+    assert "://" not in lock and lock.count("--hash=sha256:") > 1000
+    assert "requirements.lock" in (ROOT / "Dockerfile").read_text(), "the image installs the same lock"
