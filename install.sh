@@ -66,9 +66,10 @@ setup() {
     system_libraries
     echo "install.sh: installing requirements.lock into $VENV (a minute or two, about 6 GB)"
     [ -x $PYTHON ] || "$base" -m venv $VENV
-    if $PYTHON -m pip install --quiet --disable-pip-version-check uv && $VENV/bin/uv pip sync --quiet --python $PYTHON requirements.lock; then
-        :
-    else
+    # uv is quicker than pip; like pip it is to trust the certificates that this machine trusts.
+    export UV_SYSTEM_CERTS=1
+    if ! { $PYTHON -m pip install --quiet --disable-pip-version-check uv \
+        && $VENV/bin/uv pip sync --quiet --python $PYTHON requirements.lock; }; then
         echo "install.sh: uv did not manage, trying pip" >&2
         $PYTHON -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock \
             || fail "pip could not install requirements.lock (its message is above)"

@@ -21,7 +21,7 @@ def flat(monkeypatch):
     def scene(rng, height, width):
         return *np.zeros((2, height, width, 3), np.float32), ()
 
-    monkeypatch.setitem(render._SCENES, "flat", scene)
+    monkeypatch.setitem(render.scenes.SCENES, "flat", scene)
 
     def clip(kind, side, **other):
         points = ((0.3, 0.3), (0.6, 0.65), (0.7, 0.4))
@@ -135,7 +135,7 @@ def test_the_box_is_the_extent_of_the_object(flat, kind):
         shown = np.abs(clip.linear(i) - clip.linear(i, target=False)).max(axis=2) > 0
         for sums, low, length in ((alpha.max(axis=0), x, w), (alpha.max(axis=1), y, h)):
             held = np.flatnonzero(sums > 0)
-            slack = 2 * length / render._TEXELS  # the outline is drawn on a texture of that resolution
+            slack = 2 * length / render.sprites.TEXELS  # the outline is drawn on a texture of that resolution
             assert np.floor(low) <= held[0] <= low + slack
             assert low + length - slack - 1 <= held[-1] <= np.ceil(low + length) - 1
         if kind not in ("car", "lantern"):  # these light up what is around them

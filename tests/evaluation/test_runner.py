@@ -216,8 +216,9 @@ def test_missing_weights_are_one_line(dataset, tracker, flags, message):
 def test_disk_full_stops_with_3_and_keeps_what_was_there(dataset):
     assert run(dataset, "--sequence", "a").returncode == 0
     before = boxes(dataset)
-    command = f"{sys.executable} tracking/test.py identity baseline --dataset {dataset} --save_dir {dataset.parent}/out"
-    limited = ["bash", "-c", f"trap '' XFSZ; ulimit -f 0; exec {command}"]
+    command = [sys.executable, "tracking/test.py", "identity", "baseline", "--dataset", str(dataset)]
+    command += ["--save_dir", str(dataset.parent / "out")]
+    limited = ["bash", "-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\"", "bash", *command]
     done = subprocess.run(limited, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 3 and len(done.stderr.splitlines()) == 1, done.stderr
     assert boxes(dataset) == before

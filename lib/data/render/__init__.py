@@ -14,14 +14,12 @@ import cv2
 import numpy as np
 
 from lib.data.night import Lamp, expose, illumination, sample_night
+from lib.data.render import scenes, sprites
 from lib.errors import UserError
 
 VISIBLE = 0.1  # a target is present while more than this share of its box is in view and not behind an occluder
-_TEXELS = 96  # per side of a sprite's texture
-_V, _U = (np.mgrid[:_TEXELS, :_TEXELS] + 0.5) * 2 / _TEXELS - 1  # texel centres, box = [-1, 1]^2, V downwards
 _LIGHT_STEP = 4  # px: the light map is kept at a quarter of the resolution
 _MOON = (0.8, 0.9, 1.0)  # white balance of moonlight
-_TOWER = 24  # px: an occluder at least as wide is a building, else a post
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,7 @@ class RenderedClip:
         self.poles = []  # (x, y, width, bottom) px in the world; towers end at the street, posts at the view's edge
         for k, w in spec.poles:
             x, y = on_pan[k] - (w / 2, 0.35 * spec.size[1])
-            bottom = self._world_size[1] * (0.8 if w >= _TOWER else 1)
+            bottom = self._world_size[1] * (0.8 if w >= scenes.TOWER else 1)
             self.poles.append((int(x), max(int(y), 0), w, int(bottom)))
         self.lamps = [(on_pan[k] + (0, -10)) / self._world_size for k in spec.lamps]
         self._tracks = [self._distractor(rng, target, k) for k in range(spec.distractors)] + [target]
@@ -203,7 +201,7 @@ class RenderedClip:
         """Share of each pixel that the target covers in frame i, occluders not regarded: (H, W) float32 in [0, 1]."""
         mask = np.zeros((self.size[1], self.size[0], 1), np.float32)
         track = self._tracks[-1]
-        placed = _cover(track.boxes_xywh(i), track.texture(i)[..., 3:4], self.size)
+        placed = sprites.cover(track.boxes_xywh(i), track.texture(i)[..., 3:4], self.size)
         if placed is not None:
             mask[placed[0]] = placed[1]
         return mask[..., 0]
@@ -211,7 +209,7 @@ class RenderedClip:
     def _draw(self, view, track, i, light):
         box = track.boxes_xywh(i)
         for place, texture in ((box, track.texture(i)), *track.halo(i)):
-            placed = _cover(place, texture, self.size)
+            placed = sprites.cover(place, texture, self.size)
             if placed is None:
                 continue
             (rows, cols), patch = placed
@@ -225,8 +223,8 @@ class RenderedClip:
         """Share of each pixel of a part of the view that no occluder covers: (h, w, 1) float32."""
         free = np.ones((rows.stop - rows.start, cols.stop - cols.start), np.float32)
         for x, y, w, bottom in self.poles:
-            across = _shared(np.arange(cols.start, cols.stop), x - camera[0], x + w - camera[0])
-            down = _shared(np.arange(rows.start, rows.stop), y - camera[1], bottom - camera[1])
+            across = sprites.shared(np.arange(cols.start, cols.stop), x - camera[0], x + w - camera[0])
+            down = sprites.shared(np.arange(rows.start, rows.stop), y - camera[1], bottom - camera[1])
             free -= np.float32(down[:, None] * across)
         return free[..., None]
 
@@ -251,144 +249,19 @@ class _Track:
     def boxes_xywh(self, i=slice(None)):
         """(N, 4) or (4,) float64 px: the continuous extent of the sprite's texture."""
         phases = self.phases[i]
-        extent = np.array([_extent(self.kind, p) for p in np.atleast_1d(phases)]).reshape(*np.shape(phases), 2)
+        extent = np.array([sprites.extent(self.kind, p) for p in np.atleast_1d(phases)]).reshape(*np.shape(phases), 2)
         size = extent * np.asarray(self.sides[i])[..., None]
         return np.concatenate([self.centres[i] - size / 2, size], axis=-1)
 
     def texture(self, i):
-        return _texture(self.kind, float(self.phases[i]), self.tint)
+        return sprites.texture(self.kind, float(self.phases[i]), self.tint)
 
     def halo(self, i):
         """Light that the object casts on its surroundings, not part of its box: [(box, texture)] or []."""
         if self.kind not in ("car", "lantern"):
             return []
         size, heading = 4.0 * self.sides[i], float(self.phases[i])
-        return [(np.array([*(self.centres[i] - size / 2), size, size]), _halo(self.kind, round(heading, 2)))]
-
-
-def _extent(kind, phase):
-    """Width and height of a sprite's box relative to the object's longer side."""
-    if kind == "car":
-        c, s = abs(np.cos(phase)), abs(np.sin(phase))
-        return c + 0.46 * s, s + 0.46 * c
-    if kind == "bird":
-        top, bottom = _bird_span(phase)
-        return 1.0, (bottom - top) / 2
-    if kind == "walker":
-        return max(0.26, 0.3 * abs(np.sin(phase)) + 0.09), 1.0
-    return {"drone": (1.0, 0.7), "lantern": (0.75, 1.0), "kite": (1.0, 0.8)}.get(kind, (1.0, 1.0))
-
-
-def _bird_wing(u, phase):
-    """Middle line and half thickness of the wings, in half spans, y downwards."""
-    return -0.45 * np.sin(phase) * np.abs(u) ** 1.2 + 0.1 * np.abs(u), 0.2 - 0.14 * np.abs(u)
-
-
-def _bird_span(phase):
-    line, half = _bird_wing(np.linspace(0, 1, 101), phase)
-    return min((line - half).min(), -0.24), max((line + half).max(), 0.24)
-
-
-def _texture(kind, phase, tint):
-    """(T, T, 7) float64: colour times coverage (3), coverage (1), emitted light (3), over the sprite's box."""
-    u, v = _U, _V
-    colour = np.ones((_TEXELS, _TEXELS, 3)) * tint
-    glow = np.zeros_like(colour)
-    cover = np.ones_like(u, bool)
-    if kind == "ball":
-        r2 = u * u + v * v
-        cover = r2 <= 1
-        colour[np.abs(u * np.cos(phase) + v * np.sin(phase)) < 0.35] = 0.9
-        colour *= (1 - 0.45 * r2.clip(0, 1))[..., None]
-    elif kind == "kite":
-        colour[(np.floor(2 * u) + np.floor(2 * v)) % 2 == 0] = (0.9, 0.15, 0.1)
-        colour[np.maximum(np.abs(u), np.abs(v)) > 0.85] = 0.9
-    elif kind == "drone":
-        rotor = (np.abs(u) - 0.66) ** 2 + (np.abs(v) - 0.66) ** 2 <= 0.34**2
-        arm = (np.abs(np.abs(u) - np.abs(v)) < 0.14) & (np.abs(u) < 0.7)
-        body = (u / 0.36) ** 2 + (v / 0.42) ** 2 <= 1
-        cover = rotor | arm | body
-        colour[rotor] *= 0.6
-        colour[body] = 0.95
-        glow[rotor & (u < 0)] = (0.22, 0.02, 0.02)
-        glow[rotor & (u > 0)] = (0.02, 0.2, 0.05)
-        glow[(np.abs(u) < 0.15) & (np.abs(v) < 0.2)] = 0.25 + 0.2 * np.sin(phase)
-    elif kind == "car":
-        width, height = _extent("car", phase)
-        x, y = u * width / 2, v * height / 2
-        p, q = x * np.cos(phase) + y * np.sin(phase), np.abs(y * np.cos(phase) - x * np.sin(phase))
-        cover = (np.abs(p) <= 0.5) & (q <= 0.23)
-        colour[(np.abs(p + 0.02) < 0.28) & (q < 0.19)] = 0.04
-        colour[(np.abs(p + 0.04) < 0.14) & (q < 0.17)] = np.array(tint) * 1.2
-        colour[(p > 0.3) & (q < 0.05)] = 0.8
-        colour[(p < -0.3) & (q < 0.19)] = np.array(tint) * 0.5
-        glow[(p > 0.43) & (q > 0.09)] = (0.9, 0.85, 0.65)
-        glow[(p < -0.45) & (q > 0.1)] = (0.5, 0.02, 0.02)
-    elif kind == "bird":
-        top, bottom = _bird_span(phase)
-        y = top + (v + 1) / 2 * (bottom - top)
-        line, half = _bird_wing(u, phase)
-        body = (u / 0.17) ** 2 + (y / 0.24) ** 2 <= 1
-        cover = (np.abs(y - line) <= half) | body
-        colour[~body & (np.abs(u) > 0.6)] *= 0.4
-        colour[body & (y < 0)] = 0.95
-    elif kind == "walker":
-        half = _extent("walker", phase)[0]  # of the width, in half heights
-        x, y, swing = u * half, v, 0.3 * np.sin(phase)
-        head = (x / 0.15) ** 2 + ((y + 0.83) / 0.17) ** 2 <= 1
-        body = (np.abs(x) <= 0.26 - 0.08 * np.abs(y + 0.3)) & (np.abs(y + 0.3) < 0.37)
-        step = swing * (y - 0.05) / 0.95
-        legs = (y >= 0) & (np.minimum(np.abs(x - step), np.abs(x + step)) <= 0.09)
-        cover = head | body | legs
-        colour[legs & ~body] = (0.12, 0.14, 0.25)
-        colour[head] = (0.8, 0.55, 0.42)
-        colour[body & (np.abs(y + 0.3) < 0.06)] = 0.9
-    elif kind == "lantern":
-        cover = np.abs(u) <= 0.85 - 0.15 * v - 0.3 * (v > 0.8)
-        glow[:] = np.array([0.75, 0.3, 0.07]) * (0.55 + 0.4 * v - 0.25 * u * u)[..., None]
-        colour *= 0.3
-    parts = [colour, np.ones((_TEXELS, _TEXELS, 1)), glow]
-    return np.concatenate(parts, axis=2) * cover[..., None]
-
-
-@lru_cache(maxsize=64)
-def _halo(kind, heading):
-    """Texture of cast light over 4 object sides: a round glow, or the beam of headlights."""
-    if kind == "car":
-        p, q = _U * np.cos(heading) + _V * np.sin(heading), _V * np.cos(heading) - _U * np.sin(heading)
-        ahead = np.clip((p - 0.24) / 0.76, 0, 1)
-        light = 0.2 * np.exp(-((q / (0.07 + 0.25 * ahead)) ** 2)) * ((p > 0.24) * (1 - ahead) ** 2)
-        colour = (1, 0.9, 0.65)
-    else:
-        light, colour = (1 - np.minimum(_U**2 + _V**2, 1)) ** 3 * 0.06, (1, 0.42, 0.1)
-    texture = np.zeros((_TEXELS, _TEXELS, 7))
-    texture[..., 4:] = light[..., None] * np.array(colour)
-    return texture
-
-
-def _coverage(start, length, limit):
-    """How much of each pixel each texel covers along one axis: first pixel, (pixels, _TEXELS) float64."""
-    first, last = max(int(np.floor(start)), 0), min(int(np.ceil(start + length)), limit)
-    edges = start + length * np.arange(_TEXELS + 1) / _TEXELS
-    return first, _shared(np.arange(first, last)[:, None], edges[:-1], edges[1:])
-
-
-def _shared(pixels, low, high):
-    """Length that pixels [p, p + 1) share with intervals [low, high), broadcast."""
-    return np.clip(np.minimum(high, pixels + 1) - np.maximum(low, pixels), 0, None)
-
-
-def _cover(box_xywh, texture, size):
-    """A texture drawn into a box by area coverage: ((rows, columns), (h, w, C) float32), None if out of view."""
-    x, y, w, h = box_xywh.tolist()
-    left, across = _coverage(x, w, size[0])
-    top, down = _coverage(y, h, size[1])
-    if not len(across) or not len(down):
-        return None
-    # float64, so that the order of the sum does not show in the float32 result
-    half = (down @ texture.reshape(_TEXELS, -1)).reshape(len(down), _TEXELS, -1)
-    patch = np.float32(across @ half)
-    return (slice(top, top + len(down)), slice(left, left + len(across))), patch
+        return [(np.array([*(self.centres[i] - size / 2), size, size]), sprites.halo(self.kind, round(heading, 2)))]
 
 
 def _window(image, corner, size):
@@ -426,15 +299,15 @@ def _build_world(spec, seed):
     clip = RenderedClip(spec, seed)
     rng = clip._rng(2)
     width, height = (int(s) for s in clip._world_size)
-    surface, glow, lamps = _SCENES[spec.scene](rng, height, width)
+    surface, glow, lamps = scenes.SCENES[spec.scene](rng, height, width)
     passed = [Lamp(float(x), float(y), 0.07, (1.0, 0.72, 0.4)) for x, y in clip.lamps]
     for lamp in passed:
         x, y = int(lamp.x * width), int(lamp.y * height) - 26
         post = slice(y, int(height * 0.8)) if spec.scene == "city" else slice(int(height * 0.36), y)
         surface[post, x - 1 : x + 1], glow[post, x - 1 : x + 1] = 0.15, 0
-        _disc(glow, x, y, 3, (1.0, 0.85, 0.55))
+        scenes.disc(glow, x, y, 3, (1.0, 0.85, 0.55))
     for pole in clip.poles:
-        _pole(rng, surface, glow, *pole)
+        scenes.pole(rng, surface, glow, *pole)
     params = sample_night(rng, (spec.ev, spec.ev), jpeg_probability=0)
     steady = lamps if spec.flicker else (*lamps, *passed)
     params = replace(params, white_balance=_MOON, veil=0.2 * params.veil, lamps=steady)
@@ -453,153 +326,3 @@ def _build_world(spec, seed):
 def _shrink(light):
     height, width = light.shape[:2]
     return cv2.resize(light, (width // _LIGHT_STEP, height // _LIGHT_STEP), interpolation=cv2.INTER_AREA)
-
-
-def _pole(rng, surface, glow, x, y, w, bottom):
-    """An occluder: a post, or a tower with windows."""
-    rect = np.s_[y:bottom, max(x, 0) : x + w]
-    glow[rect] = 0
-    if w >= _TOWER:
-        surface[rect] = 0.1
-        _windows(rng, glow, x, y, w, bottom - y)
-    else:
-        surface[rect] = 0.3 * (1 - 0.7 * np.abs(np.linspace(-0.8, 1, surface[rect].shape[1])))[:, None]
-
-
-def _clouds(rng, height, width, cell, strength, octaves=4, stretch=1):
-    """Multi-octave noise around 1, (height, width, 1) float32. cell: coarsest grain, px; stretch: width / height."""
-    total = np.zeros((height, width), np.float32)
-    for octave in range(octaves):
-        step = max(cell / 2**octave, 1.0)
-        grid = rng.standard_normal((int(height / step) + 2, int(width / step / stretch) + 2), dtype=np.float32)
-        total += cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC) * 0.6**octave
-    return np.maximum(1 + strength * total, 0.15)[..., None]
-
-
-def _disc(image, x, y, radius, colour):
-    """An anti-aliased disc, added."""
-    placed = _cover(np.array([x - radius, y - radius, 2 * radius, 2 * radius]), _dot(), image.shape[1::-1])
-    if placed is not None:
-        image[placed[0]] += placed[1] * np.float32(colour)
-
-
-@lru_cache(maxsize=1)
-def _dot():
-    return (_U**2 + _V**2 <= 1).astype(float)[..., None]
-
-
-def _windows(rng, glow, x, y, w, h, lit=0.3):
-    """Lit windows of a building."""
-    for wy in range(y + 5, y + h - 8, 9):
-        for wx in range(max(x, 0) + 3, x + w - 5, 8):
-            if rng.random() < lit:
-                warm = rng.choice([0.35, 0.6, 1.1])
-                glow[wy : wy + 5, wx : wx + 4] = rng.uniform(0.01, 0.12) * np.array([1, 0.8, warm])
-
-
-def _sky(rng, glow, horizon):
-    """A dim sky with clouds, haze towards the horizon, and stars."""
-    height = np.linspace(0, 1, horizon)[:, None, None] ** 2
-    width = glow.shape[1]
-    glow[:horizon] = (np.array([0.003, 0.004, 0.009]) + height * np.array([0.02, 0.014, 0.012])) * _clouds(
-        rng, horizon, width, 90, 0.35, stretch=3
-    )
-    stars = rng.integers(0, (int(horizon * 0.7), width), (70, 2))
-    glow[stars[:, 0], stars[:, 1]] += rng.uniform(0.01, 0.12, (70, 1)) ** 1.5
-
-
-def _skyline(rng, surface, glow, base, tall):
-    """Two rows of buildings standing at row `base`, the nearer darker and taller."""
-    height, width = surface.shape[:2]
-    for shade, size, lit in ((0.16, 0.6, 0.12), (0.09, 1.0, 0.3)):
-        x = -20
-        while x < width:
-            w = int(rng.uniform(35, 85))
-            h = int(tall * size * rng.uniform(0.45, 1))
-            part = np.s_[base - h : base, max(x, 0) : x + w]
-            surface[part] = shade * rng.uniform(0.7, 1.3) * rng.uniform(0.85, 1.15, 3)
-            glow[part] = 0
-            _windows(rng, glow, x, base - h, w, h, lit)
-            x += w + int(rng.uniform(-4, 14))
-
-
-def _city(rng, height, width):
-    surface, glow = np.zeros((2, height, width, 3), np.float32)
-    base = int(height * 0.76)
-    _sky(rng, glow, base)
-    _skyline(rng, surface, glow, base, height * 0.5)
-    surface[base:] = (0.2, 0.19, 0.18) * _clouds(rng, height - base, width, 16, 0.12, stretch=2)
-    surface[base + 8 : base + 11] *= 1.8
-    surface[base:, ::46] *= 0.7
-    lamps = []
-    for x in np.arange(60, width, 150) + rng.uniform(-15, 15):
-        surface[base - 46 : base + 10, int(x) : int(x) + 3] = 0.12
-        _disc(glow, x + 1.5, base - 48, 3.5, (1.0, 0.75, 0.4))
-        lamps.append(Lamp(float(x / width), (base + 8) / height, 0.06, (0.8, 0.55, 0.27)))
-    return surface, glow, tuple(lamps)
-
-
-def _road(rng, height, width):
-    surface, glow = np.zeros((2, height, width, 3), np.float32)
-    surface[:] = (0.09, 0.14, 0.05) * _clouds(rng, height, width, 24, 0.35)
-    y0, y1, mid = int(height * 0.38), int(height * 0.64), int(height * 0.51)
-    for x in range(-10, width, 110):  # roofs along the road
-        for y in (int(rng.uniform(-10, 20)), int(y1 + 45 + rng.uniform(0, 20))):
-            w, h = int(rng.uniform(60, 95)), int(rng.uniform(50, 75))
-            part = surface[max(y, 0) : y + h, max(x, 0) : x + w]
-            part[:] = rng.uniform(0.15, 0.4) * np.array([1, 0.75, 0.65]) * _clouds(rng, *part.shape[:2], 6, 0.1)
-            part[: h // 2] *= 0.7
-    surface[y0 - 12 : y1 + 12] = 0.28 * _clouds(rng, y1 - y0 + 24, width, 10, 0.06)
-    surface[y0:y1] = 0.13 * _clouds(rng, y1 - y0, width, 40, 0.12, stretch=4)
-    for y in (y0 + 3, y1 - 5):
-        surface[y : y + 2] = 0.55
-    for x in range(0, width, 40):
-        surface[mid : mid + 3, x : x + 20] = 0.6
-    lamps = []
-    for k, x in enumerate(np.arange(50, width, 130) + rng.uniform(-20, 20)):
-        y = y0 - 6 if k % 2 else y1 + 6
-        _disc(glow, x, y, 2.5, (1.0, 0.7, 0.35))
-        lamps.append(Lamp(float(x / width), y / height, 0.06, (0.6, 0.42, 0.22)))
-    return surface, glow, tuple(lamps)
-
-
-def _park(rng, height, width):
-    surface, glow = np.zeros((2, height, width, 3), np.float32)
-    surface[:] = (0.1, 0.15, 0.05) * _clouds(rng, height, width, 60, 0.2) * _clouds(rng, height, width, 4, 0.25, 2)
-    bend = height * 0.55 + 0.15 * height * np.sin(np.arange(width) / width * 4 + rng.uniform(0, 6))
-    path = np.abs(np.arange(height)[:, None] - bend[None]) < 24
-    surface[path] = ((0.34, 0.29, 0.22) * _clouds(rng, height, width, 8, 0.12))[path]
-    for x, y, r in rng.uniform((0, 0, 14), (width, height, 30), (26, 3)):  # trees from above
-        if abs(y - bend[int(x)]) > 24 + r:
-            angle = np.arctan2(_V, _U)
-            edge = 0.82 + 0.1 * np.cos(5 * angle + x) + 0.08 * np.cos(11 * angle + y)
-            crown = np.hypot(_U, _V) < edge
-            shade = (1 - 0.5 * (_U + _V)) * _clouds(rng, _TEXELS, _TEXELS, 30, 0.3)[..., 0]
-            texture = np.stack([crown * shade, crown], axis=2)
-            place, patch = _cover(np.array([x - r, y - r, 2 * r, 2 * r]), texture, (width, height))
-            surface[place] *= 1 - patch[..., 1:]
-            surface[place] += patch[..., :1] * np.float32([0.05, 0.09, 0.03])
-    lamps = []
-    for x in np.arange(40, width, 170) + rng.uniform(-20, 20):
-        y = float(np.interp(x, np.arange(width), bend)) - 30
-        _disc(glow, x, y, 2.5, (1.0, 0.8, 0.5))
-        lamps.append(Lamp(float(x / width), y / height, 0.055, (0.5, 0.4, 0.25)))
-    return surface, glow, tuple(lamps)
-
-
-def _lake(rng, height, width):
-    surface, glow = np.zeros((2, height, width, 3), np.float32)
-    shore = int(height * 0.45)
-    _sky(rng, glow, shore)
-    _skyline(rng, surface, glow, shore, height * 0.22)
-    waves = _clouds(rng, height - shore, width, 10, 0.35, octaves=3, stretch=6)
-    # the far side mirrored, drawn out downwards and broken by the waves
-    mirror = cv2.resize(glow[shore - int(height * 0.22) : shore][::-1], (width, height - shore))
-    mirror = cv2.GaussianBlur(mirror, (0, 0), sigmaX=1.5, sigmaY=9)
-    glow[shore:] = 0.6 * mirror * waves**3 + 0.002 * np.float32([0.5, 0.8, 1.2])
-    surface[shore:] = (0.05, 0.08, 0.1) * waves
-    surface[shore - 2 : shore + 2] = 0.2
-    return surface, glow, ()
-
-
-_SCENES = {"city": _city, "road": _road, "park": _park, "lake": _lake}
