@@ -13,11 +13,11 @@ from lib.errors import UserError
 
 @dataclass(frozen=True)
 class Entry:
-    """Places as "module:name". `tracker` is called as tracker(config, checkpoint=None, device="cpu", name=...)."""
+    """Places as "module:name". The tracker is built as in lib/test/tracker; with a network it needs weights."""
 
     schema_place: str
     tracker_place: str
-    network_place: str | None = None
+    has_network: bool = False
 
     def schema(self):
         return _resolve(self.schema_place)
@@ -25,13 +25,9 @@ class Entry:
     def tracker(self):
         return _resolve(self.tracker_place)
 
-    def network(self):
-        """The function that builds the network from a configuration, or None where there is none."""
-        return self.network_place and _resolve(self.network_place)
-
 
 ENTRIES = {
-    "lunar": Entry("lib.config.schema:Lunar", "lib.test.tracker.lunar:LunarTracker", "lib.build:build_network"),
+    "lunar": Entry("lib.config.schema:Lunar", "lib.test.tracker.lunar:LunarTracker", has_network=True),
     "opencv": Entry("lib.config.schema:OpenCV", "lib.test.tracker.opencv:OpenCVTracker"),
     "identity": Entry("lib.config.schema:Identity", "lib.test.tracker.identity:IdentityTracker"),
 }

@@ -34,7 +34,7 @@ def main(argv=None):
         raise UserError("--size, --loops and --target must be above 0")
     settings = config.load(options.script, options.config, options.overrides)
     entry = registry.entry(options.script)
-    if not entry.network_place:
+    if not entry.has_network:
         raise UserError(f"{options.script} has no network to profile")
     cli.set_threads()
     device = cli.choose_devices(options.device)[0]

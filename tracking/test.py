@@ -40,8 +40,8 @@ def main(argv=None):
 
     processes = options.threads or int(options.timeout is not None)
     cli.set_threads(processes)
-    network = registry.entry(options.tracker_name).network_place
-    devices = cli.choose_devices(options.device, options.num_gpus) if network else ["cpu"]
+    has_network = registry.entry(options.tracker_name).has_network
+    devices = cli.choose_devices(options.device, options.num_gpus) if has_network else ["cpu"]
     from lib.test.evaluation.runner import Experiment, evaluate
 
     experiment = Experiment(options.tracker_name, options.tracker_param, tuple(options.overrides), weights)

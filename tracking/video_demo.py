@@ -38,7 +38,7 @@ def main(argv=None):
     weights = find_weights(options.tracker_name, options.tracker_param, settings, paths, options.checkpoint)
     cli.set_threads()
     entry = registry.entry(options.tracker_name)
-    device = cli.choose_devices(options.device)[0] if entry.network_place else "cpu"
+    device = cli.choose_devices(options.device)[0] if entry.has_network else "cpu"
     tracker = entry.tracker()(settings, weights, device)
     _track(tracker, frames, options, display, paths.output)
     return 0

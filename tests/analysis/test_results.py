@@ -31,11 +31,6 @@ def test_what_is_written_is_read(run):
     assert results.read_companion(path, "_all_scores", 3) is None
 
 
-def test_integer_boxes_are_truncated_towards_zero(run):
-    path = results.write(run, "dev", "a", [[1.9, -0.9, -1.9, 7]], int_boxes=True)
-    assert path.read_bytes() == b"1\t0\t-1\t7\n"
-
-
 def test_flat_layout_is_written_and_found(run):
     path = results.write(run, "dev", "a", BOXES, flat=True)
     assert path == run.folder / "a.txt" and results.find(run, "dev", "a") == path

@@ -16,7 +16,7 @@ sys.path[0:0] = [str(HERE), str(HERE.parents[1])]
 from lib import registry  # noqa: E402
 from lib.test.tracker.identity import IdentityTracker  # noqa: E402
 
-RAISES, HANGS, DIES = 11.0, 12.0, 13.0  # width of the first box
+RAISES, HANGS, DIES, DIVERGES = 11.0, 12.0, 13.0, 14.0  # width of the first box
 
 
 class FaultyTracker(IdentityTracker):
@@ -32,6 +32,8 @@ class FaultyTracker(IdentityTracker):
             time.sleep(3600)
         if self.width == DIES:
             os.kill(os.getpid(), signal.SIGSEGV)
+        if self.width == DIVERGES:
+            return {"target_bbox": [0.0, 0.0, float("inf"), 1.0], "score": 1.0, "present": True}
         time.sleep(float(os.environ.get("SECONDS_A_FRAME", "0")))
         return super().track(image)
 

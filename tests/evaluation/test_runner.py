@@ -95,13 +95,15 @@ def test_shards_are_the_whole(dataset):
 @pytest.mark.parametrize("threads", [0, 2])
 def test_a_failure_is_listed_and_the_rest_is_saved(dataset, threads):
     write_sequence(dataset, "e", width=11.0)
+    write_sequence(dataset, "g", width=14.0)
     frame = dataset / "b" / "img" / "0003.jpg"
     frame.write_bytes(frame.read_bytes()[:300])
     (dataset / "c" / "img" / "0005.jpg").unlink()
     done = run(dataset, "--threads", threads, script=FAULTY)
     assert done.returncode == 4
     assert sorted(boxes(dataset)) == ["a.txt", "d.txt"]
-    assert "3 sequences failed, the others are saved" in done.stderr
+    assert "4 sequences failed, the others are saved" in done.stderr
+    assert "set/g: ValueError" in done.stderr, "a box that is not finite"
     for reason in (
         "0003.jpg: damaged or truncated JPEG",
         "c: 6 rows for 5 frames",
@@ -224,6 +226,12 @@ def test_disk_full_stops_with_3_and_keeps_what_was_there(dataset):
     assert boxes(dataset) == before
 
 
+def test_names_whose_results_would_collide(dataset):
+    write_sequence(dataset, "a_time")
+    done = run(dataset)
+    assert done.returncode == 2 and "'a_time' would overwrite" in done.stderr
+
+
 def test_debug_writes_a_video(dataset):
     done = run(dataset, "--sequence", "a", "--debug")
     assert done.returncode == 0
@@ -231,7 +239,7 @@ def test_debug_writes_a_video(dataset):
 
 
 def test_lockstep_through_the_command(dataset, tmp_path):
-    """--batch gives the results of one by one, for sequences of different lengths."""
+    """--batch gives the results of one by one, for sequences of different lengths, one of them with a bad frame."""
     import torch
     from safetensors.torch import save_file
 
@@ -239,15 +247,17 @@ def test_lockstep_through_the_command(dataset, tmp_path):
     from lib.build import build_network
 
     write_sequence(dataset, "e", frames=9)
+    write_sequence(dataset, "f")
+    (dataset / "f" / "img" / "0002.jpg").write_bytes(b"no image")
     torch.manual_seed(0)
     small = ["DATA.SEARCH.SIZE=64", "DATA.TEMPLATE.SIZE=32", "MODEL.HEAD.NUM_CHANNELS=16"]
     network = build_network(config.load("lunar", "tiny", small))
     save_file(network.state_dict(), tmp_path / "w.safetensors")
     flags = [part for value in small for part in ("--set", value)] + ["--checkpoint", tmp_path / "w.safetensors"]
     place = dataset.parent / "out/test/tracking_results/lunar"
-    assert run(dataset, *flags, tracker=("lunar", "tiny")).returncode == 0
-    done = run(dataset, *flags, "--batch", 3, "--runid", 1, tracker=("lunar", "tiny"))
-    assert done.returncode == 0, done.stderr
+    assert run(dataset, *flags, tracker=("lunar", "tiny")).returncode == 4
+    done = run(dataset, *flags, "--batch", 6, "--runid", 1, tracker=("lunar", "tiny"))
+    assert done.returncode == 4 and "1 sequences failed" in done.stderr, done.stderr
     for name in "abcde":
         alone, together = (np.loadtxt(place / folder / "set" / f"{name}.txt") for folder in ("tiny", "tiny_001"))
         assert np.allclose(alone, together, atol=0.01)

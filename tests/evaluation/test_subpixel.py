@@ -115,7 +115,7 @@ def mean_iou(tmp_path, monkeypatch, command):
 
     def run(tracker, rounding="none", *settings):
         monkeypatch.setitem(
-            registry.ENTRIES, "stub", SimpleNamespace(schema=lambda: Lunar, tracker=lambda: tracker, network_place=None)
+            registry.ENTRIES, "stub", SimpleNamespace(schema=lambda: Lunar, tracker=lambda: tracker, has_network=False)
         )
         overrides = [word for setting in settings for word in ("--set", setting)]
         place = tmp_path / "out"

@@ -84,12 +84,12 @@ def finished(run, dataset, sequence, flat=False):
     return boxes_path(run, dataset, sequence, flat).is_file()
 
 
-def write(run, dataset, sequence, boxes_xywh, times=None, scores=None, int_boxes=False, flat=False):
+def write(run, dataset, sequence, boxes_xywh, times=None, scores=None, flat=False):
     """Write one finished sequence.
 
     boxes_xywh: (N, 4) px, the first row the box the tracker was given; rows of NaN where it says the target is absent.
     times: (N,) seconds a frame, the first that of initialisation. scores: (N,) confidence.
-    int_boxes: truncate towards zero, as OSTrack's writer does: only to reproduce what that costs.
+    flat: in the layout of STARK and OSTrack, without the dataset's folder.
     Returns the boxes' Path. Raises UserError for names that do not stay inside the results folder.
     """
     path = boxes_path(run, dataset, sequence, flat)
@@ -103,8 +103,8 @@ def write(run, dataset, sequence, boxes_xywh, times=None, scores=None, int_boxes
             if len(values) != len(boxes):
                 raise ValueError(f"{sequence}: {len(values)} values of {suffix[1:]} for {len(boxes)} boxes")
             write_text(path.with_name(f"{sequence}{suffix}.txt"), "".join(f"{form}\n" % value for value in values))
-    row = "\t".join(["%.0f" if int_boxes else "%.3f"] * 4) + "\n"
-    write_text(path, "".join(row % tuple(box) for box in (np.trunc(boxes) + 0.0 if int_boxes else boxes).tolist()))
+    row = "\t".join(["%.3f"] * 4) + "\n"
+    write_text(path, "".join(row % tuple(box) for box in boxes.tolist()))
     return path
 
 

@@ -15,7 +15,7 @@ from multiprocessing import connection
 
 from lib import config as configuration
 from lib import registry
-from lib.errors import UserError
+from lib.errors import MachineError, UserError
 from lib.test.evaluation import results
 
 log = logging.getLogger(__name__)
@@ -61,6 +61,9 @@ def evaluate(
     (frames tracked, frames in all, Summary).
     Returns Summary. Raises UserError where the tracker itself cannot be built.
     """
+    names = {sequence.name for sequence in sequences}
+    for clash in names & {name + suffix for name in names for suffix in results.COMPANIONS}:
+        raise UserError(f"the results of sequence {clash!r} would overwrite another sequence's: rename it")
     summary = Summary()
     waiting = deque()
     for sequence in sequences:
@@ -128,8 +131,7 @@ def _work(tracker, next_sequence, run, batch):
     """
     if batch > 1 and not hasattr(tracker, "step"):
         raise UserError("--batch: this tracker has no network to batch for")
-    active, reported = {}, time.monotonic()
-    frames = 0
+    active, reported, frames = {}, time.monotonic(), 0
     while True:
         while len(active) < batch:
             try:
@@ -144,23 +146,31 @@ def _work(tracker, next_sequence, run, batch):
                 yield _failure(sequence, error)
         if not active:
             break
+        images = {}
+        for session in [session for session in active if not session.ended]:
+            try:
+                images[session] = session.frame()
+            except Exception as error:  # noqa: BLE001 -- as above
+                del active[session]
+                yield _failure(session.sequence, error)
         try:
-            frames += _advance(tracker, active)
-        except Exception as error:  # noqa: BLE001 -- in lockstep the culprit is unknown: all of the batch failed
-            yield from (_failure(session.sequence, error) for session in active)
-            active.clear()
+            _advance(tracker, active, images)
+            frames += len(images)
+        except Exception as error:  # noqa: BLE001 -- as above; in lockstep the culprit is unknown, so all fail
+            yield from (_failure(session.sequence, error) for session in images)
+            active = {session: state for session, state in active.items() if session not in images}
         for session in [session for session in active if session.ended]:
             del active[session]
             sequence = session.sequence
             try:
                 results.write(run, sequence.dataset, sequence.name, session.boxes, session.times, session.scores)
-            except UserError as error:
-                if error.exit_code == 3:  # a full disk fails every sequence: stop
-                    raise
+            except MachineError:  # a full disk would fail every sequence
+                raise
+            except Exception as error:  # noqa: BLE001 -- as above
                 yield _failure(sequence, error)
-                continue
-            yield "done", sequence.name, len(sequence), session.tracking, session.decoding
-        if frames and time.monotonic() - reported > REPORT_EVERY:
+            else:
+                yield "done", sequence.name, len(sequence), session.tracking, session.decoding
+        if time.monotonic() - reported > REPORT_EVERY:
             yield "frames", frames
             frames, reported = 0, time.monotonic()
     yield "frames", frames
@@ -177,22 +187,19 @@ def _start(tracker, session):
     return state
 
 
-def _advance(tracker, active):
-    """One frame of every active session that has not ended; returns how many that were."""
-    sessions = [session for session in active if not session.ended]
-    if not sessions:
-        return 0
-    images = [session.frame() for session in sessions]
+def _advance(tracker, active, images):
+    """Track one frame of every session in `images` {session: frame}; their states in `active` go on."""
     began = time.perf_counter()
-    if hasattr(tracker, "step"):
-        states, found = tracker.step([active[session] for session in sessions], images)
-        active.update(zip(sessions, states, strict=True))
+    if not images:
+        found = []
+    elif hasattr(tracker, "step"):
+        states, found = tracker.step([active[session] for session in images], list(images.values()))
+        active.update(zip(images, states, strict=True))
     else:
-        found = [tracker.track(images[0])]
-    seconds = (time.perf_counter() - began) / len(sessions)
-    for session, result in zip(sessions, found, strict=True):
+        found = [tracker.track(*images.values())]
+    seconds = (time.perf_counter() - began) / max(len(images), 1)
+    for session, result in zip(images, found, strict=True):
         session.add(result, seconds)
-    return len(sessions)
 
 
 def _failure(sequence, error):

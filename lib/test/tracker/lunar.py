@@ -3,6 +3,7 @@
 Everything carried from frame to frame is one `State`, a value that goes in and comes out. Spec tracker.md A.6 and A.8.
 """
 
+import logging
 import math
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,8 @@ from lib.models.lunar.decode import decode
 from lib.models.lunar.model import template_mask
 from lib.models.weights import load_weights
 from lib.test.tracker import motion as kalman
+
+log = logging.getLogger(__name__)
 
 MAX_SIZE_CHANGE = math.log(2)  # a frame whose box is this far (in log size) from the recent median is no template
 RECENT = 10  # frames whose sizes make that median
@@ -52,7 +55,8 @@ class LunarTracker:
     def __init__(self, config, weights=None, device="cpu"):
         self.config, self.device = config, torch.device(device)
         self.network = build_network(config).eval()
-        self.report = load_weights(self.network, weights) if weights is not None else None
+        if weights is not None:
+            log.info("weights: %s", load_weights(self.network, weights))
         self.network.to(self.device).requires_grad_(False)
         self.cells = config.DATA.SEARCH.SIZE // config.MODEL.HEAD.STRIDE
         self._dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[config.TEST.PRECISION]
