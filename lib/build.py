@@ -1,11 +1,18 @@
 """From a configuration to a network: the one place that knows both."""
 
+from lib.errors import UserError
+
 
 def build_network(config):
-    """The one-stream network (lib/models/lunar) that a `lunar` configuration describes, with random weights."""
+    """The one-stream network (lib/models/lunar) that a `lunar` configuration describes, with random weights.
+
+    Raises UserError for a compact backbone with joint attention.
+    """
     from lib.models.lunar.model import Lunar
 
     data, backbone, head = config.DATA, config.MODEL.BACKBONE, config.MODEL.HEAD
+    if backbone.TYPE == "compact" and backbone.ATTENTION == "joint":
+        raise UserError("MODEL.BACKBONE.ATTENTION joint: TYPE compact has one_way alone")
     return Lunar(
         backbone=backbone.TYPE,
         patch_size=backbone.STRIDE,

@@ -10,10 +10,11 @@ from lib.errors import UserError
 EXPERIMENTS = ROOT / "experiments"
 
 
-def load(script, config, overrides=()):
+def load(script, config, overrides=(), budget=None):
     """Load one experiment's configuration.
 
-    Args: script, config: names of experiments/<script>/<config>.yaml. overrides: strings "A.B=value".
+    Args: script, config: names of experiments/<script>/<config>.yaml. overrides: strings "A.B=value". budget: name of
+    an entry of the file's BUDGETS, whose settings go over the rest of the file; `overrides` go over both.
     Returns an EasyDict with every key of the script's schema.
     Raises UserError with file, line, dotted key and the nearest key that exists.
     """
@@ -22,7 +23,8 @@ def load(script, config, overrides=()):
     from lib.registry import entry
 
     schema = entry(script).schema()
-    settings, places = _read_with_base(_experiment(script, config), ())
+    path = _experiment(script, config)
+    settings, places = _choose_budget(*_read_with_base(path, ()), budget, path)
     for text in overrides:
         name, equals, value = text.partition("=")
         if not equals or not all(name.split(".")):
@@ -64,6 +66,24 @@ def _read_with_base(path, below):
     merged, merged_places = _read_with_base((path.parent / base).resolve(), (*below, path.resolve()))
     _merge(merged, settings)
     return merged, {**merged_places, **places}
+
+
+def _choose_budget(settings, places, budget, path):
+    """Settings and places with BUDGETS taken out and, of these, `budget` (None for none) merged over the rest."""
+    budgets = settings.pop("BUDGETS", {})
+    for name, changes in budgets.items() if isinstance(budgets, dict) else [("", budgets)]:
+        if not isinstance(changes, dict):
+            place = places.get(f"BUDGETS.{name}" if name else "BUDGETS")
+            raise UserError(f"BUDGETS.{name or '<name>'}: expected KEY: value lines, found {changes!r}", *place)
+    if budget is not None:
+        if budget not in budgets:
+            known = ", ".join(budgets) or "none"
+            raise UserError(f"--budget {budget}: not among this recipe's BUDGETS; there are: {known}", path)
+        _merge(settings, budgets[budget])
+    inside, chosen = "BUDGETS.", f"BUDGETS.{budget}."
+    overlaid = {name.removeprefix(chosen): place for name, place in places.items() if name.startswith(chosen)}
+    rest = {name: place for name, place in places.items() if name != "BUDGETS" and not name.startswith(inside)}
+    return settings, {**rest, **overlaid}
 
 
 def _merge(settings, changes):

@@ -30,13 +30,43 @@ class Search(Section):
     SIZE: Count = key(256, "side of the search crop given to the network, px", le=4096)
     FACTOR: Positive = key(4.0, "side of the search window / sqrt(w h) of the target")
     MIN_SIDE: NonNegative = key(64.0, "smallest side of the search window, image px: keeps reach around tiny targets")
+    CENTER_JITTER: NonNegative = key(3.0, "training: the window's centre moves by up to half this, in target sizes")
+    SCALE_JITTER: NonNegative = key(0.25, "training: standard deviation of the log of the window's size")
+    NUMBER: Count = key(1, "training: search frames of a sample; more than 1 makes ordered clips", le=16)
 
 
 class Template(Section):
     SIZE: Count = key(128, "side of the template crop given to the network, px", le=4096)
     FACTOR: Positive = key(2.0, "side of the template window / sqrt(w h) of the target")
     MIN_SIDE: NonNegative = key(32.0, "smallest side of the template window, image px")
+    CENTER_JITTER: NonNegative = key(0.0, "training: as for SEARCH")
+    SCALE_JITTER: NonNegative = key(0.0, "training: as for SEARCH")
     NUMBER: Count = key(1, "templates: the first frame's, and beyond 1 those updated online", le=8)
+
+
+class Datasets(Section):
+    DATASETS_NAME: list[str] = key([], "benchmarks, or folders of one's own, to draw samples from")
+    DATASETS_RATIO: list[NonNegative] = key([], "share of samples from each; [] = all alike")
+    SAMPLE_PER_EPOCH: Count = key(60000, "samples that make an epoch")
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.DATASETS_RATIO and len(self.DATASETS_RATIO) != len(self.DATASETS_NAME):
+            raise ValueError(f"{len(self.DATASETS_RATIO)} DATASETS_RATIO for {len(self.DATASETS_NAME)} DATASETS_NAME")
+        return self
+
+
+class Augment(Section):
+    FLIP: Share = key(0.5, "share of samples mirrored, all crops of a sample together")
+    GRAY: Share = key(0.05, "share of samples without colour")
+    BRIGHTNESS: Share = key(0.2, "largest relative change of brightness, of each crop")
+    BLUR: Share = key(0.1, "share of samples blurred (Gaussian, sigma up to 1.2 px of the crop)")
+    JPEG: Share = key(0.1, "share of samples compressed anew (quality 30 to 95)")
+    TINY: Share = key(0.5, "share of samples whose source is shrunk until the target is TINY_SIDE px (spec A.8.5)")
+    TINY_SIDE: tuple[Positive, Positive] = key((4.0, 32.0), "range of that side, drawn in its logarithm, px")
+    NIGHT: Share = key(0.3, "share of samples turned to night (lib/data/night.py), one night for all crops of a sample")
+    NIGHT_EV: tuple[Positive, Positive] = key((1.5, 6.0), "range of the exposure of that night, stops below the day")
+    DISTRACTORS: Share = key(0.0, "share of samples in which another crop's target is pasted near the target")
 
 
 class Data(Section):
@@ -46,13 +76,19 @@ class Data(Section):
     )
     SEARCH: Search = part(Search, "the crop in which the target is looked for")
     TEMPLATE: Template = part(Template, "the crop that shows the target")
+    TRAIN: Datasets = part(Datasets, "what is trained on")
+    VAL: Datasets = part(Datasets, "what is validated on, never seen in training; crops and closed-loop tracking")
+    AUGMENT: Augment = part(Augment, "what happens to training crops")
+    MAX_SAMPLE_INTERVAL: Count = key(200, "frames at most between template and search frame")
+    ABSENT: Share = key(0.0, "share of samples whose search crop shows no target")
+    CACHE: str = key("", "folder of a crop cache made by tracking/make_crops.py, read instead of the videos")
 
 
 class Backbone(Section):
-    TYPE: Literal["vit_tiny", "vit_small", "vit_base", "vit_large"] = key(
-        "vit_base", "width, depth and heads of the ViT"
+    TYPE: Literal["vit_tiny", "vit_small", "vit_base", "vit_large", "compact"] = key(
+        "vit_base", "width, depth and heads of the ViT; compact: a small one on a convolutional stem, for CPUs"
     )
-    STRIDE: Literal[14, 16] = key(16, "side of one patch, px of the crop")
+    STRIDE: Literal[8, 14, 16] = key(16, "side of one patch, px of the crop; compact has 8, the ViT 14 or 16")
     ATTENTION: Literal["joint", "one_way"] = key(
         "one_way", "joint: all tokens attend to all (OSTrack); one_way: the template only to itself, computed once"
     )
@@ -66,7 +102,10 @@ class Backbone(Section):
 
     @model_validator(mode="after")
     def _consistent(self):
-        depth = {"vit_large": 24}.get(self.TYPE, 12)
+        if (self.TYPE == "compact") != (self.STRIDE == 8):
+            expected = "8" if self.TYPE == "compact" else "14 or 16"
+            raise ValueError(f"STRIDE {self.STRIDE}: {self.TYPE} needs {expected}")
+        depth = {"vit_large": 24, "compact": 2}.get(self.TYPE, 12)
         if self.CE_LOC and max(self.CE_LOC) >= depth:
             raise ValueError(f"CE_LOC {self.CE_LOC} names a block beyond the {depth} of {self.TYPE}")
         if self.CE_LOC and self.ATTENTION != "joint":
@@ -83,8 +122,51 @@ class Head(Section):
 
 
 class Model(Section):
-    BACKBONE: Backbone = part(Backbone, "the one-stream vision transformer")
+    PRETRAIN_FILE: str = key("", "image pre-training of the backbone (MAE, DINOv2, timm), under pretrained/; '' = none")
+    BACKBONE: Backbone = part(Backbone, "what sees template and search crop: one-stream vision transformer or compact")
     HEAD: Head = part(Head, "the box head")
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.BACKBONE.TYPE == "compact" and self.PRETRAIN_FILE:
+            raise ValueError("PRETRAIN_FILE holds a ViT, and BACKBONE.TYPE compact is none")
+        return self
+
+
+class Scheduler(Section):
+    TYPE: Literal["step", "cosine"] = key("cosine", "step: x DECAY_RATE at LR_DROP_EPOCH; cosine: to END x the rate")
+    LR_DROP_EPOCH: Count = key(240, "epoch at which `step` lowers the rate")
+    DECAY_RATE: Share = key(0.1, "factor by which `step` lowers it")
+    END: Share = key(0.01, "share of the rate that `cosine` ends with")
+    WARMUP: Annotated[int, Field(ge=0)] = key(200, "optimiser steps in which the rate rises from 0")
+
+
+class Train(Section):
+    EPOCH: Count = key(300, "epochs")
+    BATCH_SIZE: Count = key(32, "samples a process takes at once")
+    ACCUM: Count = key(1, "batches whose gradients are added up before a step")
+    NUM_WORKER: Annotated[int, Field(ge=0)] = key(2, "processes that prepare samples, for each training process")
+    LR: Positive = key(4e-4, "learning rate of everything but the backbone")
+    BACKBONE_MULTIPLIER: Share = key(0.1, "backbone's learning rate / LR")
+    WEIGHT_DECAY: NonNegative = key(1e-4, "of AdamW; not for vectors (norms, biases) and embeddings")
+    SCHEDULER: Scheduler = part(Scheduler, "the rate over time")
+    GRAD_CLIP_NORM: NonNegative = key(0.1, "largest norm of the gradient; 0 = any")
+    PRECISION: Literal["fp32", "bf16", "fp16"] = key("bf16", "arithmetic of matrix products; losses are fp32")
+    CHECKPOINTING: bool = key(False, "recompute blocks in the backward pass: less memory, a third more time")
+    EMA: Annotated[float, Field(ge=0, lt=1)] = key(0.0, "decay of the averaged weights that are validated; 0 = none")
+    FREEZE: list[str] = key([], "parameters whose names begin with one of these stay as they are")
+    FOCAL_WEIGHT: NonNegative = key(1.0, "of the score map's focal loss")
+    GIOU_WEIGHT: NonNegative = key(2.0, "of 1 - GIoU (for tiny targets mixed with 1 - NWD)")
+    L1_WEIGHT: NonNegative = key(5.0, "of the L1 distance of corners, in shares of the crop")
+    ARGMAX_WEIGHT: NonNegative = key(0.25, "of the box losses at the score's peak, beside those at the true cell")
+    NWD_SIDE: tuple[NonNegative, Positive] = key((8.0, 24.0), "1 - NWD alone below, 1 - GIoU alone above, source px")
+    LABEL: Literal["subpixel", "ostrack"] = key("subpixel", "the score map's target (spec A.4)")
+    NONFINITE: Literal["stop", "skip"] = key("stop", "what a NaN or Inf in loss or gradient does")
+    PRINT_INTERVAL: Count = key(50, "steps between two log lines")
+    VAL_EPOCH_INTERVAL: Count = key(20, "epochs between two validations")
+    VAL_FRAMES: Annotated[int, Field(ge=0)] = key(100, "frames of each validation video tracked closed-loop; 0 = none")
+    SAVE_INTERVAL: Count = key(500, "steps between two checkpoints to resume from; one is also made at every epoch")
+    KEEP: Count = key(2, "checkpoints of epochs that are kept, beside the best")
 
 
 class Test(Section):
@@ -94,6 +176,9 @@ class Test(Section):
     PRECISION: Literal["fp32", "bf16", "fp16"] = key("fp32", "arithmetic of the network's matrix products")
     SEARCH_FACTOR: Positive | None = key(None, "search window factor while tracking (null = DATA.SEARCH.FACTOR)")
     MIN_BOX: Positive = key(1.0, "smallest side of a predicted box, px")
+    SIZE_STEP: Share = key(
+        1.0, "share of the change of size (in its logarithm) that a frame takes over; below 1 sizes drift less", gt=0
+    )
     WINDOW: Literal["blend", "mult", "none"] = key(
         "blend", "how a Hann window joins the score: (1-g) score + g window, score x window (OSTrack), or not"
     )
@@ -113,6 +198,7 @@ class Lunar(Section):
 
     DATA: Data = part(Data, "crops and their normalisation")
     MODEL: Model = part(Model, "the network")
+    TRAIN: Train = part(Train, "training")
     TEST: Test = part(Test, "the online tracker")
 
     @model_validator(mode="after")

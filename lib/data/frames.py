@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from lib.data import image as images
 from lib.data.storage import Folder, open_storage
@@ -23,23 +24,51 @@ class ImageFrames:
 
     def __init__(self, storage, names):
         self.storage, self.names = storage, list(names)
-        self._shape = None
+        self._size = None
 
     def __len__(self):
         return len(self.names)
 
-    def __getitem__(self, index):
-        name = self.names[index]
+    def read(self, index):
+        """The bytes of a frame's file, as they are. Raises FrameError."""
         try:
-            data = self.storage.read(name)
+            return self.storage.read(self.names[index])
         except UserError as error:
             raise FrameError(str(error)) from error
-        frame = images.decode(data, self.storage.place(name))
-        self._shape = self._shape or frame.shape
-        if frame.shape != self._shape:
-            size, expected = (f"{shape[1]} x {shape[0]} px" for shape in (frame.shape, self._shape))
-            raise FrameError(f"this frame has {size}, the others {expected}", self.storage.place(name))
+
+    def __getitem__(self, index):
+        frame = images.decode(self.read(index), self.storage.place(self.names[index]))
+        self._check_size(index, frame.shape[1::-1])
         return frame
+
+    def partial(self, index):
+        """The frame as a PartialFrame, its size read from the header. Raises FrameError as frames[index] does."""
+        data, name = self.read(index), self.storage.place(self.names[index])
+        size = images.image_size(data, name)
+        self._check_size(index, size)
+        return PartialFrame(data, name, size)
+
+    def _check_size(self, index, size):
+        self._size = self._size or size
+        if size != self._size:
+            found, expected = (f"{width} x {height} px" for width, height in (size, self._size))
+            raise FrameError(f"this frame has {found}, the others {expected}", self.storage.place(self.names[index]))
+
+
+class PartialFrame:
+    """An image file that stands for its (H, W, 3) uint8 RGB array and decodes only what is cut out: frame[a:b, c:d].
+
+    The bounds are non-negative integers. Raises FrameError where the file is damaged.
+    """
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, data, name, size):
+        self.data, self.name, self.shape = data, name, (size[1], size[0], 3)
+
+    def __getitem__(self, part):
+        rows, columns = part
+        return images.decode_region(self.data, self.name, columns.start, rows.start, columns.stop, rows.stop)
 
 
 class VideoFrames:
@@ -122,6 +151,14 @@ def open_frames(source):
     if path.suffix.lower() in images.EXTENSIONS:
         return ImageFrames(Folder(path.parent), [path.name])
     return VideoFrames(path)
+
+
+def partial_frame(frames, index):
+    """frames[index] for those who will look at a part of it: a PartialFrame where that saves decoding, else the array.
+
+    Either serves as the image of lib.data.crop.Crop.extract, with the same result.
+    """
+    return frames.partial(index) if isinstance(frames, ImageFrames) else frames[index]
 
 
 def image_names(storage, pattern):

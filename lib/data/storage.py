@@ -1,18 +1,24 @@
 """Where a dataset's files lie: a folder, a zip or an LMDB, read alike, so that every layout works in all three.
 
-In an LMDB the keys are the file names (`<seq>/img/00000001.jpg`), as in STARK's and OSTrack's.
+In an LMDB the keys are the file names (`<seq>/img/00000001.jpg`), as in STARK's and OSTrack's. One that we wrote also
+has the key MANIFEST: what it was made from, whether it is finished, and the number and digest of its entries.
 """
 
+import bisect
+import contextlib
 import fnmatch
+import hashlib
+import json
 import os
 import re
 import zipfile
 from pathlib import Path, PurePosixPath
 
 from lib.data.image import natural_key
-from lib.errors import UserError
+from lib.errors import MachineError, UserError
 
 MAX_MEMBER_BYTES = 256 * 2**20
+MANIFEST = "manifest.json"
 
 
 class Folder:
@@ -39,13 +45,12 @@ class Folder:
 
 
 class _Packed:
-    """What zip and LMDB share: names are listed once per process, and matched here."""
+    """What zip and LMDB share: one handle in each process, and names that are matched here."""
 
     def __init__(self, path):
         self.path = Path(path)
         self._process = None
         self._handle = None
-        self._names = None
 
     def _open(self):
         if self._process != os.getpid():  # a handle must not be shared with a forked worker
@@ -53,14 +58,11 @@ class _Packed:
         return self._handle
 
     def glob(self, pattern):
-        if self._names is None:
-            self._names = sorted(self._list(), key=natural_key)
-        # as in a folder, * stays within one level
-        matcher = re.compile(
-            "/".join(fnmatch.translate(part).removesuffix(r"\Z").removesuffix(r"\z") for part in pattern.split("/"))
-            + r"\Z"
-        )
-        return [name for name in self._names if matcher.match(name)]
+        matches = re.compile(fnmatch.translate(pattern)).match
+        levels = pattern.count("/")  # as in a folder, * stays within one level
+        prefix = re.match(r"[^*?\[]*", pattern)[0]
+        names = (name for name in self._beginning_with(prefix) if name.count("/") == levels and matches(name))
+        return sorted(names, key=natural_key)
 
     def place(self, name):
         return f"{self.path}/{name}"
@@ -71,6 +73,16 @@ class _Packed:
 
 class Zip(_Packed):
     """A zip archive, read in place; nothing is ever extracted to disk."""
+
+    _names = None
+
+    def _beginning_with(self, prefix):
+        if self._names is None:
+            self._names = sorted(self._list())
+        for number in range(bisect.bisect_left(self._names, prefix), len(self._names)):
+            if not self._names[number].startswith(prefix):
+                return
+            yield self._names[number]
 
     def _connect(self):
         try:
@@ -124,17 +136,19 @@ class Lmdb(_Packed):
             database = lmdb.open(str(self.path), readonly=True, lock=False, readahead=False, create=False)
         except lmdb.Error as error:
             raise UserError(f"not a readable LMDB: {error}", self.path) from error
-        # Pages beyond the end of a truncated file would kill the process when they are touched.
-        needed = (database.info()["last_pgno"] + 1) * database.stat()["psize"]
-        if (self.path / "data.mdb").stat().st_size < needed:
-            raise UserError(f"truncated: it should have {needed} bytes", self.path / "data.mdb")
+        _check_size(database, self.path)
+        _check_manifest(database, self.path)
         return database
 
-    def _list(self):
+    def _beginning_with(self, prefix):
         with self._open().begin() as transaction:
-            return [
-                bytes(key).decode(errors="replace") for key in transaction.cursor().iternext(keys=True, values=False)
-            ]
+            cursor = transaction.cursor()
+            if cursor.set_range(prefix.encode()):
+                for key in cursor.iternext(keys=True, values=False):
+                    name = bytes(key).decode(errors="replace")
+                    if not name.startswith(prefix):
+                        return
+                    yield name
 
     def read(self, name):
         import lmdb
@@ -147,6 +161,138 @@ class Lmdb(_Packed):
         if data is None:  # a truncated database answers None too
             raise UserError("the key is not in the LMDB, or the database is damaged", self.place(name))
         return data
+
+
+class LmdbWriter:
+    """Writes an LMDB that `Lmdb` reads. What is there already stays, so that interrupted work is continued.
+
+    with LmdbWriter(path, made_from) as writer: put what is not `in writer`, and `finish()`. Until then it is refused by
+    readers. made_from (dict of plain types) says what is written; `finished` is True where there is nothing to do.
+    Raises UserError where the LMDB at `path` was made from something else, MachineError where writing fails.
+    """
+
+    _FLUSH_BYTES = 32 * 2**20
+
+    def __init__(self, path, made_from, map_size=2**28):
+        import lmdb
+
+        self.path, self.made_from, self._waiting, self._bytes = Path(path), made_from, {}, 0
+        if self.path.exists() and not (self.path / "data.mdb").is_file():
+            raise UserError("is there and is no LMDB: choose another name", path)
+        _, reader = Lmdb._databases.pop(self.path.resolve(), (None, None))
+        if reader is not None:  # the library opens each database once in a process
+            reader.close()
+        with self._errors():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._database = lmdb.open(str(path), map_size=map_size)
+        _check_size(self._database, self.path)
+        manifest = _read_manifest(self._database, self.path)
+        if manifest is None and self._database.stat()["entries"]:
+            raise UserError("holds an LMDB that this program did not make: choose another name", path)
+        if manifest is not None and manifest["made_from"] != made_from:
+            raise UserError(f"was made from {manifest['made_from']}, not {made_from}: choose another name", path)
+        self.finished = manifest is not None and manifest["entries"] is not None
+        if manifest is None:
+            self.put(MANIFEST, self._manifest(None, None))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        try:
+            self._flush()
+        finally:
+            self._database.close()
+
+    def __contains__(self, name):
+        with self._database.begin() as transaction:
+            return name in self._waiting or transaction.get(name.encode()) is not None
+
+    def get(self, name):
+        """The bytes of an entry, or None."""
+        with self._database.begin() as transaction:
+            return self._waiting.get(name) or transaction.get(name.encode())
+
+    def put(self, name, data):
+        """Write an entry. It reaches the disk together with others, in the order in which they were put."""
+        self._waiting[name] = data
+        self._bytes += len(data)
+        if self._bytes > self._FLUSH_BYTES:
+            self._flush()
+
+    def finish(self):
+        """Declare the LMDB complete: from now on it can be read."""
+        self._flush()
+        entries, digest = _digest(self._database)
+        self.put(MANIFEST, self._manifest(entries, digest))
+        self._flush()
+
+    def _manifest(self, entries, digest):
+        return json.dumps({"made_from": self.made_from, "entries": entries, "sha256": digest}).encode()
+
+    def _flush(self):
+        import lmdb
+
+        while self._waiting:
+            try:
+                with self._errors(), self._database.begin(write=True) as transaction:
+                    for name, data in self._waiting.items():
+                        transaction.put(name.encode(), data)
+                self._waiting, self._bytes = {}, 0
+            except lmdb.MapFullError:
+                self._database.set_mapsize(2 * self._database.info()["map_size"])
+
+    @contextlib.contextmanager
+    def _errors(self):
+        import lmdb
+
+        try:
+            yield
+        except lmdb.MapFullError:
+            raise
+        except (OSError, lmdb.Error) as error:
+            raise MachineError(f"cannot write: {error}", self.path) from error
+
+
+def _check_size(database, path):
+    """Pages beyond the end of a truncated file would kill the process when they are touched."""
+    needed = (database.info()["last_pgno"] + 1) * database.stat()["psize"]
+    if (path / "data.mdb").stat().st_size < needed:
+        raise UserError(f"truncated: it should have {needed} bytes", path / "data.mdb")
+
+
+def _read_manifest(database, path):
+    """The manifest (dict) of an LMDB, or None where we did not write it."""
+    with database.begin() as transaction:
+        data = transaction.get(MANIFEST.encode())
+    if data is None:
+        return None
+    try:
+        manifest = json.loads(data)
+        return {key: manifest[key] for key in ("made_from", "entries", "sha256")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"damaged: its {MANIFEST} cannot be read: {error!r}", path) from None
+
+
+def _check_manifest(database, path):
+    manifest = _read_manifest(database, path)
+    if manifest is None:
+        return
+    if manifest["entries"] is None:
+        raise UserError("unfinished: run the command that was making it again", path)
+    if (manifest["entries"], manifest["sha256"]) != _digest(database):
+        raise UserError(f"damaged: not the {manifest['entries']} entries that were written", path)
+
+
+def _digest(database):
+    """The number of entries and a digest of their names and sizes, without touching what they hold."""
+    digest, entries = hashlib.sha256(), 0
+    with database.begin(buffers=True) as transaction:
+        for key, value in transaction.cursor():
+            if key != MANIFEST.encode():
+                digest.update(b"%b\0%d\0" % (bytes(key), len(value)))
+                entries += 1
+    return entries, digest.hexdigest()
 
 
 def open_storage(path):

@@ -142,6 +142,40 @@ def test_every_parameter_learns(attention):
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()] == []
 
 
+@pytest.mark.parametrize(
+    "options", [{"attention": "joint", "elimination_layers": (1,), "elimination_keep": 0.7}, {"attention": "one_way"}]
+)
+def test_checkpointing_changes_no_number(options):
+    """Not even with stochastic depth; and it does keep less for the backward pass."""
+    results, kept = [], []
+    for checkpointing in (False, True):
+        model = build(drop_path=0.3, **options).train()
+        model.backbone.checkpointing = checkpointing
+        torch.manual_seed(5)
+        sizes = []
+
+        def note(tensor, sizes=sizes):
+            sizes.append(tensor.numel())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            output = model(*inputs(model))
+        sum(m.sum() for m in output).backward()
+        results.append([*output, *(p.grad for p in model.parameters())])
+        kept.append(sum(sizes))
+    assert difference(*results) == 0
+    assert kept[1] < 0.7 * kept[0]
+
+
+@torch.no_grad()
+def test_masks_of_a_finer_grid_are_averaged():
+    model = build()
+    templates, _, search = inputs(model)
+    box = torch.tensor([10.0, 20.0, 30.0, 17.0]).expand(2, 1, 4)
+    coarse, fine = (template_mask(box, 64, grid) for grid in (4, 8))
+    assert difference(model(templates, coarse, search), model(templates, fine, search)) < 1e-5
+
+
 @torch.no_grad()
 def test_uint8_equals_float():
     model = build()

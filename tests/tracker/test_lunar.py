@@ -66,7 +66,7 @@ def test_the_window_follows_the_prediction(small_tracker):
 
 
 def test_boxes_are_not_rounded_nor_blown_up(small_tracker):
-    tracker = small_tracker("MODEL.HEAD.STRIDE=8", "TEST.CONFIDENCE=0")
+    tracker = small_tracker("MODEL.HEAD.STRIDE=8", "TEST.CONFIDENCE=0", "TEST.SIZE_STEP=1")
     state = tracker.start(FRAMES[0], [60.3, 50.7, 2.0, 2.0])
     scripted(tracker, [maps(16, {(7, 9): 0.9}, size=1.3 / 64)])
     crop = tracker._search_crop(tracker._predict(state), FRAMES[0])
@@ -93,6 +93,18 @@ def test_unsure_frames_keep_size_and_lost_ones_widen_the_search(small_tracker):
     assert sides[1] == sides[0] and sides[2] > sides[1] and sides[3] > sides[2]
     assert [state.doubts for state in states] == [0, 1, 2, 3, 0]
     assert results[3]["score"] == pytest.approx(0.2)
+
+
+def test_sizes_may_be_followed_in_steps(small_tracker):
+    box = {}
+    for step in (1, 0.5):
+        tracker = small_tracker("MODEL.HEAD.STRIDE=8", f"TEST.SIZE_STEP={step}")
+        state = tracker.start(FRAMES[0], BOX)
+        scripted(tracker, [maps(16, {(8, 8): 0.9}, size=0.2)])
+        _, (result,) = tracker.step([state], [FRAMES[1]])
+        box[step] = np.array(result["target_bbox"])
+    assert box[0.5][2:] == pytest.approx(np.sqrt(BOX[2:] * box[1][2:])), "half way, in the logarithm"
+    assert boxes.xywh_to_cxcywh(box[0.5])[:2] == pytest.approx(boxes.xywh_to_cxcywh(box[1])[:2])
 
 
 def test_the_search_never_leaves_the_image(small_tracker):
@@ -137,7 +149,7 @@ def test_templates_are_updated_only_when_it_is_safe(small_tracker):
     settings = ["DATA.TEMPLATE.NUMBER=2", "TEST.UPDATE_INTERVAL=3", "MODEL.HEAD.STRIDE=8", "TEST.MOTION=none"]
 
     def patches(scores, sizes=None):
-        tracker = small_tracker(*settings)
+        tracker = small_tracker(*settings, "TEST.SIZE_STEP=1")
         answers = [maps(16, {(8, 8): score}, size) for score, size in zip(scores, sizes or [0.1] * 9, strict=False)]
         scripted(tracker, answers)
         state = tracker.start(FRAMES[0], BOX)

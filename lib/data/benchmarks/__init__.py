@@ -1,13 +1,15 @@
 """From the name of a benchmark, or any folder, to its sequences."""
 
+import dataclasses
 import difflib
+import fnmatch
 import functools
 import logging
 from pathlib import Path
 
 from lib.config.paths import paths
-from lib.data.benchmarks.entries import BENCHMARKS
-from lib.data.benchmarks.layout import FOLDER_LAYOUTS, find_sequences
+from lib.data import night
+from lib.data.benchmarks.entries import ALIASES, ANY_FOLDER, BENCHMARKS
 from lib.data.sequence import Sequence
 from lib.data.storage import open_storage
 from lib.errors import UserError
@@ -22,15 +24,73 @@ def names():
     return [DEMO, *BENCHMARKS]
 
 
-def load(name_or_folder, data_root=None):
-    """The sequences of a benchmark, or of a folder, zip or LMDB of the user's, in natural order of their names.
+def canonical(name_or_folder):
+    """Our name of a benchmark, also where it is written as OSTrack's configurations write it; anything else as it is.
 
-    A folder's dataset is called by the folder's own name.
-    Raises UserError that says what was looked for, what it should hold and how to get it.
+    `lasot` and `trackingnet` in lower case stay: they are what the family calls the test sets.
     """
     name = str(name_or_folder)
-    if name == DEMO:
+    known = ALIASES.get(name.lower(), name.lower())
+    return known if known in names() and name not in ("lasot", "trackingnet") else name
+
+
+def load(name_or_folder, data_root=None, use_lmdb=False, cache=None):
+    """The sequences of a benchmark, or of a folder, zip or LMDB of the user's, in natural order of their names.
+
+    Returns a list, or for still images something that is read like one. A folder's dataset is called by the folder's
+    own name, an LMDB's without `.lmdb`. Two suffixes choose among what is there: `NAME#PATTERN` keeps the sequences
+    whose names match (`lasot#bird-*`), and `NAME@mild`, `@moderate` or `@heavy` shows them at night (see night.py).
+    use_lmdb: read the LMDB made by tracking/make_lmdb.py, see `lmdb_path`.
+    cache: folder of crops made by tracking/make_crops.py, read instead of the whole frames.
+    Raises UserError that says what was looked for, what it should hold and how to get it.
+    """
+    whole, pattern, strength = split_name(name_or_folder)
+    sequences = _load(whole, data_root, use_lmdb, cache)
+    if pattern:
+        sequences = [each for each in sequences if fnmatch.fnmatchcase(each.name, pattern)]
+        if not sequences:
+            raise UserError(f"{name_or_folder}: no sequence is called like that")
+    if strength:
+        night.night_strength(strength)
+        sequences = [
+            dataclasses.replace(
+                each, dataset=f"{each.dataset}@{strength}", opener=_Night(each.opener, strength, each.name)
+            )
+            for each in sequences
+        ]
+    return sequences
+
+
+def split_name(name_or_folder):
+    """(benchmark or folder, pattern or "", night's strength or "") of a dataset's name with its suffixes."""
+    name = str(name_or_folder)
+    if Path(name).exists():
+        return name, "", ""
+    name, _, strength = name.partition("@")
+    name, _, pattern = name.partition("#")
+    return name, pattern, strength
+
+
+@dataclasses.dataclass(frozen=True)
+class _Night:
+    opener: object
+    strength: str
+    name: str
+
+    def __call__(self):
+        return night.NightFrames(self.opener(), self.strength, self.name)
+
+
+def _load(name_or_folder, data_root, use_lmdb, cache):
+    name = canonical(name_or_folder)
+    if name == DEMO and not cache:
         return _demo()
+    if cache or use_lmdb:
+        path = crops_path(name, cache) if cache else lmdb_path(name, data_root)
+        if not path.exists():
+            maker = f"make_crops.py {name} {cache}" if cache else f"make_lmdb.py {name} {path}"
+            raise UserError(f"no such LMDB; make it with: python tracking/{maker}", path)
+        return _read(path, dataset_name(name), ANY_FOLDER, "")
     if name in BENCHMARKS:
         return _benchmark(name, BENCHMARKS[name], paths(data=data_root).data)
     path = Path(name).expanduser()
@@ -38,7 +98,30 @@ def load(name_or_folder, data_root=None):
         close = difflib.get_close_matches(name, names(), 1)
         hint = f" (did you mean {close[0]}?)" if close else ""
         raise UserError(f"no benchmark or folder {name!r}{hint}; the benchmarks are: {', '.join(names())}")
-    return _read(path.resolve(), path.resolve().stem if path.is_file() else path.resolve().name, FOLDER_LAYOUTS, "")
+    return _read(path.resolve(), dataset_name(name), ANY_FOLDER, "")
+
+
+def dataset_name(name_or_folder):
+    """What the dataset of a benchmark's name or of a folder, zip or LMDB is called."""
+    name = canonical(name_or_folder)
+    if name in names():
+        return name
+    path = Path(name).expanduser().resolve()
+    return path.stem if path.is_file() else path.name.removesuffix(".lmdb")
+
+
+def lmdb_path(name_or_folder, data_root=None):
+    """Where the LMDB of a dataset is looked for: <data root>/<name>.lmdb, or <folder>.lmdb beside a folder."""
+    name = canonical(name_or_folder)
+    if name in names():
+        return paths(data=data_root).data / f"{name}.lmdb"
+    path = Path(name).expanduser().resolve()
+    return path if path.suffix == ".lmdb" else path.with_name(f"{dataset_name(name)}.lmdb")
+
+
+def crops_path(name_or_folder, cache):
+    """Where the crops of a dataset lie in a crop cache: <cache>/<dataset>.lmdb."""
+    return Path(cache).expanduser() / f"{dataset_name(name_or_folder)}.lmdb"
 
 
 def load_all(text, data_root=None):
@@ -53,16 +136,23 @@ def load_all(text, data_root=None):
         name = sequences[0].dataset
         if name in datasets:
             raise UserError(f"two datasets are called {name!r}: their results would overwrite each other")
-        datasets[name] = sequences, None if part in names() else Path(part).expanduser().resolve()
+        whole, pattern, strength = split_name(part)
+        folder = None if canonical(whole) in names() else str(Path(whole).expanduser().resolve())
+        suffix = (f"#{pattern}" if pattern else "") + (f"@{strength}" if strength else "")
+        datasets[name] = sequences, folder and folder + suffix
     if not datasets:
         raise UserError(f"no dataset in {text!r}; the benchmarks are: {', '.join(names())}")
     return datasets
 
 
 def _benchmark(name, benchmark, root):
-    for folder in benchmark.folders:
+    for folder in (*benchmark.whole, *benchmark.folders):
         if (root / folder).exists():
-            return _read(root / folder, name, benchmark.layouts, f"; it should hold {benchmark.source}")
+            hint = f"; it should hold {benchmark.source}"
+            sequences = _read(root / folder, name, benchmark.layouts, hint)
+            if benchmark.splits and folder in benchmark.folders:
+                return _select(sequences, root / folder, root, benchmark.splits)
+            return sequences
     raise UserError(
         f"no such folder. It should hold {benchmark.source}; laid out as {benchmark.layouts[0]}. "
         f"--data_root DIR looks in DIR/{benchmark.folders[-1]} instead; --dataset {DEMO} needs no download",
@@ -73,11 +163,38 @@ def _benchmark(name, benchmark, root):
 def _read(path, dataset, layouts, hint):
     storage = open_storage(path)
     for layout in layouts:
-        sequences = find_sequences(storage, layout, dataset)
-        if sequences:
+        sequences = layout.find(storage, dataset)
+        if len(sequences):
             log.info("%s: %d sequences in %s, laid out as %s", dataset, len(sequences), path, layout)
             return sequences
     raise UserError(f"no sequences here; looked for {'; '.join(map(str, layouts))}{hint}", path)
+
+
+def _select(sequences, folder, root, splits):
+    """Those sequences that a split file names, in its order."""
+    places = [place / split for split in splits for place in (folder, folder.parent, root / "data_specs")]
+    file = next((place for place in places if place.is_file()), None)
+    if file is None:
+        raise UserError(f"the list of its sequences is missing; looked for {', '.join(map(str, places))}", folder)
+    by_name = {sequence.name: sequence for sequence in sequences}
+    listing = folder / "list.txt"
+    order = _words(listing) if listing.is_file() else list(by_name)
+    chosen = []
+    for line, word in enumerate(_words(file), 1):
+        name = order[int(word)] if word.isdecimal() and int(word) < len(order) else word
+        if name not in by_name:
+            raise UserError(f"{word}: none of the {len(by_name)} sequences in {folder}", file, line)
+        chosen.append(by_name[name])
+    if not chosen:
+        raise UserError("is empty, expected a sequence on each line", file)
+    return chosen
+
+
+def _words(path):
+    try:
+        return path.read_text().split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot be read as a list of names: {error}", path) from error
 
 
 def _demo():

@@ -1,4 +1,4 @@
-"""How a dataset lies on disk, as patterns, and the sequences found by them.
+"""How a dataset with a text file of boxes for each video lies on disk, as patterns, and the sequences found by them.
 
 In a pattern `{seq}` stands for the name of a sequence and `*` for anything within one folder level.
 """
@@ -22,18 +22,52 @@ class Layout:
     boxes: ground truth, one row a frame, `x y w h` or four corners, NaN or zero size where absent.
     frames: alternatives for the frames' images; the first that has any is taken.
     video: instead of frames, one video a sequence, without its extension.
-    absent: files of flags, 1 = absent; any that exist are combined. attributes: file of words.
+    absent: files of flags, 1 = absent; any that exist are combined. cover: file of numbers, 0 = hidden (GOT-10k).
+    attributes: file of words.
     """
 
     boxes: str
     frames: tuple = ()
     video: str = ""
     absent: tuple = ()
+    cover: str = ""
     attributes: str = ""
 
     def __str__(self):
         frames = self.frames[0] if self.frames else f"{self.video}.mp4"
         return f"{self.boxes} with {frames}".replace("{seq}", "<seq>")
+
+    def find(self, storage, dataset):
+        """The sequences of a storage (lib/data/storage.py) that lie so, by name; an empty list where none do.
+
+        Raises UserError with file and line for ground truth that cannot be read, and for a video or its text missing.
+        """
+        names = _names(storage, self.boxes)
+        if self.video:
+            videos = {}
+            for extension in VIDEO_EXTENSIONS:
+                videos.update(_names(storage, self.video + extension))
+            if not videos:
+                return []
+            lacking = next((name for name in videos if name not in names), None)
+            if lacking is not None:
+                raise UserError(
+                    f"no ground truth beside it: expected {self.boxes.format(seq=lacking)}",
+                    storage.place(videos[lacking]),
+                )
+            names = {name: names[name] for name in videos}
+        sequences = []
+        for name, boxes_file in names.items():
+            opener = _OpenVideo(storage.place(videos[name])) if self.video else _OpenImages(storage, self.frames, name)
+            place = storage.place(boxes_file)
+            boxes = parse_boxes(storage.read(boxes_file), place, columns=(4, 8))
+            if len(boxes) == 1:  # only the first frame is labelled, as in test sets scored by a server
+                boxes = np.concatenate([boxes, np.full((len(opener()) - 1, 4), np.nan)])
+            visible = ~_absent(storage, self, name, len(boxes))
+            sequences.append(
+                Sequence(name, dataset, boxes, opener, visible, _attributes(storage, self, name), str(place))
+            )
+        return sequences
 
 
 ABSENT = ("{seq}/absent.txt", "{seq}/absence.label", "{seq}/full_occlusion.txt", "{seq}/out_of_view.txt")
@@ -53,39 +87,6 @@ FOLDER_LAYOUTS = (
     ),
     Layout(boxes="{seq}/{seq}.txt", frames=("{seq}/img/*", "{seq}/imgs/*", "{seq}/*"), absent=ABSENT),
 )
-
-
-def find_sequences(storage, layout, dataset):
-    """The sequences of a storage (lib/data/storage.py) that lie in `layout`, by name; an empty list where none do.
-
-    Raises UserError with file and line for ground truth that cannot be read, and for a video or its text missing.
-    """
-    names = _names(storage, layout.boxes)
-    if layout.video:
-        videos = {}
-        for extension in VIDEO_EXTENSIONS:
-            videos.update(_names(storage, layout.video + extension))
-        if not videos:
-            return []
-        lacking = next((name for name in videos if name not in names), None)
-        if lacking is not None:
-            raise UserError(
-                f"no ground truth beside it: expected {layout.boxes.format(seq=lacking)}",
-                storage.place(videos[lacking]),
-            )
-        names = {name: names[name] for name in videos}
-    sequences = []
-    for name, boxes_file in names.items():
-        opener = _OpenVideo(storage.place(videos[name])) if layout.video else _OpenImages(storage, layout.frames, name)
-        place = storage.place(boxes_file)
-        boxes = parse_boxes(storage.read(boxes_file), place, columns=(4, 8))
-        if len(boxes) == 1:  # only the first frame is labelled, as in test sets scored by a server
-            boxes = np.concatenate([boxes, np.full((len(opener()) - 1, 4), np.nan)])
-        visible = ~_absent(storage, layout, name, len(boxes))
-        sequences.append(
-            Sequence(name, dataset, boxes, opener, visible, _attributes(storage, layout, name), str(place))
-        )
-    return sequences
 
 
 @dataclass(frozen=True)
@@ -129,12 +130,12 @@ def _names(storage, pattern):
 
 def _absent(storage, layout, name, count):
     absent = np.zeros(count, bool)
-    for pattern in layout.absent:
+    for pattern in filter(None, (*layout.absent, layout.cover)):
         for file in storage.glob(_fill(pattern, name)):
             flags = parse_numbers(storage.read(file), storage.place(file))
             if len(flags) != count:
                 raise UserError(f"{len(flags)} flags for {count} frames", storage.place(file))
-            absent |= flags > 0
+            absent |= flags <= 0 if pattern == layout.cover else flags > 0
     return absent
 
 

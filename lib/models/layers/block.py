@@ -50,6 +50,15 @@ class Block(TimmBlock):
         mixed = F.scaled_dot_product_attention(query, *seen).transpose(1, 2).reshape(B, N, C)
         return x + self.drop_path1(self.ls1(self.attn.proj(mixed))), (query, key, value)
 
+    def consult(self, x, memory):
+        """First half for tokens that see `memory` alone, not each other: (B, N, C) -> (B, N, C)."""
+        B, N, C = x.shape
+        heads = self.attn.num_heads
+        weight, bias = self.attn.qkv.weight[:C], self.attn.qkv.bias[:C]  # the query's rows
+        query = F.linear(self.norm1(x), weight, bias).reshape(B, N, heads, C // heads).transpose(1, 2)
+        mixed = F.scaled_dot_product_attention(query, *memory).transpose(1, 2).reshape(B, N, C)
+        return x + self.drop_path1(self.ls1(self.attn.proj(mixed)))
+
     def feed_forward(self, x):
         """Second half, token by token: (B, N, C) -> (B, N, C)."""
         return x + self.drop_path2(self.ls2(self.mlp(self.norm2(x))))

@@ -35,6 +35,7 @@ class CenterHead(nn.Module):
             self.add_module(f"conv5_{tower}", nn.Conv2d(widths[-1], outputs, 1))
         # Most cells are background: start the score at 0.1, not 0.5 (RetinaNet, arXiv:1708.02002, section 4.1).
         nn.init.constant_(self.conv5_ctr.bias, -2.19)
+        nn.init.constant_(self.conv5_size.bias, -1.1)  # sides of a quarter: what a target is in a window of factor 4
         if fine:
             layers = []
             for narrow, wide in ((3, 32), (32, 64), (64, 128)):

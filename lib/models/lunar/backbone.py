@@ -4,8 +4,10 @@ import math
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from timm.layers import PatchEmbed, trunc_normal_
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from lib.models.layers.block import Block
 
@@ -14,13 +16,15 @@ SIZES = {  # embed_dim, depth, num_heads
     "vit_small": (384, 12, 6),
     "vit_base": (768, 12, 12),
     "vit_large": (1024, 24, 16),
+    "compact": (96, 2, 3),
 }
 
 
 class TemplateState(NamedTuple):
     """What the network remembers of the templates from one frame to the next.
 
-    tokens: (B, N, C), N = registers + T * Lz; as embedded in `joint`, after the last block in `one_way`.
+    tokens: (B, N, C), N = registers + T * Lz; as embedded in `joint`, after the last block in `one_way`; in the compact
+        network, (B, T * Lz, C), the features that the search crop is correlated with.
     keys, values: (depth, B, heads, N, C/heads), what each block shows the search tokens; None in `joint`.
     """
 
@@ -59,9 +63,15 @@ class OneStreamViT(nn.Module):
         register_tokens: extra learned tokens without a place in the image (arXiv:2309.16588), kept with the template.
         layer_scale: blocks scale their halves, as DINOv2's do.
 
+    Attributes:
+        checkpointing: set it to have training keep only what goes into each half of a block and compute the rest anew
+            in the backward pass: less memory, about a third more time, the same numbers.
+
     Raises:
         ValueError: sizes or options that do not go together.
     """
+
+    checkpointing = False
 
     def __init__(
         self,
@@ -128,24 +138,38 @@ class OneStreamViT(nn.Module):
 
         Args:
             templates: (B, T, 3, Z, Z) normalised.
-            masks: (B, T, Lz) in [0, 1], share of each cell that the target covers; needed with `token_types` only.
+            masks: (B, T, M) in [0, 1], share of each cell that the target covers; needed with `token_types` only. Where
+                M is not Lz it is averaged over the network's cells, which is exact if they hold whole cells of it.
         """
         B, T = templates.shape[:2]
-        tokens = self.patch_embed(templates.flatten(0, 1)) + self.positions()[0]
         if self.type_embed is not None:
             if masks is None:
                 raise ValueError("token types need the masks of the templates (template_mask)")
+            masks = self.fit(masks)
+        return self._remember(self.patch_embed(templates.flatten(0, 1)).unflatten(0, (B, T)), masks)
+
+    def fit(self, masks):
+        """Masks (B, T, M) of any square grid -> (B, T, Lz)."""
+        side = math.isqrt(masks.shape[-1])
+        if side == self.template_grid:
+            return masks
+        return F.adaptive_avg_pool2d(masks.unflatten(-1, (side, side)), self.template_grid).flatten(-2)
+
+    def _remember(self, features, masks):
+        """TemplateState from features (B, T, Lz, C) of the patches and masks (B, T, Lz)."""
+        tokens = features + self.positions()[0]
+        if self.type_embed is not None:
             target, background, _ = self.type_embed
-            tokens = tokens + torch.lerp(background, target, masks.flatten(0, 1).unsqueeze(-1).to(target.dtype))
-        tokens = tokens.unflatten(0, (B, T)).flatten(1, 2)
+            tokens = tokens + torch.lerp(background, target, masks.unsqueeze(-1).to(target.dtype))
+        tokens = tokens.flatten(1, 2)
         if self.reg_token is not None:
-            tokens = torch.cat([self.reg_token.expand(B, -1, -1), tokens], dim=1)
+            tokens = torch.cat([self.reg_token.expand(len(tokens), -1, -1), tokens], dim=1)
         if self.attention == "joint":
             return TemplateState(tokens)
         keys, values = [], []
         for block in self.blocks:
-            tokens, (_, key, value) = block.attend(tokens)
-            tokens = block.feed_forward(tokens)
+            tokens, (_, key, value) = self._run(block.attend, tokens)
+            tokens = self._run(block.feed_forward, tokens)
             keys.append(key)
             values.append(value)
         return TemplateState(tokens, torch.stack(keys), torch.stack(values))
@@ -160,7 +184,11 @@ class OneStreamViT(nn.Module):
         Returns:
             (B, C, Gx, Gx); zero where tokens were eliminated.
         """
-        x = self.patch_embed(search) + self.positions()[1]
+        return self._look(template, self.patch_embed(search))
+
+    def _look(self, template, features):
+        """Features (B, Lx, C) of the search patches, in the light of the template: (B, C, Gx, Gx)."""
+        x = features + self.positions()[1]
         if self.type_embed is not None:
             x = x + self.type_embed[2]
         x = self._one_way(template, x) if self.attention == "one_way" else self._joint(template, x)
@@ -168,7 +196,8 @@ class OneStreamViT(nn.Module):
 
     def _one_way(self, template, x):
         for block, key, value in zip(self.blocks, template.keys, template.values, strict=True):
-            x = block(x, memory=(key, value))
+            x, _ = self._run(block.attend, x, (key, value))
+            x = self._run(block.feed_forward, x)
         return self.norm(x)
 
     def _joint(self, template, x):
@@ -176,17 +205,22 @@ class OneStreamViT(nn.Module):
         tokens = torch.cat([template.tokens, x], dim=1)
         places = None  # (B, n) place in the search grid of each search token that is left; None while all are
         for i, block in enumerate(self.blocks):
-            tokens, (query, key, _) = block.attend(tokens)
+            tokens, (query, key, _) = self._run(block.attend, tokens)
             if i in self.elimination_layers:
                 kept = self._most_attended(query, key, M)
                 places = kept if places is None else places.gather(1, kept)
                 left = tokens[:, M:].gather(1, kept.unsqueeze(-1).expand(-1, -1, self.embed_dim))
                 tokens = torch.cat([tokens[:, :M], left], dim=1)
-            tokens = block.feed_forward(tokens)
+            tokens = self._run(block.feed_forward, tokens)
         x = self.norm(tokens[:, M:])
         if places is None:
             return x
         return x.new_zeros(len(x), L, self.embed_dim).scatter(1, places.unsqueeze(-1).expand_as(x), x)
+
+    def _run(self, half, *inputs):
+        if self.checkpointing and self.training and torch.is_grad_enabled():
+            return checkpoint(half, *inputs, use_reentrant=False)
+        return half(*inputs)
 
     def _most_attended(self, query, key, M):
         """(B, n) indices of the search tokens that the centre token of the first template attends to most.

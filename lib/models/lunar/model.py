@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from lib.models.layers.head import CenterHead
 from lib.models.lunar.backbone import SIZES, OneStreamViT
+from lib.models.lunar.compact import CompactHybrid
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -34,7 +35,8 @@ class Lunar(nn.Module):
     the first layer. State-dict keys are OSTrack's. See OneStreamViT for the arguments not listed here.
 
     Args:
-        backbone: "vit_tiny", "vit_small", "vit_base" or "vit_large".
+        backbone: "vit_tiny", "vit_small", "vit_base", "vit_large", or "compact" (see CompactHybrid), which is for
+            patch_size 8, attention "one_way" and no elimination.
         template_size, search_size: sides Z and S of the crops, px; multiples of patch_size (px).
         num_templates: templates T per sample.
         head_channels: width of the head's first convolution.
@@ -81,22 +83,30 @@ class Lunar(nn.Module):
         # Not saved: they are the configuration's, and OSTrack's checkpoints have no such keys.
         self.register_buffer("image_mean", torch.tensor(image_mean, dtype=torch.float32), persistent=False)
         self.register_buffer("image_std", torch.tensor(image_std, dtype=torch.float32), persistent=False)
-        self.backbone = OneStreamViT(
-            embed_dim=embed_dim or dim,
-            depth=depth or blocks,
-            num_heads=num_heads or heads,
-            patch_size=patch_size,
-            template_size=template_size,
-            search_size=search_size,
-            attention=attention,
-            position=position,
-            token_types=token_types,
-            drop_path=drop_path,
-            elimination_layers=elimination_layers,
-            elimination_keep=elimination_keep,
-            register_tokens=register_tokens,
-            layer_scale=layer_scale,
-        )
+        options = {
+            "embed_dim": embed_dim or dim,
+            "depth": depth or blocks,
+            "num_heads": num_heads or heads,
+            "template_size": template_size,
+            "search_size": search_size,
+            "position": position,
+            "token_types": token_types,
+            "drop_path": drop_path,
+            "register_tokens": register_tokens,
+            "layer_scale": layer_scale,
+        }
+        if backbone == "compact":
+            if (patch_size, attention, tuple(elimination_layers)) != (8, "one_way", ()):
+                raise ValueError("compact: expected patch_size 8, attention 'one_way' and no elimination")
+            self.backbone = CompactHybrid(**options)
+        else:
+            self.backbone = OneStreamViT(
+                patch_size=patch_size,
+                attention=attention,
+                elimination_layers=elimination_layers,
+                elimination_keep=elimination_keep,
+                **options,
+            )
         self.box_head = CenterHead(embed_dim or dim, head_channels, fine=head_stride != patch_size)
 
     def normalise(self, images):

@@ -49,12 +49,13 @@ class LunarTracker:
     """The tracker of script `lunar`.
 
     config: a `lunar` configuration. weights: a checkpoint's path, or None for random ones, to profile. device: torch's.
+    network: one to take as it is, rather than to build; its gradients are turned off.
     Raises UserError where the weights do not fit the configuration.
     """
 
-    def __init__(self, config, weights=None, device="cpu"):
+    def __init__(self, config, weights=None, device="cpu", network=None):
         self.config, self.device = config, torch.device(device)
-        self.network = build_network(config).eval()
+        self.network = (network if network is not None else build_network(config)).eval()
         if weights is not None:
             log.info("weights: %s", load_weights(self.network, weights))
         self.network.to(self.device).requires_grad_(False)
@@ -144,8 +145,9 @@ class LunarTracker:
         test = self.config.TEST
         height, width = image.shape[:2]
         certain = score >= test.CONFIDENCE
-        if not certain:  # an unsure size would make the next window wrong as well
-            box = np.concatenate([box[:2] + (box[2:] - state.box_xywh[2:]) / 2, state.box_xywh[2:]])
+        step = test.SIZE_STEP if certain else 0.0  # an unsure size would make the next window wrong as well
+        sides = state.box_xywh[2:] ** (1 - step) * box[2:] ** step
+        box = np.concatenate([box[:2] + (box[2:] - sides) / 2, sides])
         box = boxes.clip(box, width, height, test.MIN_BOX)
         centre = boxes.xywh_to_cxcywh(box)[:2]
         motion = kalman.update(state.motion, centre, _size(box), score) if certain else state.motion

@@ -1,0 +1,141 @@
+"""One training step of the one-stream tracker: batch -> loss (spec tracker.md A.4 and A.5)."""
+
+import torch
+from torch import nn
+
+from lib.models.lunar.decode import boxes_at, decode
+from lib.train import losses
+from lib.train.admin import distributed
+
+DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+LARGEST = 100.0  # crops; a wider target box is a fault of the annotation, and its square may overflow
+
+
+class LunarActor(nn.Module):
+    """Forward and losses of a network with encode_template and track, in one module that DDP can wrap.
+
+    Means are over the targets of all processes together, so that N processes make the step that one would make of the
+    whole batch.
+
+    Args:
+        network: lib/models/lunar, or anything with its contracts.
+        config: a `lunar` configuration.
+    """
+
+    def __init__(self, network, config):
+        super().__init__()
+        self.network = network
+        self.options = config.TRAIN
+        self.dtype = DTYPES[config.TRAIN.PRECISION]
+
+    def forward(self, batch):
+        """Loss (scalar) and its parts, {name: detached scalar}, of a batch as lib/train/data makes them."""
+        output = self.maps(batch)
+        return self.loss(output, *self._targets(batch))
+
+    def maps(self, batch):
+        """TrackerOutput of the B*N search crops of a batch, frame by frame: all samples' first, then their second."""
+        search = batch["search_images"]
+        with torch.autocast(search.device.type, self.dtype, enabled=self.dtype is not None):
+            state = self.network.encode_template(batch["template_images"], batch["template_masks"])
+            if search.shape[1] > 1:  # one target, several frames
+                state = type(state).join([state] * search.shape[1])
+            return self.network.track(state, search.transpose(0, 1).flatten(0, 1))
+
+    def loss(self, output, boxes, visible, side):
+        """The loss of maps.
+
+        Args:
+            output: TrackerOutput of B crops with H x H maps.
+            boxes: (B, 4) xywh in shares of the crop; where not visible anything, NaN too.
+            visible: (B,) bool.
+            side: (B,) sqrt(w h) of the target in px of its source frame, for the mix of GIoU and NWD.
+
+        Returns:
+            scalar, {name: detached scalar}. Finite for every box: what cannot be a target counts as absent, that is an
+            empty score map and no box losses; the latter also where the centre lies outside the crop.
+        """
+        options, size = self.options, output.score_map.shape[-1]
+        present, inside = usable(boxes, visible)
+        inside &= side.isfinite()
+        counts = distributed.total(torch.stack([present.sum(), inside.sum()]).float()).clamp(min=1)
+        peaks, targets = counts / distributed.world()
+
+        boxes = torch.where(present[:, None], boxes, 0.25).float()  # any sound box: it does not count
+        labels = losses.score_labels(boxes, size, options.LABEL, present)
+        # focal_loss divides by this process's peaks; put the mean over all processes in its place
+        focal = losses.focal_loss(output.score_map, labels) * (labels == 1).sum().clamp(min=1) / peaks
+
+        side = torch.where(inside, side, 1.0)
+        cell, peak = losses.centre_cells(boxes, size), output.score_map.flatten(1).argmax(dim=1)
+        read, read_at_peak = (self._box_losses(boxes_at(output, cells), boxes, side) for cells in (cell, peak))
+        giou, l1, overlap, giou_peak, l1_peak, overlap_peak = (
+            torch.where(inside, values, 0.0).sum() / targets for values in (*read, *read_at_peak)
+        )
+        at_cell = options.GIOU_WEIGHT * giou + options.L1_WEIGHT * l1
+        at_peak = options.GIOU_WEIGHT * giou_peak + options.L1_WEIGHT * l1_peak
+        loss = options.FOCAL_WEIGHT * focal + at_cell + options.ARGMAX_WEIGHT * at_peak
+        stats = {
+            "Loss/total": loss,
+            "Loss/focal": focal,
+            "Loss/giou": giou,
+            "Loss/l1": l1,
+            "IoU": overlap,
+            "IoU/peak": overlap_peak,
+        }
+        return loss, {name: value.detach() for name, value in stats.items()}
+
+    @torch.no_grad()
+    def validate(self, batch):
+        """Overlap of the boxes at the score's peak: (sum of IoU, number of targets), over the crops that show one."""
+        output = self.maps(batch)
+        boxes, visible, _ = self._targets(batch)
+        present, _ = usable(boxes, visible)
+        found, _, _ = decode(output)
+        overlap = iou(corners(found.float()), torch.cat([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], dim=1))
+        return torch.where(present, overlap, 0.0).sum(), present.sum()
+
+    def _targets(self, batch):
+        names = ("search_anno", "search_visible", "src_side")
+        return (batch[name].transpose(0, 1).flatten(0, 1) for name in names)
+
+    def _box_losses(self, found_cxcywh, boxes, side):
+        """Of each box found: GIoU loss mixed with NWD's, L1, and the IoU; each (B,)."""
+        low, high = self.options.NWD_SIDE
+        centred = torch.cat([boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:]], dim=1)
+        found, target = corners(found_cxcywh), corners(centred)
+        scale = (side / boxes[:, 2:].prod(dim=1).sqrt().clamp(min=1e-6))[:, None]  # crop -> source px
+        distance = 1 - losses.nwd(found_cxcywh * scale, centred * scale, side.clamp(min=4))
+        share = ((high - side) / max(high - low, 1e-6)).clamp(0, 1)
+        giou = (1 - share) * losses.giou_loss(found, target) + share * distance
+        return giou, losses.l1_loss(found, target), iou(found.detach(), target)
+
+
+def usable(boxes_xywh, visible):
+    """Which boxes (B, 4) in shares of the crop are targets that lie in it at all, and by their centres: (B,) bool each.
+
+    A box that is not finite, has no area or is absurdly large is none.
+    """
+    low, sides = boxes_xywh[:, :2], boxes_xywh[:, 2:]
+    sound = boxes_xywh.isfinite().all(dim=1) & (sides > 0).all(dim=1) & (sides < LARGEST).all(dim=1)
+    touches = ((low < 1) & (low + sides > 0)).all(dim=1)
+    centre = low + sides / 2
+    present = visible & sound & touches
+    return present, present & ((centre >= 0) & (centre < 1)).all(dim=1)
+
+
+def corners(boxes_cxcywh):
+    """(B, 4) cxcywh -> (B, 4) xyxy."""
+    half = boxes_cxcywh[:, 2:] / 2
+    return torch.cat([boxes_cxcywh[:, :2] - half, boxes_cxcywh[:, :2] + half], dim=1)
+
+
+def iou(first_xyxy, second_xyxy):
+    """Overlap of each pair of boxes (B, 4): (B,) in [0, 1]; 0 for boxes without area."""
+    low, high = (
+        pick(first_xyxy[:, part], second_xyxy[:, part])
+        for pick, part in ((torch.maximum, slice(0, 2)), (torch.minimum, slice(2, 4)))
+    )
+    shared = (high - low).clamp(min=0).prod(dim=1)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(dim=1) for boxes in (first_xyxy, second_xyxy)]
+    return shared / (areas[0] + areas[1] - shared).clamp(min=1e-12)

@@ -1,0 +1,138 @@
+"""What happens to the pixels of a crop: distractors, blur, light, night, noise, JPEG; the order is that of a camera.
+
+A `Look` is drawn once per sample, so that its crops belong together; only noise and small changes are each crop's own.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from lib.data import night
+from lib.data.crop import Crop
+
+MAX_BLUR = 1.2  # px, Gaussian sigma
+MAX_NOISE = 6.0  # grey levels, standard deviation
+QUALITY = (30, 96)
+TINY_CHANCE = 0.5  # share of shrunk samples that are blurred, noisy, compressed: distant targets are seen badly
+MARGIN, FEATHER = 1.25, 0.15  # a pasted target: size of what is pasted / its box, width of the soft border / that size
+
+
+@dataclass(frozen=True)
+class Look:
+    """flip, gray: whether. gains, blurs: of each crop, blur in px (0 = none). noise: grey levels. quality: JPEG's, or
+    None. night: NightParams or None."""
+
+    flip: bool
+    gray: bool
+    gains: tuple
+    blurs: tuple
+    noise: float
+    quality: int | None
+    night: night.NightParams | None
+
+    @classmethod
+    def plain(cls, crops):
+        return cls(False, False, (1.0,) * crops, (0.0,) * crops, 0.0, None, None)
+
+
+def draw_look(rng, augment, templates, searches, shrunk):
+    """Draw a sample's Look. augment: section DATA.AUGMENT. shrunk: whether the source was, by tiny augmentation."""
+    count = templates + searches
+    flip, gray, blur, noise, jpeg, dark = rng.random(6).tolist()
+    least = TINY_CHANCE if shrunk else 0.0
+    # Templates and search frames are apart in time; within either the light hardly changes.
+    gains = np.repeat(rng.uniform(-1, 1, 2), (templates, searches)) + rng.uniform(-0.1, 0.1, count)
+    blurs = rng.uniform(0, MAX_BLUR, count) * (blur < max(augment.BLUR, least))
+    deviation, quality = rng.uniform(0, MAX_NOISE), int(rng.integers(*QUALITY))
+    return Look(
+        flip=flip < augment.FLIP,
+        gray=gray < augment.GRAY,
+        gains=tuple((1 + augment.BRIGHTNESS * np.clip(gains, -1, 1)).tolist()),
+        blurs=tuple(blurs.tolist()),
+        noise=deviation if noise < least else 0.0,
+        quality=quality if jpeg < max(augment.JPEG, least) else None,
+        night=night.sample_night(rng, augment.NIGHT_EV) if dark < augment.NIGHT else None,
+    )
+
+
+def apply_look(image, look, number, rng):
+    """Crop `number` of a sample, (H, W, 3) uint8 RGB, seen in that way: a new array, or the same where nothing changes.
+
+    Mirroring is left to the caller, who mirrors the boxes with it.
+    """
+    if look.gray:
+        image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    if look.blurs[number] > 0.3:  # less changes nothing
+        image = cv2.GaussianBlur(image, (0, 0), look.blurs[number])
+    if look.gains[number] != 1:
+        image = cv2.convertScaleAbs(image, alpha=look.gains[number])
+    if look.night is not None:
+        return night.darken(image, look.night, rng)  # which ends in noise and JPEG
+    if look.noise > 0:
+        noise = rng.standard_normal(image.shape, np.float32)
+        image = cv2.add(image, noise * np.float32(look.noise), dtype=cv2.CV_8U)
+    if look.quality is not None:
+        _, data = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, look.quality])
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+    return image
+
+
+@dataclass(frozen=True)
+class Distractor:
+    """Another target to be pasted near the true one.
+
+    image, box_xywh: where it comes from (source px). size: its sqrt(w h) / that of the true target. angle: where it
+    lies, radian. gap: distance of the two boxes and what is added to it from frame to frame, in sizes of the target.
+    """
+
+    image: np.ndarray
+    box_xywh: np.ndarray
+    size: float
+    angle: float
+    gap: tuple[float, float]
+
+    @classmethod
+    def draw(cls, rng, image, box_xywh):
+        size, angle, gap, drift = rng.uniform((0.7, 0, 0, -0.2), (1.4, 2 * np.pi, 1.5, 0.2)).tolist()
+        return cls(image, box_xywh, size, angle, (gap, drift))
+
+    def paste(self, image, box_xywh, step=0):
+        """Paste into a crop, beside the true box (4,) xywh px of it: (H, W, 3) uint8 -> a new array of that form.
+
+        The true box is never touched. Where there is no room nothing is pasted, and the same array comes back.
+        """
+        x, y, w, h = box_xywh
+        own = self.box_xywh
+        scale = self.size * np.sqrt((w * h) / (own[2] * own[3]))
+        count = int(np.ceil(MARGIN * max(own[2:]) * scale))
+        if not 2 <= count <= min(image.shape[:2]):
+            return image
+        patch = Crop(own[0] + own[2] / 2, own[1] + own[3] / 2, count / scale, count).extract(self.image)
+        extent = own[2:] * scale * MARGIN
+        # Along the direction, the centres are as far apart as it takes to part the boxes, and then the gap; 1 px is
+        # for the rounding to whole pixels.
+        cos, sin = np.cos(self.angle), np.sin(self.angle)
+        apart = (np.array([w, h]) + extent) / 2 + 1
+        distance = min(apart[0] / max(abs(cos), 1e-6), apart[1] / max(abs(sin), 1e-6))
+        distance += max(self.gap[0] + step * self.gap[1], 0) * np.sqrt(w * h)
+        left = int(round(x + w / 2 + distance * cos - count / 2))
+        top = int(round(y + h / 2 + distance * sin - count / 2))
+        x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + count, image.shape[1]), min(top + count, image.shape[0])
+        if x1 <= x0 or y1 <= y0:
+            return image
+        rows, columns = (_feather(count, part) for part in extent[::-1])
+        alpha = (rows[:, None] * columns)[y0 - top : y1 - top, x0 - left : x1 - left, None]
+        out = image.copy()
+        under = out[y0:y1, x0:x1].astype(np.float32)
+        # What surrounds the pasted target takes the colour of the place, or a square would give it away.
+        edge = (patch[0].mean(axis=0) + patch[-1].mean(axis=0)) / 2
+        over = patch[y0 - top : y1 - top, x0 - left : x1 - left] + (under.mean(axis=(0, 1)) - edge)
+        out[y0:y1, x0:x1] = np.clip(under + alpha * (over - under) + 0.5, 0, 255)
+        return out
+
+
+def _feather(count, extent):
+    """(count,) float32 in [0, 1]: 1 within, 0 beyond `extent` px around the middle, with a soft step between."""
+    distance = np.abs(np.arange(count) + 0.5 - count / 2)
+    return np.clip((extent / 2 - distance) / (FEATHER * extent), 0, 1).astype(np.float32)

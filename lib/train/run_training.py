@@ -1,0 +1,226 @@
+"""One training as one process sees it: build everything, find out where to go on, train, export the weights."""
+
+import logging
+import resource
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import torch
+
+from lib.build import build_network
+from lib.errors import UserError
+from lib.models.weights import initialise_backbone, load_weights
+from lib.train.actors import actor_class
+from lib.train.admin import distributed
+from lib.train.admin.journal import Journal
+from lib.train.data import SampleSet, epoch_batches, make_loader
+from lib.train.trainers import checkpoint
+from lib.train.trainers.state import plain, restore
+from lib.train.trainers.trainer import Trainer
+
+log = logging.getLogger("lunar.train")
+
+# What may differ from the checkpoint without changing a single weight.
+HARMLESS = (
+    "TEST.",
+    "DATA.VAL.",
+    "DATA.CACHE",
+    "MODEL.PRETRAIN_FILE",
+    *(f"TRAIN.{name}" for name in ("NUM_WORKER", "NONFINITE", "CHECKPOINTING", "SAVE_INTERVAL", "KEEP")),
+    *(f"TRAIN.{name}" for name in ("PRINT_INTERVAL", "VAL_EPOCH_INTERVAL", "VAL_FRAMES")),
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train.
+
+    script, name: of the experiment. config: its configuration. train, val: {name: [Sequence]}. output: folder of
+    everything that is written. resume: "auto", "never" or a checkpoint's path. device: "auto" or torch's name.
+    pretrained: image pre-training of the backbone. previous: weights of an earlier stage, where resume finds nothing.
+    """
+
+    script: str
+    name: str
+    config: dict
+    train: dict
+    val: dict
+    output: Path
+    seed: int = 42
+    resume: str = "auto"
+    device: str = "auto"
+    dry_run: bool = False
+    pretrained: Path | None = None
+    previous: Path | None = None
+
+    @property
+    def folder(self):
+        return self.output / "checkpoints" / "train" / self.script / self.name
+
+
+def run(job, validate_tracking=None):
+    """Train. validate_tracking: see Trainer. Returns the exit code: 0, or 143 or 130 after SIGTERM or SIGINT.
+
+    Raises UserError and MachineError for what a user can mend.
+    """
+    device = distributed.start(job.device)
+    try:
+        code = _train(job, device, validate_tracking)
+    except RuntimeError as error:
+        if distributed.world() > 1 and distributed.is_about_peers(error):
+            raise distributed.peer_lost(error) from error
+        raise
+    distributed.stop()
+    return code
+
+
+def _train(job, device, validate_tracking):
+    config, first = job.config, distributed.rank() == 0
+    torch.backends.cudnn.benchmark = device.type == "cuda"
+    # A loader's process forked while OpenCV's threads exist here waits for them for ever: validation makes them.
+    cv2.setNumThreads(0)
+    torch.manual_seed(job.seed)
+    network = build_network(config)
+    if job.pretrained is not None:
+        log.info("pre-training: %s", initialise_backbone(network, job.pretrained))
+    if job.previous is not None:
+        log.info("earlier stage: %s", load_weights(network, job.previous, strict=False))
+    if config.TRAIN.CHECKPOINTING:
+        if not hasattr(network.backbone, "checkpointing"):
+            raise UserError("TRAIN.CHECKPOINTING: this network has no blocks to recompute")
+        network.backbone.checkpointing = True
+    actor = actor_class(job.script)(network, config)
+    if device.type == "cuda" and distributed.world() > 1:
+        actor = torch.nn.SyncBatchNorm.convert_sync_batchnorm(actor)
+    actor.to(device)
+    train_set = SampleSet(job.train, config, seed=job.seed)
+    val_set = SampleSet(job.val, config, seed=job.seed, training=False) if job.val else None
+    if job.dry_run:
+        return _dry_run(job, actor, train_set, device)
+
+    store = checkpoint.Store(job.folder, type(network).__name__, config.TRAIN.KEEP)
+    journal = Journal(job.output, f"{job.script}-{job.name}", first)
+    trainer = Trainer(
+        actor,
+        config,
+        train_set,
+        val_set,
+        store=store,
+        journal=journal,
+        device=device,
+        seed=job.seed,
+        validate_tracking=validate_tracking if config.TRAIN.VAL_FRAMES else None,
+    )
+    content = _find_checkpoint(job, store, journal)
+    if content is not None:
+        restore(trainer, content)
+    journal.begin(content["step"] if content else 0, bool(content and content["finished"]))
+    if content is not None and content["finished"] and content["epoch"] >= config.TRAIN.EPOCH:
+        journal.say(f"{job.script} {job.name} is trained: epoch {content['epoch']} of {config.TRAIN.EPOCH} is finished")
+        code = 0
+    else:
+        count = sum(parameter.numel() for parameter in network.parameters())
+        journal.say(
+            f"training {job.script} {job.name} on {distributed.world()} x {device}: {count / 1e6:.2f} M parameters, "
+            f"{trainer.steps} steps an epoch, {config.TRAIN.EPOCH} epochs, seed {job.seed}"
+        )
+        code = trainer.run()
+    if code == 0 and first:
+        epoch = config.TRAIN.EPOCH
+        store.save_final(
+            (trainer.averaged or actor).network.state_dict(), script=job.script, config=job.name, epoch=epoch
+        )
+        journal.say(f"weights: {store.final}")
+    journal.close()
+    return code
+
+
+def _find_checkpoint(job, store, journal):
+    """The content of the checkpoint to go on from, or None. Raises UserError where that would be another training."""
+    content = None
+    if job.resume == "never":
+        aside = store.put_aside() if distributed.rank() == 0 else None
+        if aside:
+            journal.say(f"--resume never: the checkpoints of an earlier run are now in {aside}")
+        distributed.agree(0)
+    elif job.resume == "auto":
+        content = store.newest(journal.say)
+    else:
+        path = Path(job.resume)
+        verified = path.with_name(f"{path.name}.sha256").exists()
+        content = checkpoint.read(path, verify=verified)
+        journal.say(f"going on from {path}{'' if verified else ', which has no checksum beside it'}")
+    step = content["step"] if content else 0
+    highest, lowest = distributed.agree(step, -step)
+    if highest != -lowest:
+        raise UserError(
+            "the processes found different checkpoints: --save_dir must be one folder for all", store.folder
+        )
+    if content is not None:
+        differs = differences(content, job.config, job.seed, distributed.world())
+        if differs and job.resume == "auto":
+            raise UserError(
+                f"the checkpoint was made with another configuration: {'; '.join(differs)}. "
+                f"--resume never starts anew, --resume FILE goes on with the new one",
+                store.folder,
+            )
+        if differs:
+            journal.say(f"not as in the checkpoint: {'; '.join(differs)}")
+        if content["versions"]["torch"] != torch.__version__.split("+")[0]:
+            journal.say(f"the checkpoint is torch {content['versions']['torch']}'s: equal numbers are not promised")
+    return content
+
+
+def differences(content, config, seed, processes):
+    """What of a checkpoint's making differs from now and matters, as ["KEY: then -> now"]."""
+    then, now = dict(_flat(content["config"])), dict(_flat(plain(config)))
+    then |= {"--seed": content["seed"], "processes": content["processes"]}
+    now |= {"--seed": seed, "processes": processes}
+    return [
+        f"{name}: {then.get(name)} -> {now.get(name)}"
+        for name in sorted({*then, *now})
+        if then.get(name) != now.get(name) and not name.startswith(HARMLESS)
+    ]
+
+
+def _flat(settings, prefix=""):
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _dry_run(job, actor, train_set, device):
+    """One batch forward and backward: what it is made of, what it costs. Writes nothing."""
+    size, world = job.config.TRAIN.BATCH_SIZE, distributed.world()
+    keys = epoch_batches(max(size * world, len(train_set)), size, epoch=1, rank=distributed.rank(), world=world)[:1]
+    times = [time.monotonic()]
+    (batch,) = make_loader(train_set, keys, 0)
+    times.append(time.monotonic())
+    batch = {name: value.to(device) for name, value in batch.items()}
+    actor.train()
+    loss, stats = actor(batch)
+    values = {name: value.item() for name, value in stats.items()}  # waits for the device
+    times.append(time.monotonic())
+    loss.backward()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+        memory = f"{torch.cuda.max_memory_allocated() / 2**20:.0f} MiB on {device}"
+    else:
+        memory = f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10:.0f} MiB"  # KiB on Linux
+    times.append(time.monotonic())
+    data, forward, backward = (f"{end - begin:.3f} s" for begin, end in zip(times, times[1:], strict=False))
+    parameters = list(actor.parameters())
+    count = sum(parameter.numel() for parameter in parameters)
+    steps = len(train_set) // (size * world * job.config.TRAIN.ACCUM)
+    for name, value in batch.items():
+        log.info("%-16s %-22s %s", name, tuple(value.shape), str(value.dtype).removeprefix("torch."))
+    log.info("parameters: %.2f M in %d tensors", count / 1e6, len(parameters))
+    log.info("steps: %d an epoch, %d epochs", steps, job.config.TRAIN.EPOCH)
+    log.info("losses: %s", ", ".join(f"{name} {value:.4f}" for name, value in values.items()))
+    log.info("first batch of %d (warm-up included): data %s, forward %s, backward %s", size, data, forward, backward)
+    log.info("memory: %s", memory)
+    return 0

@@ -1,0 +1,279 @@
+"""The training loop."""
+
+import collections
+import contextlib
+import copy
+import signal
+import time
+import zlib
+
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from lib.errors import UserError
+from lib.train.admin import distributed
+from lib.train.admin.journal import log_line
+from lib.train.admin.picture import draw
+from lib.train.data import epoch_batches, make_loader
+from lib.train.trainers import optim
+from lib.train.trainers.state import Clock, Progress, snapshot
+
+STUCK = 50  # steps left out in a row after which leaving out more is pointless
+BAD_FRAMES = (10, 0.001)  # unreadable draws that are borne with: this many, and then this share of the samples
+
+
+class Trainer:
+    """Trains an actor's network by its configuration, step by step, from where `progress` is.
+
+    A step (one update of the weights) is a pure function of the weights, the optimiser's state and (seed, step): its
+    samples are (lib/train/data), its learning rate is, and its random numbers are drawn from generators seeded anew
+    with (seed, step, rank). So whoever has a checkpoint needs nothing else to go on as if nothing had happened.
+
+    Args:
+        actor: nn.Module with `network`, called with a batch -> (loss, {name: scalar}); validate(batch) as LunarActor's.
+        config: EasyDict.
+        train_set, val_set: SampleSet; val_set may be None.
+        store: where checkpoints go (lib/train/trainers/checkpoint.py). journal: lib/train/admin/journal.py.
+        device: torch.device. seed: int.
+        validate_tracking: called with (network, config) -> {name: number}, of which the first is the run's score; None.
+    """
+
+    def __init__(self, actor, config, train_set, val_set, *, store, journal, device, seed, validate_tracking=None):
+        self.config, self.options = config, config.TRAIN
+        self.train_set, self.val_set, self.validate_tracking = train_set, val_set, validate_tracking
+        self.store, self.journal, self.device, self.seed = store, journal, device, seed
+        self.rank, self.world = distributed.rank(), distributed.world()
+
+        self.network = actor.network
+        optim.freeze(self.network, self.options.FREEZE)
+        self.averaged = copy.deepcopy(actor).requires_grad_(False).eval() if self.options.EMA else None
+        self.actor, self.plain_actor = actor, actor
+        if self.world > 1:
+            # Running statistics of norms are rank 0's, which DDP sends round before each forward.
+            self.actor = DistributedDataParallel(actor)
+        self.parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        self.statistics = [buffer for buffer in self.network.buffers() if buffer.is_floating_point()]
+        self.optimizer = optim.make_optimizer(self.network, self.options)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.options.PRECISION == "fp16")
+
+        batches = len(self._batches(epoch=1))
+        self.steps = batches // self.options.ACCUM
+        if not self.steps:
+            needed = self.options.BATCH_SIZE * self.options.ACCUM * self.world
+            raise UserError(f"DATA.TRAIN.SAMPLE_PER_EPOCH {len(train_set)} does not fill one step of {needed} samples")
+        self.progress = Progress(device)
+        self.recent = collections.deque(maxlen=(self.options.PRINT_INTERVAL + 1) * self.options.ACCUM)
+        self.replaced = self.drawn = 0
+        self.signal = 0
+
+    def run(self):
+        """Train to the end. Returns 0, or 143 or 130 after SIGTERM or SIGINT, with a checkpoint of the last step."""
+        progress = self.progress
+        self.run_began, self.run_steps = time.monotonic(), 0
+        while progress.epoch <= self.options.EPOCH:
+            if progress.done < self.steps:
+                with self._signals_wait():
+                    self._train_epoch()
+                if self.signal:
+                    self._save_last()
+                    name = signal.Signals(self.signal).name
+                    self.journal.say(f"{name}: saved at step {self.step()}; the same command goes on from there")
+                    return 128 + self.signal
+            self._finish_epoch()
+        return 0
+
+    def _train_epoch(self):
+        progress, options = self.progress, self.options
+        optim.set_training(self.network, options.FREEZE)
+        batches = self._batches(progress.epoch)[progress.done * options.ACCUM : self.steps * options.ACCUM]
+        loader = iter(make_loader(self.train_set, batches, options.NUM_WORKER, device=self.device))
+        clock, epoch_began, first = Clock(), time.monotonic(), progress.done
+        while progress.done < self.steps:
+            clock.begin()
+            try:
+                group = [next(loader) for _ in range(options.ACCUM)]
+            except UserError:
+                if self.signal:  # a signal to the whole process group has ended the loader's workers as well
+                    break
+                raise
+            clock.data_came()
+            self._update(group)
+            progress.done += 1
+            self.run_steps += 1
+            if self.device.type == "cpu":  # nothing to wait for
+                self._check_finite()
+            clock.step_ended()
+            if progress.done % options.PRINT_INTERVAL == 0 or progress.done == self.steps:
+                self._check_finite()
+                self._check_frames()
+                self._log(clock.take(), (progress.done - first) / (time.monotonic() - epoch_began))
+            if self.step() % options.SAVE_INTERVAL == 0 and progress.done < self.steps:
+                self._save_last()
+            (self.signal,) = distributed.agree(self.signal)
+            if self.signal:
+                break
+
+    def _update(self, group):
+        """One step: ACCUM batches forward and backward, then the weights. Nothing here waits for the device."""
+        step, options = self.step(), self.options
+        before = [buffer.clone() for buffer in self.statistics]
+        totals = 0
+        for number, batch in enumerate(group):
+            self.recent.append((step, batch["name"], batch["frame_ids"]))
+            self.replaced, self.drawn = self.replaced + int(batch["replaced"].sum()), self.drawn + len(batch["name"])
+            batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
+            torch.manual_seed(step_seed(self.seed, step * options.ACCUM + number, self.rank))
+            alone = self.world > 1 and number < len(group) - 1  # gradients are exchanged with the last batch's
+            with self.actor.no_sync() if alone else contextlib.nullcontext():
+                loss, stats = self.actor(batch)
+                self.scaler.scale(loss / len(group)).backward()
+            totals = totals + torch.stack([*stats.values(), loss.detach()]) / len(group)
+
+        self.scaler.unscale_(self.optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, options.GRAD_CLIP_NORM or float("inf"))
+        # A scaled fp16 gradient may overflow now and then: the scaler lowers its scale and leaves the step out.
+        fault = ~totals.isfinite().all() | (~norm.isfinite() if not self.scaler.is_enabled() else False)
+        totals = distributed.total(torch.cat([totals, fault.float()[None]])) / self.world
+        fault = (totals[-1] > 0).float()
+
+        optim.set_rate(self.optimizer, optim.rate(step, self.steps, options))
+        if self.scaler.is_enabled():
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        else:
+            self.optimizer.found_inf = fault  # a fused step is left out where this is 1, decided on the device
+            self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        for buffer, old in zip(self.statistics, before, strict=True):
+            buffer.copy_(torch.where(fault > 0, old, buffer))
+        if self.averaged is not None:
+            optim.average(self.averaged.network, self.network, options.EMA, step)
+        self.progress.add(step, list(stats), totals[: len(stats)], fault)
+
+    def _check_finite(self):
+        """Stop where NaN or Inf turned up and TRAIN.NONFINITE says so, or where nothing else turns up any more."""
+        faults = self.progress.faults()
+        stuck = faults.in_row >= STUCK
+        if faults.first < 0 or (self.options.NONFINITE == "skip" and not stuck):
+            return
+        step = faults.last if stuck else faults.first
+        samples = [
+            f"{self.train_set.names[name]} frames {' '.join(map(str, frames))}"
+            for number, names, frame_ids in self.recent
+            if number == step
+            for name, frames in zip(names.tolist(), frame_ids.tolist(), strict=True)
+        ]
+        more = f" and {len(samples) - 8} more" if len(samples) > 8 else ""
+        hint = f"{STUCK} steps in a row" if stuck else "TRAIN.NONFINITE=skip leaves such steps out"
+        epoch, inside = divmod(step, self.steps)
+        raise UserError(
+            f"NaN or Inf in loss or gradient at step {step + 1} (epoch {epoch + 1}, {inside + 1} / {self.steps}), "
+            f"samples: {'; '.join(samples[:8])}{more}. The weights were not changed by it; {hint}"
+        )
+
+    def _check_frames(self):
+        least, share = BAD_FRAMES
+        if self.replaced > max(least, share * self.drawn):
+            raise UserError(
+                f"{self.replaced} of {self.drawn} samples had frames that cannot be read; mend the data first"
+            )
+
+    def _log(self, seconds, steps_per_second):
+        progress, epoch = self.progress, self.progress.epoch
+        recent, so_far, skipped = progress.means()
+        batch = self.options.BATCH_SIZE * self.options.ACCUM * self.world
+        left = (self.options.EPOCH * self.steps - self.step()) * (time.monotonic() - self.run_began) / self.run_steps
+        self.journal.say(
+            log_line(
+                epoch,
+                progress.done,
+                self.steps,
+                steps_per_second * batch,
+                batch / max(seconds[2], 1e-9),
+                seconds,
+                so_far,
+                left,
+            )
+            + (f"  ,  Skipped: {skipped}" if skipped else "")
+        )
+        # All but the last depends on the step alone: a resumed run writes the same.
+        self.journal.record(
+            event="train",
+            step=self.step(),
+            epoch=epoch,
+            lr=optim.rate(self.step() - 1, self.steps, self.options) * self.options.LR,
+            left_out=skipped,
+            **recent,
+            seconds=seconds[2],
+        )
+
+    def _finish_epoch(self):
+        """Validation, if it is due, and the epoch's checkpoint; then the next epoch begins."""
+        progress, options = self.progress, self.options
+        due = progress.epoch % options.VAL_EPOCH_INTERVAL == 0 or progress.epoch == options.EPOCH
+        if due and self.val_set is not None:
+            self._save_last()  # validation may take long, and may be interrupted
+            self._validate()
+        if self.rank == 0:
+            self.store.save_epoch(snapshot(self, finished=True))
+        distributed.agree(0)  # nobody runs ahead while rank 0 validates and saves
+        progress.next_epoch()
+
+    def _validate(self):
+        progress = self.progress
+        actor = self.averaged or self.plain_actor
+        actor.eval()
+        keys = epoch_batches(len(self.val_set), self.options.BATCH_SIZE, epoch=0, rank=self.rank, world=self.world)
+        sums, batch = torch.zeros(2, device=self.device), None
+        for batch in make_loader(self.val_set, keys, self.options.NUM_WORKER, device=self.device):
+            batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
+            sums += torch.stack(actor.validate(batch)).float()
+        overlap, count = distributed.total(sums).tolist()
+        scores = {"IoU": overlap / max(count, 1)}
+        if self.rank == 0:
+            if batch is not None:
+                with torch.no_grad():
+                    self.journal.picture("val/search", draw(batch, actor.maps(batch)), self.step())
+            if self.validate_tracking is not None:
+                scores = {**self.validate_tracking(copy.deepcopy(actor.network), self.config), **scores}
+            name, value = next(iter(scores.items()))
+            if progress.best["epoch"] < 0 or value > progress.best["value"]:
+                progress.best = {"epoch": progress.epoch, "value": value, "name": name}
+            text = "  ,  ".join(f"{name}: {value:.5f}" for name, value in scores.items())
+            best = f"best {progress.best['name']} {progress.best['value']:.5f} in epoch {progress.best['epoch']}"
+            self.journal.say(f"[val: {progress.epoch}] {text}  ,  {best}")
+            self.journal.record(event="val", step=self.step(), epoch=progress.epoch, **scores)
+
+    def _save_last(self):
+        if self.rank == 0:
+            self.store.save_last(snapshot(self))
+
+    def step(self):
+        """Updates of the weights so far, from the start of the training."""
+        return (self.progress.epoch - 1) * self.steps + self.progress.done
+
+    def _batches(self, epoch):
+        samples, size = len(self.train_set), self.options.BATCH_SIZE
+        return epoch_batches(samples, size, epoch=epoch, rank=self.rank, world=self.world)
+
+    @contextlib.contextmanager
+    def _signals_wait(self):
+        """Within this, SIGTERM and SIGINT let the step end first; a second one is obeyed at once."""
+        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+        def wait(number, _frame):
+            self.signal = number
+            signal.signal(number, before[number])
+
+        for number in before:
+            signal.signal(number, wait)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def step_seed(seed, number, rank):
+    """Seed of the random numbers inside the network for batch `number` of a run: a mixture of the three."""
+    return zlib.crc32(f"{seed} {number} {rank}".encode())
