@@ -11,7 +11,8 @@ from lib import config
 from lib.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
-DEMO = ["--set", "DATA.TRAIN.DATASETS_NAME=[lunar_demo]"]
+KEYS = ("DATA.TRAIN.DATASETS_NAME=[lunar_demo]", "DATA.VAL.DATASETS_NAME=[]", "MODEL.PRETRAIN_FILE=''")
+DEMO = [word for key in KEYS for word in ("--set", key)]
 
 
 @pytest.fixture

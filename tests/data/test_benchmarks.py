@@ -129,6 +129,31 @@ def test_unknown_and_doubled_names(tmp_path):
         benchmarks.load_all(" , ")
 
 
+def test_some_of_a_dataset_and_a_dataset_at_night():
+    some = benchmarks.load("lunar_demo#*_city")
+    assert {one.name for one in some} == {"drone_city", "tiny_drone_city"} and some[0].dataset == "lunar_demo"
+    with pytest.raises(UserError, match="no sequence is called like that"):
+        benchmarks.load("lunar_demo#zebra*")
+    with pytest.raises(UserError, match="unknown night strength 'dusk'"):
+        benchmarks.load("lunar_demo@dusk")
+    day, means = some[0].frames()[5].mean(), []
+    for strength in ("mild", "moderate", "heavy"):
+        (night,) = benchmarks.load(f"lunar_demo#drone_city@{strength}")
+        assert night.dataset == f"lunar_demo@{strength}" and np.array_equal(night.boxes_xywh, some[0].boxes_xywh)
+        frames = pickle.loads(pickle.dumps(night)).frames()
+        assert np.array_equal(frames[5], night.frames()[5]), "the same noise in any process and order"
+        means.append(frames[5].mean())
+    assert day > means[0] > means[1] > means[2]
+
+
+def test_a_folder_at_night_is_found_again(tmp_path):
+    write_frames(tmp_path / "set" / "a" / "img")
+    write_boxes(tmp_path / "set" / "a" / "groundtruth.txt")
+    ((name, (sequences, place)),) = benchmarks.load_all(f"{tmp_path}/set#a@heavy").items()
+    assert name == "set@heavy" and len(sequences) == 1
+    assert [one.name for one in benchmarks.load(place)] == ["a"]
+
+
 def test_the_demo_is_a_benchmark():
     sequences = benchmarks.load("lunar_demo")
     assert len(sequences) >= 12 and all(sequence.visible[0] for sequence in sequences)

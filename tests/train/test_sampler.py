@@ -30,7 +30,9 @@ def sequence(name="a", length=10, visible=None, dataset="made", fail=()):
 
 
 def samples(datasets, *overrides, **options):
-    return SampleSet(datasets, config.load("lunar", "baseline", [*SIZES, *overrides]), **{"seed": 0, **options})
+    return SampleSet(
+        datasets, config.load("lunar", "baseline", [*SIZES, *overrides]), **{"seed": 0, "ratios": [], **options}
+    )
 
 
 @settings(max_examples=500, deadline=None)

@@ -57,7 +57,9 @@ def trainer(tmp_path, *overrides):
 
 
 def test_cosine_with_warm_up():
-    options = train_config("TRAIN.EPOCH=2", "TRAIN.SCHEDULER.WARMUP=4", "TRAIN.SCHEDULER.END=0.1")
+    options = train_config(
+        "TRAIN.EPOCH=2", "TRAIN.SCHEDULER.TYPE=cosine", "TRAIN.SCHEDULER.WARMUP=4", "TRAIN.SCHEDULER.END=0.1"
+    )
     rates = [optim.rate(step, 10, options) for step in range(21)]
     assert rates[:5] == [0.25, 0.5, 0.75, 1.0, 1.0]
     assert rates[19] == pytest.approx(0.1) and rates[20] == pytest.approx(0.1)

@@ -10,6 +10,7 @@ import numpy as np
 
 from lib.data import night
 from lib.data.crop import Crop
+from lib.data.frames import PartialFrame
 
 MAX_BLUR = 1.2  # px, Gaussian sigma
 MAX_NOISE = 6.0  # grey levels, standard deviation
@@ -82,11 +83,11 @@ def apply_look(image, look, number, rng):
 class Distractor:
     """Another target to be pasted near the true one.
 
-    image, box_xywh: where it comes from (source px). size: its sqrt(w h) / that of the true target. angle: where it
+    image, box_xywh: where it comes from (as in Shot). size: its sqrt(w h) / that of the true target. angle: where it
     lies, radian. gap: distance of the two boxes and what is added to it from frame to frame, in sizes of the target.
     """
 
-    image: np.ndarray
+    image: np.ndarray | PartialFrame
     box_xywh: np.ndarray
     size: float
     angle: float

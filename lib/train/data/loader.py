@@ -38,6 +38,8 @@ def make_loader(sample_set, batches, workers, *, device="cpu"):
         workers: processes that prepare samples; 0 for this one.
         device: batches are pinned in memory for "cuda".
 
+    With workers, OpenCV is left with one thread in this process too.
+
     Raises (while iterating):
         MachineError: a worker was killed. UserError, FrameError: as raised by the sample set, in one line.
     """
@@ -53,10 +55,12 @@ def make_loader(sample_set, batches, workers, *, device="cpu"):
 
 class _Loader(DataLoader):
     def __iter__(self):
-        iterator = super().__iter__()
         if not self.num_workers:
-            yield from iterator
+            yield from super().__iter__()
             return
+        # A fork inherits OpenCV's pool without its threads, and would wait for them: end them here.
+        cv2.setNumThreads(1)
+        iterator = super().__iter__()
         if threading.current_thread() is threading.main_thread():
             _leave_dead_workers_to_the_iterator()
         try:

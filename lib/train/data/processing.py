@@ -14,6 +14,7 @@ import torch
 
 from lib.data import boxes
 from lib.data.crop import Crop, window_side
+from lib.data.frames import PartialFrame
 from lib.errors import FrameError
 from lib.models.lunar.model import template_mask
 from lib.train.data.augmentation import Distractor, Look, apply_look, draw_look
@@ -24,10 +25,13 @@ TRIES = 10
 
 @dataclass(frozen=True)
 class Shot:
-    """A frame of a sample. image: (H, W, 3) uint8 RGB. box_xywh: (4,) source px, None where the target is absent.
-    around: (4,) the box around which the window lies. place: its name, for errors."""
+    """A frame of a sample.
 
-    image: np.ndarray
+    image: (H, W, 3) uint8 RGB, or a PartialFrame. box_xywh: (4,) source px, None where the target is absent. around:
+    (4,) the box around which the window lies. place: its name, for errors.
+    """
+
+    image: np.ndarray | PartialFrame
     box_xywh: np.ndarray | None
     around: np.ndarray
     place: str = ""

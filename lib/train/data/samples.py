@@ -7,11 +7,13 @@ from collections import OrderedDict
 import numpy as np
 import torch
 
+from lib.data.frames import partial_frame
 from lib.errors import FrameError, UserError
 from lib.train.data.processing import Processing, Shot, plausible
 from lib.train.data.sampler import draw_frames, usable
 
 ATTEMPTS = 10  # draws of one sample, each after one whose frames could not be used
+WHOLE = 400 * 400  # px: of an image as small as a stored crop, decoding all costs less than decoding a part
 OPEN_SEQUENCES = 32  # frame sources kept open by a process
 
 
@@ -133,7 +135,10 @@ class SampleSet(torch.utils.data.Dataset):
         return Shot(image, box if seen else None, box, f"{self.names[number]}, frame {frame}")
 
     def _frame(self, number, frame):
-        """One frame, from a source that this process opened; those not used for longest are closed."""
+        """One frame, decoded where it is cut if it can be, from a source that this process opened.
+
+        The sources not used for longest are closed.
+        """
         if self._process != os.getpid():  # decoders and file positions must not be shared with a forked worker
             self._process, self._open = os.getpid(), OrderedDict()
         if number not in self._open:
@@ -141,4 +146,6 @@ class SampleSet(torch.utils.data.Dataset):
             if len(self._open) > OPEN_SEQUENCES:
                 self._open.popitem(last=False)
         self._open.move_to_end(number)
-        return self._open[number][frame]
+        frames = self._open[number]
+        image = partial_frame(frames, frame)
+        return image if image.shape[0] * image.shape[1] > WHOLE else frames[frame]
