@@ -37,7 +37,7 @@ def parts(count, height, width, seed=0):
 @pytest.mark.parametrize("sampling", ["420", "422", "444", "440", "grey", "restarts", "progressive", "png"])
 def test_a_region_equals_the_whole(monkeypatch, sampling, with_libjpeg):
     if not with_libjpeg:
-        monkeypatch.setattr(images, "_libjpeg", lambda: None)
+        monkeypatch.setattr(images, "libjpeg", lambda: None)
     data = cv2.imencode(".png", PICTURE)[1].tobytes() if sampling == "png" else jpeg(sampling)
     whole = images.decode(data, "x")
     for x0, y0, x1, y1 in parts(60, *PICTURE.shape[:2]):
@@ -47,11 +47,11 @@ def test_a_region_equals_the_whole(monkeypatch, sampling, with_libjpeg):
 
 def test_this_machine_decodes_regions_of_baseline_jpegs():
     """Otherwise the tests above compare the full decode with itself: torchvision's wheel brings the library."""
-    if images._libjpeg() is None:
+    if images.libjpeg() is None:
         pytest.skip("no libjpeg-turbo with its own interface here")
-    assert images._scan_start(jpeg()) and images._scan_start(jpeg("grey"))
-    assert images._scan_start(jpeg("progressive")) is None
-    assert images._libjpeg().region(jpeg(), 10, 20, 50, 60).shape == (40, 40, 3)
+    assert images.scan_start(jpeg()) and images.scan_start(jpeg("grey"))
+    assert images.scan_start(jpeg("progressive")) is None
+    assert images.libjpeg().region(jpeg(), 10, 20, 50, 60).shape == (40, 40, 3)
 
 
 def test_tiny_images():
@@ -64,7 +64,7 @@ def test_tiny_images():
 @pytest.mark.parametrize("sampling", ["420", "grey", "restarts"])
 def test_damaged_bytes_are_errors_and_never_the_end(sampling):
     good = jpeg(sampling)
-    header = images._scan_start(good)
+    header = images.scan_start(good)
     for length in np.linspace(0, len(good) - 3, 40).astype(int):
         with pytest.raises(FrameError):
             images.decode_region(good[:length], "x", 100, 100, 164, 164)
