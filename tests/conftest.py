@@ -50,7 +50,7 @@ def small_tracker(monkeypatch):
 
     def build(*overrides):
         sizes = ["DATA.SEARCH.SIZE=128", "DATA.TEMPLATE.SIZE=64"]
-        return lunar.LunarTracker(config.load("lunar", "tiny", [*sizes, *overrides]))
+        return lunar.LunarTracker(config.load("lunar", "vit_tiny", [*sizes, *overrides]))
 
     return build
 

@@ -168,15 +168,6 @@ def test_checkpointing_changes_no_number(options):
 
 
 @torch.no_grad()
-def test_masks_of_a_finer_grid_are_averaged():
-    model = build()
-    templates, _, search = inputs(model)
-    box = torch.tensor([10.0, 20.0, 30.0, 17.0]).expand(2, 1, 4)
-    coarse, fine = (template_mask(box, 64, grid) for grid in (4, 8))
-    assert difference(model(templates, coarse, search), model(templates, fine, search)) < 1e-5
-
-
-@torch.no_grad()
 def test_uint8_equals_float():
     model = build()
     templates, masks, search = (x.mul(255).round() for x in inputs(model))

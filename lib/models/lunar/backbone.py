@@ -4,7 +4,6 @@ import math
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from timm.layers import PatchEmbed, trunc_normal_
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -138,22 +137,12 @@ class OneStreamViT(nn.Module):
 
         Args:
             templates: (B, T, 3, Z, Z) normalised.
-            masks: (B, T, M) in [0, 1], share of each cell that the target covers; needed with `token_types` only. Where
-                M is not Lz it is averaged over the network's cells, which is exact if they hold whole cells of it.
+            masks: (B, T, Lz) in [0, 1], share of each cell that the target covers; needed with `token_types` only.
         """
         B, T = templates.shape[:2]
-        if self.type_embed is not None:
-            if masks is None:
-                raise ValueError("token types need the masks of the templates (template_mask)")
-            masks = self.fit(masks)
+        if self.type_embed is not None and masks is None:
+            raise ValueError("token types need the masks of the templates (template_mask)")
         return self._remember(self.patch_embed(templates.flatten(0, 1)).unflatten(0, (B, T)), masks)
-
-    def fit(self, masks):
-        """Masks (B, T, M) of any square grid -> (B, T, Lz)."""
-        side = math.isqrt(masks.shape[-1])
-        if side == self.template_grid:
-            return masks
-        return F.adaptive_avg_pool2d(masks.unflatten(-1, (side, side)), self.template_grid).flatten(-2)
 
     def _remember(self, features, masks):
         """TemplateState from features (B, T, Lz, C) of the patches and masks (B, T, Lz)."""

@@ -88,7 +88,6 @@ class CompactHybrid(OneStreamViT):
             raise ValueError("correlation needs the masks of the templates (template_mask)")
         B, T = templates.shape[:2]
         features = self.patch_embed(templates.flatten(0, 1), TEMPLATE).unflatten(0, (B, T))
-        masks = self.fit(masks)
         target = F.normalize(features.float(), dim=-1) * masks.unsqueeze(-1)
         return self._remember(features, masks)._replace(tokens=target.flatten(1, 2))
 
