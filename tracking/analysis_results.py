@@ -11,7 +11,7 @@ from lib.errors import IncompleteError, UserError  # noqa: E402
 
 EXAMPLES = """
 python tracking/analysis_results.py
-python tracking/analysis_results.py --dataset ../shared/data/dev --per_sequence --html report.html --json scores.json
+python tracking/analysis_results.py --dataset /my/videos --per_sequence --html report.html --json scores.json
 python tracking/analysis_results.py --trackers lunar:tiny:ours opencv:mil --dataset lunar_demo --plots plots
 python tracking/analysis_results.py --dataset uav123 --protocol stark --result_rounding trunc
 """

@@ -14,7 +14,7 @@ from lib import cli  # noqa: E402
 from lib.errors import UserError  # noqa: E402
 
 EXAMPLES = """
-python tracking/make_crops.py ../shared/data/train,../shared/data/stills output/crops --every 10
+python tracking/make_crops.py /my/videos,/my/stills output/crops --every 10
 python tracking/make_crops.py lasot_train,coco17 /fast/disk/crops --every 5 --size 384
 """
 

@@ -55,7 +55,7 @@ class NightParams:
 
 
 _SLOPE = (-0.4, -0.2, 0.1, -0.3, 0.0, 0.3, -0.1, 0.2, 0.4)  # one fixed field: top left lighter, bottom right darker
-# Fixed nights for validation. Mean V (largest of R, G, B, in [0, 1]) of the 16 sequences of shared/data/dev, 10 frames
+# Fixed nights for validation. Mean V (largest of R, G, B, in [0, 1]) of 16 real day and thermal sequences, 10 frames
 # of each, is 0.46 by day and 0.25, 0.14, 0.09 in these.
 STRENGTHS = {
     "mild": NightParams(2.0, _SLOPE, (), (1.0, 0.93, 0.85), shot=5e-5, read=1e-7, veil=0.01),
