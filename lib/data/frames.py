@@ -17,6 +17,9 @@ from lib.errors import FrameError, UserError
 VIDEO_EXTENSIONS = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v")
 
 
+WHOLE = 400 * 400  # px: of an image as small as a stored crop, decoding all costs less than decoding a part
+
+
 class ImageFrames:
     """Image files of a storage, in the order of `names`."""
 
@@ -37,16 +40,24 @@ class ImageFrames:
             raise FrameError(str(error)) from error
 
     def __getitem__(self, index):
-        frame = images.decode(self.read(index), self.storage.place(self.names[index]))
-        self._check_size(index, frame.shape[1::-1])
-        return frame
+        return self._decode(index, self.read(index))
 
     def partial(self, index):
-        """The frame as a PartialFrame, its size read from the header. Raises FrameError as frames[index] does."""
+        """The frame as a PartialFrame, its size read from the header; a small one as its array, decoded.
+
+        Raises FrameError as frames[index] does.
+        """
         data, name = self.read(index), self.storage.place(self.names[index])
-        size = images.image_size(data, name)
-        self._check_size(index, size)
-        return PartialFrame(data, name, size)
+        width, height = images.image_size(data, name)
+        if width * height <= WHOLE:
+            return self._decode(index, data)
+        self._check_size(index, (width, height))
+        return PartialFrame(data, name, (width, height))
+
+    def _decode(self, index, data):
+        frame = images.decode(data, self.storage.place(self.names[index]))
+        self._check_size(index, frame.shape[1::-1])
+        return frame
 
     def _check_size(self, index, size):
         self._size = self._size or size

@@ -37,16 +37,6 @@ def decode(data, name):
     return image
 
 
-def read_image(path):
-    """Read and decode an image file -> (H, W, 3) uint8 RGB. Raises FrameError."""
-    try:
-        with open(path, "rb") as file:
-            data = file.read()
-    except OSError as error:
-        raise FrameError(f"cannot be read: {error.strerror}", path) from error
-    return decode(data, path)
-
-
 def image_size(data, name):
     """(width, height) px of an image file's bytes; of a JPEG only the header is read. Raises FrameError."""
     if data[:2] != b"\xff\xd8":

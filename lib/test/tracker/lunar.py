@@ -16,6 +16,7 @@ from lib.data.crop import Crop, window_side
 from lib.models.lunar.backbone import TemplateState
 from lib.models.lunar.decode import decode
 from lib.models.lunar.model import template_mask
+from lib.models.precision import autocast
 from lib.models.weights import load_weights
 from lib.test.tracker import motion as kalman
 
@@ -60,7 +61,6 @@ class LunarTracker:
             log.info("weights: %s", load_weights(self.network, weights))
         self.network.to(self.device).requires_grad_(False)
         self.cells = config.DATA.SEARCH.SIZE // config.MODEL.HEAD.STRIDE
-        self._dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[config.TEST.PRECISION]
         self._state = None
 
     def initialize(self, image, info):
@@ -194,7 +194,7 @@ class LunarTracker:
 
     def autocast(self):
         """The context in which the network runs, with TEST.PRECISION."""
-        return torch.autocast(self.device.type, self._dtype, enabled=self._dtype is not None)
+        return autocast(self.device.type, self.config.TEST.PRECISION)
 
 
 def hann(cells, centres):

@@ -4,10 +4,10 @@ import torch
 from torch import nn
 
 from lib.models.lunar.decode import boxes_at, decode
+from lib.models.precision import autocast
 from lib.train import losses
 from lib.train.admin import distributed
 
-DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 LARGEST = 100.0  # crops; a wider target box is a fault of the annotation, and its square may overflow
 
 
@@ -26,7 +26,6 @@ class LunarActor(nn.Module):
         super().__init__()
         self.network = network
         self.options = config.TRAIN
-        self.dtype = DTYPES[config.TRAIN.PRECISION]
 
     def forward(self, batch):
         """Loss (scalar) and its parts, {name: detached scalar}, of a batch as lib/train/data makes them."""
@@ -36,7 +35,7 @@ class LunarActor(nn.Module):
     def maps(self, batch):
         """TrackerOutput of the B*N search crops of a batch, frame by frame: all samples' first, then their second."""
         search = batch["search_images"]
-        with torch.autocast(search.device.type, self.dtype, enabled=self.dtype is not None):
+        with autocast(search.device.type, self.options.PRECISION):
             state = self.network.encode_template(batch["template_images"], batch["template_masks"])
             if search.shape[1] > 1:  # one target, several frames
                 state = type(state).join([state] * search.shape[1])

@@ -13,7 +13,6 @@ from lib.train.data.processing import Processing, Shot, plausible
 from lib.train.data.sampler import draw_frames, usable
 
 ATTEMPTS = 10  # draws of one sample, each after one whose frames could not be used
-WHOLE = 400 * 400  # px: of an image as small as a stored crop, decoding all costs less than decoding a part
 OPEN_SEQUENCES = 32  # frame sources kept open by a process
 
 
@@ -146,6 +145,4 @@ class SampleSet(torch.utils.data.Dataset):
             if len(self._open) > OPEN_SEQUENCES:
                 self._open.popitem(last=False)
         self._open.move_to_end(number)
-        frames = self._open[number]
-        image = partial_frame(frames, frame)
-        return image if image.shape[0] * image.shape[1] > WHOLE else frames[frame]
+        return partial_frame(self._open[number], frame)
