@@ -60,6 +60,9 @@ class Augment(Section):
     FLIP: Share = key(0.5, "share of samples mirrored, all crops of a sample together")
     GRAY: Share = key(0.05, "share of samples without colour")
     BRIGHTNESS: Share = key(0.2, "largest relative change of brightness, of each crop")
+    STRETCH: Share = key(
+        0.05, "how far search crops are stretched to another ratio of width and height, deviation of the logarithm / 2"
+    )
     BLUR: Share = key(0.1, "share of samples blurred (Gaussian, sigma up to 1.2 px of the source)")
     JPEG: Share = key(0.1, "share of samples compressed anew (quality 30 to 95)")
     TINY: Share = key(0.5, "share of samples whose source is shrunk until the target is TINY_SIDE px (spec A.8.5)")

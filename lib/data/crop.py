@@ -4,6 +4,8 @@ Used by the sampler and by every tracker, so that training and tracking see the 
 side are real numbers of image pixels; nothing is rounded. With window centre q, side c and patch side S (px):
 
     x_image = q + (x_patch - S/2) c/S          (spec tracker.md A.8.1)
+
+A window may be stretched to a rectangle of the same area; training does that, tracking never.
 """
 
 import math
@@ -15,24 +17,33 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Crop:
-    """A window of an image (centre cx, cy and side, image px) shown as a patch of size x size px."""
+    """A window of an image (centre cx, cy and side, image px) shown as a patch of size x size px.
+
+    stretch: its width and height are stretch * side and side / stretch.
+    """
 
     cx: float
     cy: float
     side: float
     size: int
+    stretch: float = 1.0
+
+    @property
+    def extent(self):
+        """(2,) width and height of the window, image px."""
+        return np.array([self.side * self.stretch, self.side / self.stretch])
 
     def to_patch(self, boxes_xywh):
         """Boxes (..., 4) xywh, image px -> the same boxes in patch px."""
         boxes = np.asarray(boxes_xywh, dtype=np.float64)
-        scale = self.size / self.side
+        scale = self.size / self.extent
         corner = (boxes[..., :2] - (self.cx, self.cy)) * scale + self.size / 2
         return np.concatenate([corner, boxes[..., 2:] * scale], axis=-1)
 
     def to_image(self, boxes_xywh):
         """Boxes (..., 4) xywh, patch px -> the same boxes in image px. The exact inverse of to_patch."""
         boxes = np.asarray(boxes_xywh, dtype=np.float64)
-        scale = self.side / self.size
+        scale = self.extent / self.size
         corner = (boxes[..., :2] - self.size / 2) * scale + (self.cx, self.cy)
         return np.concatenate([corner, boxes[..., 2:] * scale], axis=-1)
 
@@ -42,16 +53,17 @@ class Crop:
         Bilinear at exact sub-pixel positions. Where a patch pixel covers two or more image pixels, whole blocks of
         those are averaged first, so that a shrunken patch does not alias; the geometry stays exact.
         """
-        scale = self.side / self.size
-        left, top = self.cx - self.side / 2, self.cy - self.side / 2
-        block = int(scale)
+        width, height = self.extent.tolist()
+        left, top = self.cx - width / 2, self.cy - height / 2
+        block = int(min(width, height) / self.size)
         if block >= 2:
-            part, x0, y0 = _under_window(image, left, top, self.side, block)
+            part, x0, y0 = _under_window(image, left, top, width, height, block)
             image = cv2.resize(part, None, fx=1 / block, fy=1 / block, interpolation=cv2.INTER_AREA)
-            left, top, scale = (left - x0) / block, (top - y0) / block, scale / block
+            left, top, width, height = (left - x0) / block, (top - y0) / block, width / block, height / block
         # A patch pixel's centre lies at +1/2; OpenCV counts positions from the centre of pixel 0.
-        part, x0, y0 = _under_window(image, left, top, self.size * scale)
-        matrix = np.array([[scale, 0, left - x0 + scale / 2 - 0.5], [0, scale, top - y0 + scale / 2 - 0.5]])
+        part, x0, y0 = _under_window(image, left, top, width, height)
+        across, down = width / self.size, height / self.size
+        matrix = np.array([[across, 0, left - x0 + across / 2 - 0.5], [0, down, top - y0 + down / 2 - 0.5]])
         # OpenCV 5 resamples four channels in less than half the time of three.
         part = cv2.cvtColor(part, cv2.COLOR_RGB2RGBA)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -67,15 +79,16 @@ def window_side(width, height, factor, min_side, image_size):
     return float(min(max(side, min_side, 1.0), 1.5 * max(image_size)))
 
 
-def _under_window(image, left, top, side, block=1):
+def _under_window(image, left, top, width, height, block=1):
     """What of an image lies under a window, and a pixel around it, in whole blocks of block x block px.
 
     Returns it as (rows, columns, 3), black beyond the image's lower and right border, and its corner in the image.
     One black pixel stands for a window off the image.
     """
-    height, width = image.shape[:2]
+    rows, columns = image.shape[:2]
     x0, y0 = (max(0, int(np.floor(low)) - 1) for low in (left, top))
-    x1, y1 = (min(limit, int(np.ceil(low + side)) + 1) for low, limit in ((left, width), (top, height)))
+    x1 = min(columns, int(np.ceil(left + width)) + 1)
+    y1 = min(rows, int(np.ceil(top + height)) + 1)
     if x1 <= x0 or y1 <= y0:
         return np.zeros((block, block, 3), image.dtype), -1_000_000, -1_000_000
     columns, rows = -(-(x1 - x0) // block) * block, -(-(y1 - y0) // block) * block

@@ -7,7 +7,9 @@ import pytest
 
 from lib.data import benchmarks
 from lib.data.image import encode_jpeg
+from lib.data.render import DEMO
 from lib.errors import UserError
+from lib.train.data.sampler import usable
 from lib.vis.video import VideoWriter
 
 FRAME = np.full((48, 64, 3), 90, np.uint8)
@@ -159,6 +161,15 @@ def test_the_demo_is_a_benchmark():
     assert len(sequences) >= 12 and all(sequence.visible[0] for sequence in sequences)
     copy = pickle.loads(pickle.dumps(sequences[0]))  # as it is sent to the runner's processes
     assert np.array_equal(copy.frames()[3], sequences[0].frames()[3])
+
+
+def test_rendered_training_clips_are_not_the_demos():
+    sequences = benchmarks.load("lunar_rendered")
+    assert len(sequences) == 400 and not {one.name for one in sequences} & {spec.name for spec in DEMO}
+    assert np.mean([usable(one.visible, 10) for one in sequences]) > 0.95
+    again = benchmarks.load("lunar_rendered#0000*")
+    for one, two in zip(sequences, again, strict=False):
+        assert np.array_equal(one.frames()[40], two.frames()[40])
 
 
 def test_real_video(shared_data):

@@ -22,9 +22,10 @@ def test_crop_and_back():
     worst = 0.0
     for box in random_boxes(10_000):
         cx, cy, w, h = boxes.xywh_to_cxcywh(box)
-        crop = Crop(cx + rng.normal() * w, cy + rng.normal() * h, window_side(w, h, 4, 64, (1280, 720)), 256)
+        side, stretch = window_side(w, h, 4, 64, (1280, 720)), float(np.exp(rng.normal(0, 0.2)))
+        crop = Crop(cx + rng.normal() * w, cy + rng.normal() * h, side, 256, stretch)
         patch_box = crop.to_patch(box)
-        expected = (box[0] - crop.cx) * 256 / crop.side + 128
+        expected = (box[0] - crop.cx) * 256 / side / stretch + 128
         assert abs(patch_box[0] - expected) < 1e-9
         worst = max(worst, np.abs(crop.to_image(patch_box) - box).max())
     assert worst < 1e-3
@@ -45,14 +46,15 @@ def centroid(patch):
     return np.array([(weight.sum(0) * x).sum(), (weight.sum(1) * y).sum()]) / weight.sum()
 
 
+@pytest.mark.parametrize("stretch", [1.0, 1.3, 0.8])
 @pytest.mark.parametrize("side", [40.0, 63.7, 128.0, 333.3, 700.0, 1100.0])
-def test_pixels_go_where_boxes_go(side):
+def test_pixels_go_where_boxes_go(side, stretch):
     """What is seen at a place of the image is seen at that place of the patch: to 0.02 image px or 0.01 patch px."""
     rng = np.random.default_rng(2)
     for _ in range(10):
         place = rng.uniform((300, 200), (340, 240))
         image = blob(640, 480, *place, sigma=max(2.0, side / 60))
-        crop = Crop(*(place + rng.uniform(-5, 5, 2)), side, 256)
+        crop = Crop(*(place + rng.uniform(-5, 5, 2)), side, 256, stretch)
         seen = centroid(crop.extract(image))
         expected = crop.to_patch([*place, 0, 0])[:2]
         assert np.abs(seen - expected).max() < max(0.02 * 256 / side, 0.01)

@@ -8,6 +8,7 @@ import pytest
 
 from lib.data import render
 from lib.data.render import DEMO, RenderedClip, Spec, demo_clips
+from lib.data.render.training import training_clips
 from lib.errors import UserError
 
 CLIPS = {clip.name: clip for clip in demo_clips()}
@@ -48,6 +49,11 @@ def test_the_demo_is_what_it_promises():
         if "OV" not in clip.attributes:
             assert (centres > 0).all()
             assert (centres < (width, height)).all()
+
+
+def test_light_is_never_negative():
+    for clip in (*CLIPS.values(), *training_clips(64)[60:]):
+        assert clip.linear(0).min() >= 0, clip.spec
 
 
 def test_boxes_cost_no_pixels():

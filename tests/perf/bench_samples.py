@@ -29,7 +29,7 @@ from lib.data.sequence import Sequence
 from lib.train.data import SampleSet, processing
 
 MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
-OFF = [f"DATA.AUGMENT.{name}=0" for name in ("FLIP", "GRAY", "BRIGHTNESS", "BLUR", "JPEG", "TINY", "NIGHT")]
+OFF = [f"DATA.AUGMENT.{name}=0" for name in ("FLIP", "GRAY", "BRIGHTNESS", "STRETCH", "BLUR", "JPEG", "TINY", "NIGHT")]
 
 
 class Memory(dict):

@@ -19,7 +19,9 @@ from lib.train.data.processing import Processing, Shot, plausible
 from lib.train.losses import score_labels
 
 SIZES = ["DATA.SEARCH.SIZE=128", "DATA.TEMPLATE.SIZE=64"]
-PLAIN = [f"DATA.AUGMENT.{name}=0" for name in ("FLIP", "GRAY", "BRIGHTNESS", "BLUR", "JPEG", "TINY", "NIGHT")]
+PLAIN = [
+    f"DATA.AUGMENT.{name}=0" for name in ("FLIP", "GRAY", "BRIGHTNESS", "STRETCH", "BLUR", "JPEG", "TINY", "NIGHT")
+]
 STILL = ["DATA.SEARCH.CENTER_JITTER=0", "DATA.SEARCH.SCALE_JITTER=0"]
 EVERYTHING = ["DATA.AUGMENT.DISTRACTORS=0.5", "DATA.AUGMENT.BLUR=0.5", "DATA.AUGMENT.JPEG=0.5"]
 
@@ -84,14 +86,16 @@ def spot(cx, cy, sigma, width=640, height=480):
 
 
 def test_tiny_targets_are_where_their_boxes_say(monkeypatch):
-    """Shrunk 2 to 20 times, the target's centre stays within 0.15 px of the shrunk frame, and its side is as drawn."""
+    """Shrunk 2 to 20 times, and stretched, the target's centre stays within 0.15 px of the shrunk frame, and its side
+    is as drawn."""
     monkeypatch.setattr("lib.train.data.augmentation.TINY_CHANCE", 0.0)
-    sides = []
+    sides, stretches = [], []
     for seed in range(100):
         cx, cy = np.random.default_rng(seed).uniform((250, 200), (390, 280))
         box = [cx - 30, cy - 30, 60, 60]
-        plain = [name for name in PLAIN if "TINY" not in name]
-        sample = process(spot(cx, cy, 12), box, *plain, "DATA.AUGMENT.TINY=1", seed=seed)
+        plain = [name for name in PLAIN if "TINY" not in name and "STRETCH" not in name]
+        tiny = ("DATA.AUGMENT.TINY=1", "DATA.AUGMENT.STRETCH=0.1", "DATA.SEARCH.CENTER_JITTER=2")
+        sample = process(spot(cx, cy, 12), box, *plain, *tiny, seed=seed)
         patch = sample["search_images"][0, 0].numpy().astype(float)
         x, y = np.arange(128) + 0.5, np.arange(128) + 0.5
         seen = np.array([(patch.sum(0) * x).sum(), (patch.sum(1) * y).sum()]) / patch.sum()
@@ -99,8 +103,11 @@ def test_tiny_targets_are_where_their_boxes_say(monkeypatch):
         off = np.abs(seen - anno[:2] - anno[2:] / 2).max() * sample["crop_params"][0, 2] / 128
         assert off < 0.15, (seed, off)
         sides.append(float(sample["src_side"][0]))
-        assert math.isclose(anno[2] * sample["crop_params"][0, 2] / 128, sides[-1], rel_tol=1e-4)
+        window = float(sample["crop_params"][0, 2])
+        assert math.isclose(math.sqrt(anno[2] * anno[3]) * window / 128, sides[-1], rel_tol=1e-4)
+        stretches.append(math.log(anno[3] / anno[2]) / 2)
     low = 60 * 64 / 480  # smaller, and the window would exceed the frame
+    assert 0.08 < np.std(stretches) < 0.12
     assert min(sides) >= low and max(sides) <= 32 and abs(np.median(sides) / math.sqrt(low * 32) - 1) < 0.25
 
 

@@ -16,12 +16,12 @@ from lib.errors import UserError
 
 log = logging.getLogger(__name__)
 
-DEMO = "lunar_demo"
+DEMO, RENDERED = "lunar_demo", "lunar_rendered"
 
 
 def names():
     """Every name that `load` knows."""
-    return [DEMO, *BENCHMARKS]
+    return [DEMO, RENDERED, *BENCHMARKS]
 
 
 def canonical(name_or_folder):
@@ -83,8 +83,8 @@ class _Night:
 
 def _load(name_or_folder, data_root, use_lmdb, cache):
     name = canonical(name_or_folder)
-    if name == DEMO and not cache:
-        return _demo()
+    if name in (DEMO, RENDERED) and not cache:
+        return _rendered(name)
     if cache or use_lmdb:
         path = crops_path(name, cache) if cache else lmdb_path(name, data_root)
         if not path.exists():
@@ -197,11 +197,12 @@ def _words(path):
         raise UserError(f"cannot be read as a list of names: {error}", path) from error
 
 
-def _demo():
+def _rendered(name):
     from lib.data.render import RenderedClip, demo_clips
+    from lib.data.render.training import training_clips
 
     sequences = []
-    for clip in demo_clips():
+    for clip in demo_clips() if name == DEMO else training_clips():
         opener = functools.partial(RenderedClip, clip.spec, clip.seed)
-        sequences.append(Sequence(clip.name, DEMO, clip.boxes_xywh, opener, clip.visible, clip.attributes, DEMO))
+        sequences.append(Sequence(clip.name, name, clip.boxes_xywh, opener, clip.visible, clip.attributes, name))
     return sequences

@@ -87,7 +87,7 @@ def texture(kind, phase, tint):
         colour[body & (np.abs(y + 0.3) < 0.06)] = 0.9
     elif kind == "lantern":
         cover = np.abs(u) <= 0.85 - 0.15 * v - 0.3 * (v > 0.8)
-        glow[:] = np.array([0.75, 0.3, 0.07]) * (0.55 + 0.4 * v - 0.25 * u * u)[..., None]
+        glow[:] = np.array([0.75, 0.3, 0.07]) * (0.55 + 0.4 * v - 0.25 * u * u).clip(0)[..., None]
         colour *= 0.3
     parts = [colour, np.ones((TEXELS, TEXELS, 1)), glow]
     return np.concatenate(parts, axis=2) * cover[..., None]

@@ -22,7 +22,7 @@ MARGIN, FEATHER = 1.25, 0.15  # a pasted target: size of what is pasted / its bo
 @dataclass(frozen=True)
 class Look:
     """flip, gray: whether. gains, blurs: of each crop, blur in px (0 = none). noise: grey levels. quality: JPEG's, or
-    None. night: NightParams or None."""
+    None. night: NightParams or None. stretch: of the search windows, see Crop."""
 
     flip: bool
     gray: bool
@@ -31,6 +31,7 @@ class Look:
     noise: float
     quality: int | None
     night: night.NightParams | None
+    stretch: float = 1.0
 
     @classmethod
     def plain(cls, crops):
@@ -54,6 +55,7 @@ def draw_look(rng, augment, templates, searches, shrunk):
         noise=deviation if noise < least else 0.0,
         quality=quality if jpeg < max(augment.JPEG, least) else None,
         night=night.sample_night(rng, augment.NIGHT_EV) if dark < augment.NIGHT else None,
+        stretch=float(np.exp(rng.normal(0, augment.STRETCH))),
     )
 
 

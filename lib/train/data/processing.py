@@ -7,7 +7,7 @@ as a whole is never resized. All coordinates below are px of that camera unless 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -156,7 +156,7 @@ class Processing:
             jittered = self._window(rng, self.data.SEARCH, around, (width, height), not moves.any())
             # As the tracker's: a prediction may run off the image, the search not.
             centre = (min(max(jittered.cx, 0.0), width), min(max(jittered.cy, 0.0), height))
-            window = Crop(*centre, jittered.side, jittered.size)
+            window = Crop(*centre, jittered.side, jittered.size, look.stretch)
         box = None if shot.box_xywh is None else np.asarray(shot.box_xywh, np.float64) * ratio
         patch = self._shoot(rng, shot.image, window, ratio, look, number, box, distractor, len(moves))
         anno = np.zeros(4) if box is None else _shares(box, window, look.flip)
@@ -191,12 +191,14 @@ class Processing:
     def _shoot(self, rng, image, window, ratio, look, number, box_xywh=None, distractor=None, step=0):
         """What a camera with that look shows in a window: (3, S, S) uint8."""
         view = _view(window)
-        pixels = Crop(view.cx / ratio, view.cy / ratio, view.side / ratio, view.size).extract(image)
+        source = replace(view, cx=view.cx / ratio, cy=view.cy / ratio, side=view.side / ratio)
+        pixels = source.extract(image)
         if distractor is not None and box_xywh is not None:
             pixels = distractor.paste(pixels, view.to_patch(box_xywh), step)
         pixels = apply_look(pixels, look, number, rng)
         if view is not window:
-            pixels = Crop(*view.to_patch([window.cx, window.cy, 0, 0])[:2], window.side, window.size).extract(pixels)
+            cx, cy = view.to_patch([window.cx, window.cy, 0, 0])[:2]
+            pixels = replace(window, cx=cx, cy=cy).extract(pixels)
         if look.flip:
             pixels = pixels[:, ::-1]
         return pixels.transpose(2, 0, 1)
@@ -206,8 +208,9 @@ def _view(window):
     """The camera's own pixels under a window, or the window itself where it has more of them than the patch."""
     if window.side >= window.size:
         return window
-    count = math.ceil(window.side) + 3
-    x0, y0 = (math.floor(centre - window.side / 2) - 1 for centre in (window.cx, window.cy))
+    side = max(window.extent)
+    count = math.ceil(side) + 3
+    x0, y0 = (math.floor(centre - side / 2) - 1 for centre in (window.cx, window.cy))
     return Crop(x0 + count / 2, y0 + count / 2, count, count)
 
 
