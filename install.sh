@@ -79,17 +79,11 @@ setup() {
 }
 
 demo() {
-    local tracker="lunar tiny"
-    if [ ! -f pretrained/lunar_tiny.safetensors ]; then
-        tracker="opencv mil"
-        echo "Weights of lunar do not ship yet: the demo tracks with OpenCV's MIL instead."
-    fi
-    # shellcheck disable=SC2086
-    $PYTHON tracking/test.py $tracker --dataset lunar_demo --threads "$(nproc)" --debug
-    $PYTHON tracking/analysis_results.py --trackers "${tracker/ /:}" --dataset lunar_demo \
+    $PYTHON tracking/test.py lunar tiny --dataset lunar_demo --threads "$(nproc)" --debug
+    $PYTHON tracking/analysis_results.py --trackers lunar:tiny --dataset lunar_demo \
         --per_sequence --plots output/demo --html output/demo/report.html --json output/demo/scores.json
     echo
-    echo "Look at output/demo/report.html (report), output/demo/*.png (plots) and output/test/debug/${tracker/ //}/lunar_demo/*.mp4 (videos)."
+    echo "Look at output/demo/report.html (report), output/demo/*.png (plots) and output/test/debug/lunar/tiny/lunar_demo/*.mp4 (videos)."
 }
 
 setup

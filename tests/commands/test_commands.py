@@ -81,7 +81,10 @@ def test_video_demo_without_a_display(tmp_path, clip, kind, extension):
         (["opencv", "mil", "{clip}", "--optional_box", 1, 2, 3, 4], "nothing to save"),
         (["opencv", "mil", "{clip}", "--optional_box", 1, 2, 0, 4, "--save_results"], "must be above 0"),
         (["opencv", "mil", "{clip}", "--optional_box", 9000, 2, 5, 4, "--save_results"], "lies off the frame"),
-        (["lunar", "tiny", "{clip}", "--optional_box", 1, 2, 3, 4, "--save_results"], "no weights for lunar tiny"),
+        (
+            ["lunar", "vit_tiny", "{clip}", "--optional_box", 1, 2, 3, 4, "--save_results"],
+            "no weights for lunar vit_tiny",
+        ),
     ],
 )
 def test_video_demo_says_what_is_wrong(tmp_path, clip, words, message):
