@@ -1,16 +1,18 @@
 """From a configuration to a network: the one place that knows both."""
 
+from lib.config.paths import paths
 from lib.errors import UserError
 
 
 def build_network(config):
     """The one-stream network (lib/models/lunar) that a `lunar` configuration describes, with random weights.
 
-    Raises UserError for a compact backbone with joint attention.
+    Only an enhancer may have weights already, those of MODEL.ENHANCER.WEIGHTS; then it is what that file says.
+    Raises UserError for a compact backbone with joint attention, and for a file that is no enhancer's.
     """
     from lib.models.lunar.model import Lunar
 
-    data, backbone, head = config.DATA, config.MODEL.BACKBONE, config.MODEL.HEAD
+    data, backbone, head, plugin = config.DATA, config.MODEL.BACKBONE, config.MODEL.HEAD, config.MODEL.ENHANCER
     if backbone.TYPE == "compact" and backbone.ATTENTION == "joint":
         raise UserError("MODEL.BACKBONE.ATTENTION joint: TYPE compact has one_way alone")
     return Lunar(
@@ -31,4 +33,26 @@ def build_network(config):
         head_stride=head.STRIDE,
         image_mean=data.MEAN,
         image_std=data.STD,
+        enhancer=_plugin(plugin) if plugin.ENABLE else None,
     )
+
+
+def build_low_light(config):
+    """The low-light enhancer (lib/models/enhancer) that an `enhancer` configuration describes, untrained."""
+    return _low_light(config.MODEL)
+
+
+def _plugin(options):
+    from lib.models.enhancer import load_enhancer
+
+    return load_enhancer(paths().pretrained / options.WEIGHTS) if options.WEIGHTS else _low_light(options)
+
+
+def _low_light(model):
+    from lib.models.enhancer import build_enhancer
+
+    options = {"channels": model.CHANNELS, "gate": model.GATE}
+    if model.TYPE == "haze_diffusion":
+        options |= {"number": model.STEPS, "depth": model.DEPTH, "guide": model.GUIDE, "denoise": model.DENOISE}
+        options |= {"residual": model.RESIDUAL, "form": model.FORM}
+    return build_enhancer(model.TYPE, **options)

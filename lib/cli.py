@@ -79,6 +79,15 @@ def add_config_flags(arguments):
     arguments.add_argument("--debug", nargs="?", type=int, const=1, default=0, help="1: tracebacks and pictures")
 
 
+def add_enhancer_flag(arguments):
+    """The flag of every command that tracks."""
+    arguments.add_argument(
+        "--enhancer",
+        metavar="NAME_OR_FILE",
+        help="enhance what the tracker sees by night: gamma, blur, blur_gamma, clahe, dcp, or a .safetensors file",
+    )
+
+
 def set_threads(processes=1):
     """Give every process its share of the cores, unless OMP_NUM_THREADS is set. Call before importing torch.
 

@@ -15,6 +15,7 @@ python tracking/test.py lunar baseline --dataset lunar
 python tracking/test.py opencv mil --dataset lunar_demo --threads 2
 python tracking/test.py lunar ostrack_256 --dataset /my/videos --checkpoint OSTrack_ep0300.pth.tar
 python tracking/test.py lunar tiny --dataset lunar,/my/videos --set TEST.MIN_BOX=2 --runid 1
+python tracking/test.py opencv mil --dataset lunar_demo --enhancer blur_gamma
 """
 
 
@@ -35,16 +36,22 @@ def main(argv=None):
     weights = find_weights(
         options.tracker_name, options.tracker_param, settings, paths, options.checkpoint, options.runid
     )
-    name = results.run_name(options.tracker_param, options.runid)
+    name = results.run_name(options.tracker_param, options.runid, options.enhancer)
     run = results.Run(results.results_root(paths.output), options.tracker_name, name)
 
     processes = options.threads or int(options.timeout is not None)
     cli.set_threads(processes)
-    has_network = registry.entry(options.tracker_name).has_network
+    if options.enhancer is not None:
+        from lib.models.enhancer import load_enhancer
+
+        load_enhancer(options.enhancer)  # a wrong one is answered here, and once, whatever is left to track
+    has_network = registry.entry(options.tracker_name).has_network or options.enhancer is not None
     devices = cli.choose_devices(options.device, options.num_gpus) if has_network else ["cpu"]
     from lib.test.evaluation.runner import Experiment, evaluate
 
-    experiment = Experiment(options.tracker_name, options.tracker_param, tuple(options.overrides), weights)
+    experiment = Experiment(
+        options.tracker_name, options.tracker_param, tuple(options.overrides), weights, options.enhancer
+    )
     failed = {}
     for dataset, (sequences, folder) in datasets.items():
         sequences = _select(sequences, options.sequence, options.shard)
@@ -92,6 +99,7 @@ def _parse(argv):
     arguments.add_argument("--batch", type=int, default=1, metavar="N", help="sequences a process tracks in lockstep")
     arguments.add_argument("--timeout", type=float, metavar="S", help="give up a sequence after S s without a frame")
     arguments.add_argument("--overwrite", action="store_true", help="track finished sequences again")
+    cli.add_enhancer_flag(arguments)
     cli.add_config_flags(arguments)
     options = arguments.parse_args(argv)
     for name, least in (("threads", 0), ("batch", 1), ("runid", 0), ("num_gpus", 1), ("timeout", 0)):

@@ -1,4 +1,4 @@
-"""Train a tracker: from the datasets of its configuration to a checkpoint, exactly resumable."""
+"""Train a tracker or an enhancer: from the datasets of its configuration to a checkpoint, exactly resumable."""
 
 import logging
 import os
@@ -8,16 +8,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 
-from lib import cli, config  # noqa: E402
+from lib import cli, config, registry  # noqa: E402
 from lib.config.paths import paths as find_paths  # noqa: E402
 from lib.errors import MachineError, UserError  # noqa: E402
-from lib.train import actors  # noqa: E402
 
 EXAMPLES = """
 python tracking/train.py --script lunar --config baseline --mode multiple
 python tracking/train.py --script lunar --config tiny --budget smoke --dry_run
 python tracking/train.py --script lunar --config tiny --mode multiple --nproc_per_node 4 --set TRAIN.BATCH_SIZE=16
 python tracking/train.py --script lunar --config tiny --mode multi_node --rank 0 --world-size 2 --ip 10.0.0.1
+python tracking/train.py --script enhancer --config baseline --set DATA.TRAIN.DATASETS_NAME=[/my/day/photographs]
 """
 
 
@@ -29,12 +29,13 @@ def main(argv=None):
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stdout, force=True)
     # What is cheap to check comes first: a typing error is answered at once, before torch is imported.
     settings = config.load(options.script, options.config, options.overrides, options.budget)
-    actors.check(options.script)
+    registry.training(options.script)
     _check(options)
     paths = find_paths(options.data_root, options.save_dir)
     train = _load(settings.DATA.TRAIN.DATASETS_NAME, "DATA.TRAIN.DATASETS_NAME", options, settings.DATA.CACHE)
     val = _load(settings.DATA.VAL.DATASETS_NAME, None, options)
-    pretrained = paths.pretrained / settings.MODEL.PRETRAIN_FILE if settings.MODEL.PRETRAIN_FILE else None
+    file = settings.MODEL.get("PRETRAIN_FILE")
+    pretrained = paths.pretrained / file if file else None
     if pretrained is not None and not pretrained.is_file():
         raise UserError("MODEL.PRETRAIN_FILE: no such file; --set MODEL.PRETRAIN_FILE='' starts without", pretrained)
     previous = _previous_stage(options, paths.output)
@@ -62,7 +63,8 @@ def main(argv=None):
         previous=previous,
     )
     sequences = [sequence for group in val.values() for sequence in group]
-    return run(job, (lambda network, cfg: track_closed_loop(network, cfg, sequences)) if sequences else None)
+    tracked = sequences and settings.TRAIN.get("VAL_FRAMES")
+    return run(job, (lambda network, cfg: track_closed_loop(network, cfg, sequences)) if tracked else None)
 
 
 def track_closed_loop(network, settings, sequences):
@@ -93,7 +95,7 @@ def track_closed_loop(network, settings, sequences):
 
 def _parse(argv):
     arguments = cli.parser(__doc__, EXAMPLES)
-    arguments.add_argument("--script", default="lunar", help="which tracker")
+    arguments.add_argument("--script", default="lunar", help="which tracker, or enhancer")
     arguments.add_argument("--config", default="baseline", help="experiments/<script>/<config>.yaml")
     arguments.add_argument("--budget", metavar="NAME", help="smoke, small or full: the BUDGETS of the configuration")
     arguments.add_argument(
@@ -146,10 +148,14 @@ def _load(names, needed_key, options, cache=""):
     """{name: sequences} of the datasets of a configuration; needed_key names it where at least one must be there."""
     from lib.data import benchmarks
 
+    tracks = registry.entry(options.script).tracker_place is not None
     if needed_key and not names:
-        raise UserError(f"{needed_key}: is empty; --set {needed_key}=[lunar_demo] trains on the rendered demo")
+        rendered = benchmarks.DEMO if tracks else benchmarks.DAY
+        raise UserError(f"{needed_key}: is empty; --set {needed_key}=[{rendered}] trains on rendered videos")
     return {
-        name: benchmarks.load(name, options.data_root, use_lmdb=bool(options.use_lmdb), cache=cache or None)
+        name: benchmarks.load(
+            name, options.data_root, use_lmdb=bool(options.use_lmdb), cache=cache or None, boxes_needed=tracks
+        )
         for name in names
     }
 

@@ -37,9 +37,12 @@ def main(argv=None):
     frames = open_frames(options.videofile)
     weights = find_weights(options.tracker_name, options.tracker_param, settings, paths, options.checkpoint)
     cli.set_threads()
-    entry = registry.entry(options.tracker_name)
-    device = cli.choose_devices(options.device)[0] if entry.has_network else "cpu"
-    tracker = entry.tracker()(settings, weights, device)
+    has_network = registry.entry(options.tracker_name).has_network or options.enhancer is not None
+    device = cli.choose_devices(options.device)[0] if has_network else "cpu"
+    from lib.test.evaluation.runner import Experiment
+
+    names = options.tracker_name, options.tracker_param, tuple(options.overrides)
+    tracker = Experiment(*names, weights, options.enhancer).build(device)
     _track(tracker, frames, options, display, paths.output)
     return 0
 
@@ -59,6 +62,7 @@ def _parse(argv):
     arguments.add_argument("--max_frames", type=int, metavar="N", help="stop after N frames (a camera never ends)")
     arguments.add_argument("--checkpoint", help="weights: a file, `latest`, or the number of a trained epoch")
     arguments.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
+    cli.add_enhancer_flag(arguments)
     cli.add_config_flags(arguments)
     options = arguments.parse_args(argv)
     if options.optional_box and min(options.optional_box[2:]) <= 0:
@@ -106,7 +110,8 @@ def _track(tracker, frames, options, display, output):
         raise UserError("no frame could be read", options.videofile)
     if options.save_results:
         # not among the benchmarks' results: there is no ground truth to score it by
-        run = results.Run(output / "test" / "video_demo", options.tracker_name, options.tracker_param)
+        name = results.run_name(options.tracker_param, enhancer=options.enhancer)
+        run = results.Run(output / "test" / "video_demo", options.tracker_name, name)
         print(
             f"wrote {results.write(run, '', f'video_{Path(options.videofile).stem}', found, times, scores, flat=True)}"
         )

@@ -8,7 +8,7 @@ from lib import cli, config, registry
 @cli.command
 def main(argv=None):
     arguments = cli.parser(__doc__, "python -m lib.config lunar\npython -m lib.config lunar tiny")
-    arguments.add_argument("script", nargs="?", default="lunar", choices=registry.names())
+    arguments.add_argument("script", nargs="?", default="lunar", choices=registry.scripts())
     arguments.add_argument("config", nargs="?", help="show this experiment's values instead of the defaults")
     options = arguments.parse_args(argv)
     values = config.load(options.script, options.config) if options.config else None

@@ -124,10 +124,35 @@ class Head(Section):
     )
 
 
+class LowLight(Section):
+    TYPE: Literal["haze_diffusion", "curve"] = key("haze_diffusion", "the enhancer; curve: that of Zero-DCE, a rival")
+    CHANNELS: tuple[Count, Count, Count] = key((16, 32, 48), "widths of its network at strides 8, 16 and 32")
+    GATE: tuple[Share, Share] = key((0.2, 0.4), "mean brightness up to which it works, and from which it does nothing")
+    # The keys below are haze_diffusion's alone.
+    STEPS: Count = key(2, "evaluations of the network", le=8)
+    DEPTH: Positive = key(5.0, "largest optical depth of all steps: odds of brightness grow at most exp(DEPTH) times")
+    GUIDE: NonNegative = key(3.0, "largest slope of the depth over brightness; tones keep their order up to 16 / DEPTH")
+    DENOISE: Share = key(0.95, "largest share of a band of detail that is taken for noise; 0 = no denoising")
+    RESIDUAL: bool = key(False, "put the share r_k of the noise back after each step but the last, as DDIM does")
+    FORM: Literal["dcp", "plain"] = key("dcp", "transmission of the dark channel, or one gain for all tones, clipped")
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if not self.GATE[0] < self.GATE[1]:
+            raise ValueError(f"GATE {list(self.GATE)}: expected two rising numbers")
+        return self
+
+
+class Plugin(LowLight):
+    ENABLE: bool = key(False, "whether crops go through a low-light enhancer before the network; off: there is none")
+    WEIGHTS: str = key("", "its first weights and options: a file of script `enhancer`, under pretrained/; '' = random")
+
+
 class Model(Section):
     PRETRAIN_FILE: str = key("", "image pre-training of the backbone (MAE, DINOv2, timm), under pretrained/; '' = none")
     BACKBONE: Backbone = part(Backbone, "what sees template and search crop: one-stream vision transformer or compact")
     HEAD: Head = part(Head, "the box head")
+    ENHANCER: Plugin = part(Plugin, "the low-light enhancer before the network")
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -144,32 +169,35 @@ class Scheduler(Section):
     WARMUP: Annotated[int, Field(ge=0)] = key(200, "optimiser steps in which the rate rises from 0")
 
 
-class Train(Section):
+class Optimisation(Section):
     EPOCH: Count = key(300, "epochs")
     BATCH_SIZE: Count = key(32, "samples a process takes at once")
     ACCUM: Count = key(1, "batches whose gradients are added up before a step")
     NUM_WORKER: Annotated[int, Field(ge=0)] = key(2, "processes that prepare samples, for each training process")
-    LR: Positive = key(4e-4, "learning rate of everything but the backbone")
-    BACKBONE_MULTIPLIER: Share = key(0.1, "backbone's learning rate / LR")
+    LR: Positive = key(4e-4, "learning rate; a backbone may have its own")
     WEIGHT_DECAY: NonNegative = key(1e-4, "of AdamW; not for vectors (norms, biases) and embeddings")
     SCHEDULER: Scheduler = part(Scheduler, "the rate over time")
     GRAD_CLIP_NORM: NonNegative = key(0.1, "largest norm of the gradient; 0 = any")
     PRECISION: Literal["fp32", "bf16", "fp16"] = key("bf16", "arithmetic of matrix products; losses are fp32")
-    CHECKPOINTING: bool = key(False, "recompute blocks in the backward pass: less memory, a third more time")
     EMA: Annotated[float, Field(ge=0, lt=1)] = key(0.0, "decay of the averaged weights that are validated; 0 = none")
     FREEZE: list[str] = key([], "parameters whose names begin with one of these stay as they are")
+    NONFINITE: Literal["stop", "skip"] = key("stop", "what a NaN or Inf in loss or gradient does")
+    PRINT_INTERVAL: Count = key(50, "steps between two log lines")
+    VAL_EPOCH_INTERVAL: Count = key(20, "epochs between two validations")
+    SAVE_INTERVAL: Count = key(500, "steps between two checkpoints to resume from; one is also made at every epoch")
+    KEEP: Count = key(2, "checkpoints of epochs that are kept, beside the best")
+
+
+class Train(Optimisation):
+    BACKBONE_MULTIPLIER: Share = key(0.1, "backbone's learning rate / LR")
+    CHECKPOINTING: bool = key(False, "recompute blocks in the backward pass: less memory, a third more time")
     FOCAL_WEIGHT: NonNegative = key(1.0, "of the score map's focal loss")
     GIOU_WEIGHT: NonNegative = key(2.0, "of 1 - GIoU (for tiny targets mixed with 1 - NWD)")
     L1_WEIGHT: NonNegative = key(5.0, "of the L1 distance of corners, in shares of the crop")
     ARGMAX_WEIGHT: NonNegative = key(0.25, "of the box losses at the score's peak, beside those at the true cell")
     NWD_SIDE: tuple[NonNegative, Positive] = key((8.0, 24.0), "1 - NWD alone below, 1 - GIoU alone above, source px")
     LABEL: Literal["subpixel", "ostrack"] = key("subpixel", "the score map's target (spec A.4)")
-    NONFINITE: Literal["stop", "skip"] = key("stop", "what a NaN or Inf in loss or gradient does")
-    PRINT_INTERVAL: Count = key(50, "steps between two log lines")
-    VAL_EPOCH_INTERVAL: Count = key(20, "epochs between two validations")
     VAL_FRAMES: Annotated[int, Field(ge=0)] = key(100, "frames of each validation video tracked closed-loop; 0 = none")
-    SAVE_INTERVAL: Count = key(500, "steps between two checkpoints to resume from; one is also made at every epoch")
-    KEEP: Count = key(2, "checkpoints of epochs that are kept, beside the best")
 
 
 class Test(Section):
@@ -228,3 +256,35 @@ class OpenCV(Section):
 
 class Identity(Section):
     """Configuration of script `identity`: the first box for ever, a floor for every score."""
+
+
+class Night(Section):
+    EV: tuple[Positive, Positive] = key((1.5, 7.0), "range of the night's exposure, stops below the day")
+    IDENTITY: Share = key(0.15, "training: share of pairs that stay as they are, with the gate forced open")
+    DARK: Share = key(0.2, "share of pairs as a thermal camera sees them: grey, and the dark stays dark by day")
+    ENLARGED: Share = key(0.3, "share of pairs darkened at half their size, then enlarged as crops of tiny targets are")
+
+
+class Pairs(Section):
+    TRAIN: Datasets = part(Datasets, "what is trained on: any dataset seen by day, or folders of photographs")
+    VAL: Datasets = part(Datasets, "what is validated on, never seen in training")
+    CACHE: str = key("", "folder of a crop cache made by tracking/make_crops.py, read instead of the videos")
+    CROP: Count = key(128, "side of the crops, px", ge=16, le=1024)
+    SCALE: tuple[Positive, Positive] = key((1.0, 3.0), "range of image px per px of the crop; at most what fits")
+    NIGHT: Night = part(Night, "how the dark image of a pair is made")
+
+
+class LowLightTrain(Optimisation):
+    REC_WEIGHT: NonNegative = key(1.0, "of the Charbonnier distance to the clean image")
+    SSIM_WEIGHT: NonNegative = key(0.2, "of 1 - SSIM")
+    MID_WEIGHT: NonNegative = key(0.5, "of both for the clean image foreseen before the first step, relative to those")
+    COLOUR_WEIGHT: NonNegative = key(0.05, "of 1 - cosine of the colours")
+    IDENTITY_WEIGHT: NonNegative = key(0.5, "of the change of pairs that should stay as they are")
+
+
+class Enhancer(Section):
+    """Configuration of script `enhancer`: the low-light enhancer, trained alone; it tracks nothing."""
+
+    DATA: Pairs = part(Pairs, "pairs of a clean image and the same at night")
+    MODEL: LowLight = part(LowLight, "the enhancer")
+    TRAIN: LowLightTrain = part(LowLightTrain, "training")

@@ -13,6 +13,8 @@ import numpy as np
 from lib.data.jpeg_region import MAX_PIXELS, libjpeg, scan_start
 from lib.errors import FrameError
 
+BLOCKS, ROWS = 64, 4  # a frame's brightness is averaged in at most so many blocks a side, from so many rows of each
+DECAY = 0.9  # share of the frames before in the brightness, so that a gate does not flicker
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 
 
@@ -118,3 +120,19 @@ def encode_jpeg(image, quality=90):
 def natural_key(name):
     """Sort key under which 2.jpg comes before 10.jpg."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", str(name))]
+
+
+def brightness(image, before=None):
+    """Mean brightness of a video up to this frame (H, W, 3) uint8, in [0, 1]; the gate of an enhancer goes by it.
+
+    Of a thumbnail, so that noise does not count as light: the largest channel, over what is not black. before: that of
+    the last frame, None at the first.
+    """
+    image = image[:: max(1, image.shape[0] // (BLOCKS * ROWS))]
+    height, width = image.shape[:2]
+    down, across = -(-height // BLOCKS), -(-width // BLOCKS)
+    size = width // across, height // down
+    whole = image[: size[1] * down, : size[0] * across]  # blocks of one size, which OpenCV averages fastest
+    thumbnail = cv2.resize(whole, size, interpolation=cv2.INTER_AREA).max(axis=2)
+    now = float(thumbnail.sum() / max(1, np.count_nonzero(thumbnail))) / 255
+    return now if before is None else DECAY * before + (1 - DECAY) * now

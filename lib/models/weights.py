@@ -155,13 +155,14 @@ class LoadReport:
         return "; ".join(parts)
 
 
-def load_weights(model, path, strict=True):
+def load_weights(model, path, strict=True, optional=()):
     """Load the file of weights at `path` into `model`, in place, and account for every tensor.
 
     Args:
         model: any module, usually Lunar.
         path: see load_state.
         strict: raise unless the report is complete, leaving the model as it was.
+        optional: tuple of prefixes; what of the model begins with one may be missing, and then stays as it is.
 
     Returns:
         LoadReport.
@@ -170,10 +171,10 @@ def load_weights(model, path, strict=True):
         UserError: see load_state; not one tensor fits; NaN or infinite weights; an incomplete match while `strict`.
     """
     state, ignored = load_state(path)
-    return _fill(model, state, ignored, path, strict)
+    return _fill(model, state, ignored, path, strict, optional)
 
 
-def _fill(model, state, ignored, path, strict):
+def _fill(model, state, ignored, path, strict, optional=()):
     own = model.state_dict()
     unused = [name for name in UNUSED if name in state and "backbone.pos_embed_x" in state]
     state = {name: value for name, value in state.items() if name not in unused}
@@ -181,7 +182,7 @@ def _fill(model, state, ignored, path, strict):
     report = LoadReport(
         path=Path(path),
         matched=tuple(matched),
-        missing=tuple(name for name in own if name not in state),
+        missing=tuple(name for name in own if name not in state and not name.startswith(optional)),
         unexpected=tuple(name for name in state if name not in own),
         mismatched=tuple(
             f"{name} {tuple(value.shape)} for {tuple(own[name].shape)}"

@@ -9,13 +9,12 @@ from pathlib import Path
 import cv2
 import torch
 
-from lib.build import build_network
+from lib import registry
 from lib.errors import UserError
 from lib.models.weights import initialise_backbone, load_weights
-from lib.train.actors import actor_class
 from lib.train.admin import distributed
 from lib.train.admin.journal import Journal
-from lib.train.data import SampleSet, epoch_batches, make_loader
+from lib.train.data import epoch_batches, make_loader
 from lib.train.trainers import checkpoint
 from lib.train.trainers.state import plain, restore
 from lib.train.trainers.trainer import Trainer
@@ -82,21 +81,18 @@ def _train(job, device, validate_tracking):
     # A loader's process forked while OpenCV's threads exist here waits for them for ever: validation makes them.
     cv2.setNumThreads(0)
     torch.manual_seed(job.seed)
-    network = build_network(config)
+    training = registry.training(job.script)
+    network = training.network(config)
     if job.pretrained is not None:
         log.info("pre-training: %s", initialise_backbone(network, job.pretrained))
     if job.previous is not None:
         log.info("earlier stage: %s", load_weights(network, job.previous, strict=False))
-    if config.TRAIN.CHECKPOINTING:
-        if not hasattr(network.backbone, "checkpointing"):
-            raise UserError("TRAIN.CHECKPOINTING: this network has no blocks to recompute")
-        network.backbone.checkpointing = True
-    actor = actor_class(job.script)(network, config)
+    actor = training.actor(network, config)
     if device.type == "cuda" and distributed.world() > 1:
         actor = torch.nn.SyncBatchNorm.convert_sync_batchnorm(actor)
     actor.to(device)
-    train_set = SampleSet(job.train, config, seed=job.seed)
-    val_set = SampleSet(job.val, config, seed=job.seed, training=False) if job.val else None
+    train_set = training.samples(job.train, config, seed=job.seed)
+    val_set = training.samples(job.val, config, seed=job.seed, training=False) if job.val else None
     if job.dry_run:
         return _dry_run(job, actor, train_set, device)
 
@@ -111,7 +107,7 @@ def _train(job, device, validate_tracking):
         journal=journal,
         device=device,
         seed=job.seed,
-        validate_tracking=validate_tracking if config.TRAIN.VAL_FRAMES else None,
+        validate_tracking=validate_tracking,
     )
     content = _find_checkpoint(job, store, journal)
     if content is not None:
@@ -128,10 +124,7 @@ def _train(job, device, validate_tracking):
         )
         code = trainer.run()
     if code == 0 and first:
-        epoch = config.TRAIN.EPOCH
-        store.save_final(
-            (trainer.averaged or actor).network.state_dict(), script=job.script, config=job.name, epoch=epoch
-        )
+        (trainer.averaged or actor).save(store.final, script=job.script, config=job.name, epoch=config.TRAIN.EPOCH)
         journal.say(f"weights: {store.final}")
     journal.close()
     return code

@@ -12,6 +12,7 @@ from lib.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = ("DATA.TRAIN.DATASETS_NAME=[lunar_demo]", "DATA.VAL.DATASETS_NAME=[]", "MODEL.PRETRAIN_FILE=''")
+ENHANCER = ["--script", "enhancer", "--config", "baseline"]
 DEMO = [word for key in KEYS for word in ("--set", key)]
 
 
@@ -78,6 +79,10 @@ def test_wrong_budgets_are_one_line(recipe, text, message):
         ([*DEMO, "--mode", "single", "--nproc_per_node", "2"], 2, "--mode multiple takes several"),
         ([*DEMO, "--script_prv", "lunar", "--save_dir", "/gone"], 2, "no weights of an earlier stage here"),
         ([*DEMO, "--set", "MODEL.PRETRAIN_FILE=mae.pth"], 2, "mae.pth: MODEL.PRETRAIN_FILE: no such file"),
+        (["--script", "enhancr"], 2, "(did you mean enhancer?)"),
+        ([*ENHANCER, "--set", "DATA.TRAIN.DATASETS_NAME=[]"], 2, "DATA.TRAIN.DATASETS_NAME=[lunar_day] trains on"),
+        ([*ENHANCER, "--set", "MODEL.GATE=[0.4,0.2]"], 2, "GATE [0.4, 0.2]: expected two rising numbers"),
+        ([*ENHANCER, "--set", "TRAIN.VAL_FRAMES=3"], 2, "unknown key TRAIN.VAL_FRAMES"),
     ],
 )
 def test_wrong_words_are_one_line(command, capsys, words, code, message):
@@ -144,3 +149,31 @@ def test_a_dry_run_of_the_command(tmp_path):
     done = run("train.py", *SMALL, "--dry_run", "--save_dir", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert "search_images" in done.stdout and "parameters" in done.stdout and not (tmp_path / "out").exists()
+
+
+def test_the_enhancer_trains_on_photographs_in_two_processes_and_goes_on(tmp_path):
+    """The curve too, whose trunk has weights without a gradient; and a script that does not track is no tracker."""
+    import numpy as np
+
+    from lib.data.image import encode_jpeg
+    from lib.models.enhancer import load_enhancer
+
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        (tmp_path / f"{number}.jpg").write_bytes(encode_jpeg(rng.integers(60, 250, (48, 64, 3), np.uint8)))
+    words = ["--script", "enhancer", "--config", "curve", "--budget", "smoke", "--save_dir", tmp_path / "out"]
+    words += ["--set", f"DATA.TRAIN.DATASETS_NAME=['{tmp_path}#[0-2]']", "--set", "DATA.TRAIN.SAMPLE_PER_EPOCH=8"]
+    words += ["--set", f"DATA.VAL.DATASETS_NAME=['{tmp_path}#3']", "--set", "DATA.VAL.SAMPLE_PER_EPOCH=4"]
+    words += ["--set", "DATA.CROP=32", "--set", "TRAIN.BATCH_SIZE=2", "--set", "TRAIN.NUM_WORKER=1", "--device", "cpu"]
+    done = run("train.py", *words, "--nproc_per_node", 2, "--set", "TRAIN.EPOCH=1")
+    assert done.returncode == 0, done.stderr
+    assert "[train: 1, 2 / 2]" in done.stdout and "[val: 1] PSNR: " in done.stdout and "AUC" not in done.stdout
+    folder = tmp_path / "out" / "checkpoints" / "train" / "enhancer" / "curve"
+    assert load_enhancer(folder / "Curve_final.safetensors").type == "curve"
+    done = run("train.py", *words, "--set", "TRAIN.EPOCH=2", "--resume", folder / "Curve_ep0001.pth.tar")
+    assert done.returncode == 0, done.stderr
+    assert "[train: 2, 4 / 4]" in done.stdout
+    done = run("train.py", *words, "--dry_run")
+    assert done.returncode == 0 and "night " in done.stdout
+    done = run("test.py", "enhancer", "baseline", "--dataset", "lunar_demo", "--save_dir", tmp_path / "none")
+    assert done.returncode != 0 and "this script has no tracker; those that have: lunar" in done.stderr

@@ -123,7 +123,7 @@ def test_unknown_names():
 def test_every_key_says_what_it_means():
     from lib import registry
 
-    for script in registry.names():
+    for script in registry.scripts():
         for name, kind, _, meaning in config.keys(registry.entry(script).schema()):
             assert meaning and kind, name
 

@@ -67,7 +67,7 @@ class TrueCell(lunar.LunarTracker):
         self.now = [self.boxes[side][high * 256 + low] for side, high, low in numbers]
         return super().step(states, images)
 
-    def respond(self, templates, patches, crops):
+    def respond(self, states, patches, crops):
         cells = self.cells
         output = TrackerOutput(*(torch.zeros(len(crops), channels, cells, cells) for channels in (1, 2, 2)))
         for index, (crop, box) in enumerate(zip(crops, self.now, strict=True)):
@@ -98,7 +98,9 @@ class RoundedCrop(TrueCell):
 
 
 class NoNetwork(torch.nn.Module):
-    def encode_template(self, templates, masks):
+    enhances = False
+
+    def encode_template(self, templates, masks, gate):
         return TemplateState(torch.zeros(1, 1, 1))
 
 
@@ -115,7 +117,9 @@ def mean_iou(tmp_path, monkeypatch, command):
 
     def run(tracker, rounding="none", *settings):
         monkeypatch.setitem(
-            registry.ENTRIES, "stub", SimpleNamespace(schema=lambda: Lunar, tracker=lambda: tracker, has_network=False)
+            registry.ENTRIES,
+            "stub",
+            SimpleNamespace(schema=lambda: Lunar, tracker=lambda: tracker, tracker_place="here", has_network=False),
         )
         overrides = [word for setting in settings for word in ("--set", setting)]
         place = tmp_path / "out"

@@ -29,7 +29,7 @@ def maps(cells, scores, size=0.1):
 def scripted(tracker, outputs):
     """Replace the network's answers by a list of TrackerOutput."""
     answers = iter(outputs)
-    tracker.respond = lambda templates, patches, crops: next(answers)
+    tracker.respond = lambda states, patches, crops: next(answers)
     return tracker
 
 
@@ -69,7 +69,7 @@ def test_boxes_are_not_rounded_nor_blown_up(small_tracker):
     tracker = small_tracker("MODEL.HEAD.STRIDE=8", "TEST.CONFIDENCE=0", "TEST.SIZE_STEP=1")
     state = tracker.start(FRAMES[0], [60.3, 50.7, 2.0, 2.0])
     scripted(tracker, [maps(16, {(7, 9): 0.9}, size=1.3 / 64)])
-    crop = tracker._search_crop(tracker._predict(state), FRAMES[0])
+    crop = tracker._search_crop(tracker._predict(state, FRAMES[0]), FRAMES[0])
     _, (result,) = tracker.step([state], [FRAMES[1]])
     x, y, w, h = result["target_bbox"]
     assert (w, h) == pytest.approx((1.3, 1.3), abs=1e-5)
@@ -189,10 +189,16 @@ def test_ten_thousand_frames_in_constant_memory(small_tracker):
         "DATA.TEMPLATE.NUMBER=2", "TEST.UPDATE_INTERVAL=5", "TEST.UPDATE_THRESHOLD=0", "TEST.CONFIDENCE=0"
     )
     answer = maps(16, {(8, 8): 0.9})
-    tracker.respond = lambda templates, patches, crops: answer
+    tracker.respond = lambda states, patches, crops: answer
     tracker.initialize(FRAMES[0], {"init_bbox": BOX.tolist()})
     for frame in range(10_000):
         tracker.track(FRAMES[frame % len(FRAMES)])
         if frame == 1000:
             early = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 1.05 * early
+
+
+def test_a_target_may_be_lost_for_ever(small_tracker):
+    tracker = small_tracker("MODEL.HEAD.STRIDE=8", "TEST.LOST_GROWTH=2", "TEST.LOST_MAX_GROWTH=3")
+    lost = dataclasses.replace(tracker.start(FRAMES[0], BOX), doubts=100_000)
+    assert tracker._search_crop(lost, FRAMES[0]).side == 3 * 64

@@ -5,10 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib import config
+from lib import config, registry
 from lib.models.lunar.model import Lunar, TrackerOutput, template_mask
 from lib.train import losses
-from lib.train.actors import actor_class
 from lib.train.actors.lunar import LunarActor, corners, iou, usable
 
 NAN, INF = float("nan"), float("inf")
@@ -130,4 +129,4 @@ def test_frames_of_a_clip_are_what_single_frames_are(attention):
 
 
 def test_who_has_training():
-    assert actor_class("lunar") is LunarActor
+    assert isinstance(registry.training("lunar").actor(None, config.load("lunar", "baseline")), LunarActor)

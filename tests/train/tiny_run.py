@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 import torch
 
-from lib import cli, config
+from lib import build, cli, config
 from lib.data.sequence import Sequence
 from lib.models.lunar.model import Lunar
 from lib.train import run_training
@@ -80,12 +80,12 @@ def job(output, *overrides, **options):
 
 def train(output, *overrides, validate_tracking=None, **options):
     """Run it in this process; returns the exit code."""
-    before = run_training.build_network
-    run_training.build_network = tiny_network
+    before = build.build_network
+    build.build_network = tiny_network
     try:
         return run_training.run(job(output, *overrides, **{"device": "cpu", **options}), validate_tracking)
     finally:
-        run_training.build_network = before
+        build.build_network = before
 
 
 @cli.command

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lib.config.paths import paths
 from lib.data import night
+from lib.data.benchmarks.annotated import Photographs
 from lib.data.benchmarks.entries import ALIASES, ANY_FOLDER, BENCHMARKS
 from lib.data.sequence import Sequence
 from lib.data.storage import open_storage
@@ -16,12 +17,12 @@ from lib.errors import UserError
 
 log = logging.getLogger(__name__)
 
-DEMO, RENDERED = "lunar_demo", "lunar_rendered"
+DEMO, RENDERED, DAY = "lunar_demo", "lunar_rendered", "lunar_day"
 
 
 def names():
     """Every name that `load` knows."""
-    return [DEMO, RENDERED, *BENCHMARKS]
+    return [DEMO, RENDERED, DAY, *BENCHMARKS]
 
 
 def canonical(name_or_folder):
@@ -34,7 +35,7 @@ def canonical(name_or_folder):
     return known if known in names() and name not in ("lasot", "trackingnet") else name
 
 
-def load(name_or_folder, data_root=None, use_lmdb=False, cache=None):
+def load(name_or_folder, data_root=None, use_lmdb=False, cache=None, boxes_needed=True):
     """The sequences of a benchmark, or of a folder, zip or LMDB of the user's, in natural order of their names.
 
     Returns a list, or for still images something that is read like one. A folder's dataset is called by the folder's
@@ -42,10 +43,11 @@ def load(name_or_folder, data_root=None, use_lmdb=False, cache=None):
     whose names match (`lasot#bird-*`), and `NAME@mild`, `@moderate` or `@heavy` shows them at night (see night.py).
     use_lmdb: read the LMDB made by tracking/make_lmdb.py, see `lmdb_path`.
     cache: folder of crops made by tracking/make_crops.py, read instead of the whole frames.
+    boxes_needed: False for those who look at pictures alone; then a folder may hold nothing but photographs.
     Raises UserError that says what was looked for, what it should hold and how to get it.
     """
     whole, pattern, strength = split_name(name_or_folder)
-    sequences = _load(whole, data_root, use_lmdb, cache)
+    sequences = _load(whole, data_root, use_lmdb, cache, boxes_needed)
     if pattern:
         sequences = [each for each in sequences if fnmatch.fnmatchcase(each.name, pattern)]
         if not sequences:
@@ -81,9 +83,9 @@ class _Night:
         return night.NightFrames(self.opener(), self.strength, self.name)
 
 
-def _load(name_or_folder, data_root, use_lmdb, cache):
+def _load(name_or_folder, data_root, use_lmdb, cache, boxes_needed):
     name = canonical(name_or_folder)
-    if name in (DEMO, RENDERED) and not cache:
+    if name in (DEMO, RENDERED, DAY) and not cache:
         return _rendered(name)
     if cache or use_lmdb:
         path = crops_path(name, cache) if cache else lmdb_path(name, data_root)
@@ -98,7 +100,8 @@ def _load(name_or_folder, data_root, use_lmdb, cache):
         close = difflib.get_close_matches(name, names(), 1)
         hint = f" (did you mean {close[0]}?)" if close else ""
         raise UserError(f"no benchmark or folder {name!r}{hint}; the benchmarks are: {', '.join(names())}")
-    return _read(path.resolve(), dataset_name(name), ANY_FOLDER, "")
+    layouts = ANY_FOLDER if boxes_needed else (*ANY_FOLDER, Photographs())
+    return _read(path.resolve(), dataset_name(name), layouts, "")
 
 
 def dataset_name(name_or_folder):
@@ -199,10 +202,10 @@ def _words(path):
 
 def _rendered(name):
     from lib.data.render import RenderedClip, demo_clips
-    from lib.data.render.training import training_clips
+    from lib.data.render.training import day_clips, training_clips
 
     sequences = []
-    for clip in demo_clips() if name == DEMO else training_clips():
+    for clip in {DEMO: demo_clips, RENDERED: training_clips, DAY: day_clips}[name]():
         opener = functools.partial(RenderedClip, clip.spec, clip.seed)
         sequences.append(Sequence(clip.name, name, clip.boxes_xywh, opener, clip.visible, clip.attributes, name))
     return sequences

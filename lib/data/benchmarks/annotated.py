@@ -61,6 +61,28 @@ class Stills:
 
 
 @dataclass(frozen=True)
+class Photographs:
+    """Images alone, in a folder or in folders below it, each a sequence of one frame without a box."""
+
+    def __str__(self):
+        return "*.jpg"
+
+    def find(self, storage, dataset):
+        """The one-frame sequences of a storage, called like their files; an empty list where there are none."""
+        return [
+            Sequence(
+                file.rpartition(".")[0],
+                dataset,
+                np.full((1, 4), np.nan),
+                OpenFiles(storage, (file,)),
+                place=str(storage.place(file)),
+            )
+            for pattern in ("*", "*/*")
+            for file in image_names(storage, pattern)
+        ]
+
+
+@dataclass(frozen=True)
 class Coco:
     """COCO's annotations and the folder of its images. Crowds and boxes without area are left out."""
 

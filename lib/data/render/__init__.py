@@ -13,7 +13,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from lib.data.night import Lamp, expose, illumination, sample_night
+from lib.data.night import Lamp, NightParams, expose, illumination, sample_night
 from lib.data.render import scenes, sprites
 from lib.errors import UserError
 
@@ -30,7 +30,7 @@ class Spec:
     target's way, passed at equal times. distractors: number of objects of the target's kind, each crossing its way.
     poles: (frame, width) of occluders standing where the target is at that time. lamps: frames at which the target
     passes a lamp; flicker: those lamps flicker. shake: amplitude of the camera's shake; pan: (x, y) its drift over
-    the clip.
+    the clip. day: full light and no noise; a sky then stays black.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Spec:
     pan: tuple = (0, 0)
     frames: int = 64
     size: tuple = (640, 360)
+    day: bool = False
 
 
 _BALL, _WHITE = (0.95, 0.35, 0.1), (0.95, 0.95, 0.9)
@@ -311,6 +312,8 @@ def _build_world(spec, seed):
     params = sample_night(rng, (spec.ev, spec.ev), jpeg_probability=0)
     steady = lamps if spec.flicker else (*lamps, *passed)
     params = replace(params, white_balance=_MOON, veil=0.2 * params.veil, lamps=steady)
+    if spec.day:
+        params, glow = NightParams(ev=0.0), np.zeros_like(glow)
     # Stray light in the lens: a bright lamp has a wide faint halo.
     small = cv2.resize(glow, (width // 4, height // 4), interpolation=cv2.INTER_AREA)
     for sigma, share in ((2, 0.8), (9, 0.7)):

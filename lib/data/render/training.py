@@ -1,4 +1,9 @@
-"""`lunar_rendered`: as many rendered clips as wanted, drawn at random, to train from. None is one of `lunar_demo`'s."""
+"""`lunar_rendered`: as many rendered clips as wanted, drawn at random, to train from. None is one of `lunar_demo`'s.
+
+`lunar_day`: some more, in daylight; clean images for who has no photographs at hand.
+"""
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -25,6 +30,16 @@ def training_clips(clips=CLIPS, seed=1):
     """Random clips: [RenderedClip], every one a function of (seed, its number) alone. Pixels are made when read."""
     return [
         RenderedClip(_spec(np.random.default_rng([seed, number]), f"{number:05d}"), seed) for number in range(clips)
+    ]
+
+
+def day_clips(clips=16, seed=2):
+    """Random clips in daylight, of the scenes that show no sky: [RenderedClip], as training_clips."""
+    specs = (_spec(np.random.default_rng([seed, number]), f"day_{number:02d}") for number in range(clips))
+    scenes = ("park", "road")
+    return [
+        RenderedClip(replace(spec, scene=scenes[number % 2], lamps=(), flicker=False, day=True), seed)
+        for number, spec in enumerate(specs)
     ]
 
 

@@ -43,6 +43,7 @@ class Lunar(nn.Module):
         head_stride: px of the search crop per cell of the maps: patch_size (None), or half of it for tiny targets.
         image_mean, image_std: of R, G, B in [0, 1].
         embed_dim, depth, num_heads: replace those of `backbone` where given.
+        enhancer: an Enhancer through which crops go first (lib/models/enhancer), or None.
 
     Raises:
         ValueError: sizes or options that do not go together.
@@ -71,6 +72,7 @@ class Lunar(nn.Module):
         embed_dim=None,
         depth=None,
         num_heads=None,
+        enhancer=None,
     ):
         super().__init__()
         head_stride = head_stride or patch_size
@@ -78,6 +80,8 @@ class Lunar(nn.Module):
             raise ValueError(f"head_stride {head_stride}: expected {patch_size} or {patch_size // 2}")
         dim, blocks, heads = SIZES[backbone]
         self.num_templates = num_templates
+        if enhancer is not None:  # else there is no such module, and no such key in a checkpoint
+            self.enhancer = enhancer
         self.template_size, self.search_size = template_size, search_size
         self.map_size = search_size // head_stride
         # Not saved: they are the configuration's, and OSTrack's checkpoints have no such keys.
@@ -109,6 +113,24 @@ class Lunar(nn.Module):
             )
         self.box_head = CenterHead(embed_dim or dim, head_channels, fine=head_stride != patch_size)
 
+    @property
+    def enhances(self):
+        """Whether crops go through an enhancer."""
+        return hasattr(self, "enhancer")
+
+    def enhance(self, images, gate=None):
+        """(..., 3, H, W) uint8 or float in [0, 1] -> the same or, through the enhancer, float in [0, 1].
+
+        gate: (B,) for the leading B, how far the enhancer's gate is open; None: each crop's own brightness says it.
+        """
+        if not self.enhances:
+            return images
+        flat = images.flatten(0, -4)
+        flat = flat / 255 if images.dtype == torch.uint8 else flat
+        if gate is not None:
+            gate = gate.repeat_interleave(len(flat) // len(gate))
+        return self.enhancer(flat, gate).view(images.shape)
+
     def normalise(self, images):
         """(..., 3, H, W) uint8 or float in [0, 1] -> float, of zero mean and unit deviation over ImageNet."""
         flat = images.flatten(0, -4).contiguous().to(self.image_mean.dtype)
@@ -117,12 +139,13 @@ class Lunar(nn.Module):
         # Batch norm with fixed statistics is (x - mean) / std in one pass, several times faster than in two.
         return functional.batch_norm(flat, self.image_mean, self.image_std**2, eps=0).view(images.shape)
 
-    def encode_template(self, templates, masks=None):
+    def encode_template(self, templates, masks=None, gate=None):
         """What `track` needs to know of the target.
 
         Args:
             templates: (B, T, 3, Z, Z), uint8 or float in [0, 1].
             masks: (B, T, Lz) from template_mask; needed with token types only.
+            gate: see enhance.
 
         Returns:
             TemplateState.
@@ -133,14 +156,15 @@ class Lunar(nn.Module):
         Z, T = self.template_size, self.num_templates
         if templates.ndim != 5 or templates.shape[1:] != (T, 3, Z, Z):
             raise ValueError(f"templates {tuple(templates.shape)}: expected (B, {T}, 3, {Z}, {Z})")
-        return self.backbone.encode_template(self.normalise(templates), masks)
+        return self.backbone.encode_template(self.normalise(self.enhance(templates, gate)), masks)
 
-    def track(self, template, search):
+    def track(self, template, search, gate=None):
         """Maps of one frame.
 
         Args:
             template: TemplateState of B samples.
             search: (B, 3, S, S), uint8 or float in [0, 1].
+            gate: see enhance.
 
         Returns:
             TrackerOutput.
@@ -151,7 +175,7 @@ class Lunar(nn.Module):
         S = self.search_size
         if search.ndim != 4 or search.shape[1:] != (3, S, S):
             raise ValueError(f"search crop {tuple(search.shape)}: expected (B, 3, {S}, {S})")
-        search = self.normalise(search)
+        search = self.normalise(self.enhance(search, gate))
         return TrackerOutput(*self.box_head(self.backbone(template, search), search))
 
     def forward(self, templates, masks, search):

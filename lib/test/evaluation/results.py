@@ -27,7 +27,7 @@ MAX_NAME_BYTES = 200  # what file systems allow is 255, and suffixes are added
 
 @dataclass(frozen=True)
 class Run:
-    """One tracker with one configuration: the folder <root>/<tracker>/<config>, config with its run suffix if any.
+    """One tracker with one configuration: the folder <root>/<tracker>/<config>, config as `run_name` has it.
 
     root: the tracking_results folder (pathlib.Path). Raises UserError for names that are no plain file names.
     """
@@ -54,8 +54,12 @@ def results_root(output):
     return Path(output) / "test" / "tracking_results"
 
 
-def run_name(config, runid=None):
-    """A configuration's folder name: `baseline`, or `baseline_003` for runid 3."""
+def run_name(config, runid=None, enhancer=None):
+    """A configuration's folder name: `baseline`, `baseline_003` for runid 3, `baseline+gamma` behind that enhancer.
+
+    enhancer: a name, or a file, which is called by its stem.
+    """
+    config = config if enhancer is None else f"{config}+{Path(enhancer).stem}"
     return config if runid is None else f"{config}_{runid:03d}"
 
 

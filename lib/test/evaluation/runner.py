@@ -25,17 +25,27 @@ REPORT_EVERY = 0.5  # s between two reports of progress from a worker
 
 @dataclass(frozen=True)
 class Experiment:
-    """What a process needs to build the tracker: names of script and configuration, --set strings, weights (path)."""
+    """What a process needs to build the tracker: names of script and configuration, --set strings, weights (path).
+
+    enhancer: what the tracker is put behind, a name or a file, see lib.models.enhancer.load_enhancer; or None.
+    """
 
     script: str
     config_name: str
     overrides: tuple = ()
     weights: object = None
+    enhancer: object = None
 
     def build(self, device="cpu"):
         """The online tracker, on a device of torch's."""
         config = configuration.load(self.script, self.config_name, self.overrides)
-        return registry.entry(self.script).tracker()(config, self.weights, device)
+        tracker = registry.entry(self.script).tracker()(config, self.weights, device)
+        if self.enhancer is None:
+            return tracker
+        from lib.models.enhancer import load_enhancer  # torch, which some trackers do without
+        from lib.test.tracker.enhanced import EnhancedTracker, FrameEnhancer
+
+        return EnhancedTracker(tracker, FrameEnhancer(load_enhancer(self.enhancer), device))
 
 
 @dataclass

@@ -13,6 +13,7 @@ import torch
 from lib.build import build_network
 from lib.data import boxes
 from lib.data.crop import Crop, window_side
+from lib.data.image import brightness
 from lib.models.lunar.backbone import TemplateState
 from lib.models.lunar.decode import decode
 from lib.models.lunar.model import template_mask
@@ -33,7 +34,8 @@ class State:
 
     box_xywh: (4,) px, the last reported box. patches: template crops (uint8 (Z, Z, 3)) with their masks, the first
     frame's always first. template: what the network made of them. motion: filter of the centre. doubts: uncertain
-    frames in a row. sizes: sqrt(w h) of the last certain frames. frame: number of the last frame.
+    frames in a row. sizes: sqrt(w h) of the last certain frames. frame: number of the last frame. light: brightness of
+    the frames so far, for the enhancer's gate; None where the network has no enhancer.
     """
 
     box_xywh: np.ndarray
@@ -44,6 +46,7 @@ class State:
     certain: int = SETTLED
     sizes: tuple = ()
     frame: int = 0
+    light: float | None = None
 
 
 class LunarTracker:
@@ -58,7 +61,8 @@ class LunarTracker:
         self.config, self.device = config, torch.device(device)
         self.network = (network if network is not None else build_network(config)).eval()
         if weights is not None:
-            log.info("weights: %s", load_weights(self.network, weights))
+            own_file = ("enhancer.",) if config.MODEL.ENHANCER.WEIGHTS else ()
+            log.info("weights: %s", load_weights(self.network, weights, optional=own_file))
         self.network.to(self.device).requires_grad_(False)
         self.cells = config.DATA.SEARCH.SIZE // config.MODEL.HEAD.STRIDE
         self._state = None
@@ -77,7 +81,8 @@ class LunarTracker:
         patches = (self._template_patch(image, box),) * self.config.DATA.TEMPLATE.NUMBER
         size = _size(box)
         motion = kalman.start(boxes.xywh_to_cxcywh(box)[:2], size)
-        return State(box, patches, self._encode(patches), motion, sizes=(size,))
+        light = self._light(image)
+        return State(box, patches, self._encode(patches, light), motion, sizes=(size,), light=light)
 
     @torch.inference_mode()
     def step(self, states, images):
@@ -85,10 +90,10 @@ class LunarTracker:
 
         states: [State], images: [(H, W, 3) uint8 RGB]. Returns ([State], [result]), result as in lib/test/tracker.
         """
-        ahead = [self._predict(state) for state in states]
+        ahead = [self._predict(state, image) for state, image in zip(states, images, strict=True)]
         crops = [self._search_crop(state, image) for state, image in zip(ahead, images, strict=True)]
         patches = np.stack([crop.extract(image) for crop, image in zip(crops, images, strict=True)])
-        output = self.respond([state.template for state in ahead], patches, crops)
+        output = self.respond(ahead, patches, crops)
         response = self._windowed(output.score_map.float(), ahead, crops)
         found, _, scores = decode(output, response)
         found, scores = found.float().cpu().numpy() * self.config.DATA.SEARCH.SIZE, scores.float().cpu().tolist()
@@ -96,14 +101,27 @@ class LunarTracker:
         pairs = [self._conclude(*each) for each in zip(ahead, images, located, scores, strict=True)]
         return [state for state, _ in pairs], [result for _, result in pairs]
 
-    def respond(self, templates, patches, crops):
-        """The network's output for search patches (B, S, S, 3) uint8 of `crops`, one template state each."""
+    def respond(self, states, patches, crops):
+        """The network's output for search patches (B, S, S, 3) uint8 of `crops`, of one state each."""
+        templates = [state.template for state in states]
         template = templates[0] if len(templates) == 1 else TemplateState.join(templates)
         search = torch.from_numpy(patches).to(self.device).permute(0, 3, 1, 2)
         with self.autocast():
-            return self.network.track(template, search)
+            return self.network.track(template, search, self._gate([state.light for state in states]))
 
-    def _predict(self, state):
+    def _light(self, image, before=None):
+        """Brightness of the frames up to this one; None where no enhancer asks for it."""
+        return brightness(image, before) if self.network.enhances else None
+
+    def _gate(self, lights):
+        return (
+            self.network.enhancer.gate_at(torch.tensor(lights, dtype=torch.float32, device=self.device))
+            if self.network.enhances
+            else None
+        )
+
+    def _predict(self, state, image):
+        state = replace(state, light=self._light(image, state.light))
         if self.config.TEST.MOTION == "none":
             return state
         return replace(state, motion=kalman.predict(state.motion, state.sizes[-1]))
@@ -119,7 +137,8 @@ class LunarTracker:
         height, width = image.shape[:2]
         growth = 1.0
         if state.doubts >= test.LOST_FRAMES:
-            growth = min(test.LOST_GROWTH ** (state.doubts - test.LOST_FRAMES + 1), test.LOST_MAX_GROWTH)
+            lost = min(state.doubts - test.LOST_FRAMES + 1, 1000)  # a power of more may overflow
+            growth = min(test.LOST_GROWTH**lost, test.LOST_MAX_GROWTH)
         factor = (test.SEARCH_FACTOR or search.FACTOR) * growth
         side = window_side(*state.box_xywh[2:], factor, search.MIN_SIDE * growth, (width, height))
         cx, cy = self._centre(state).tolist()
@@ -163,7 +182,7 @@ class LunarTracker:
         )
         if self._worth_keeping(state, score):
             patches = (state.patches[0], *state.patches[2:], self._template_patch(image, box))
-            state = replace(state, patches=patches, template=self._encode(patches))
+            state = replace(state, patches=patches, template=self._encode(patches, state.light))
         return state, _result(box, score, state.doubts < test.LOST_FRAMES)
 
     def _worth_keeping(self, state, score):
@@ -186,11 +205,11 @@ class LunarTracker:
         return crop.extract(image), mask
 
     @torch.inference_mode()
-    def _encode(self, patches):
+    def _encode(self, patches, light):
         images = torch.from_numpy(np.stack([patch for patch, _ in patches])).to(self.device).permute(0, 3, 1, 2)
         masks = torch.as_tensor(np.stack([mask for _, mask in patches]), dtype=torch.float32, device=self.device)
         with self.autocast():
-            return self.network.encode_template(images[None], masks[None])
+            return self.network.encode_template(images[None], masks[None], self._gate([light]))
 
     def autocast(self):
         """The context in which the network runs, with TEST.PRECISION."""

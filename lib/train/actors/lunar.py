@@ -3,10 +3,13 @@
 import torch
 from torch import nn
 
+from lib.errors import UserError
 from lib.models.lunar.decode import boxes_at, decode
 from lib.models.precision import autocast
 from lib.train import losses
 from lib.train.admin import distributed
+from lib.train.admin.picture import draw
+from lib.train.trainers.checkpoint import save_weights
 
 LARGEST = 100.0  # crops; a wider target box is a fault of the annotation, and its square may overflow
 
@@ -20,12 +23,21 @@ class LunarActor(nn.Module):
     Args:
         network: lib/models/lunar, or anything with its contracts.
         config: a `lunar` configuration.
+
+    Raises:
+        UserError: TRAIN.CHECKPOINTING for a network that has no blocks.
     """
+
+    scores = ("IoU",)
 
     def __init__(self, network, config):
         super().__init__()
         self.network = network
         self.options = config.TRAIN
+        if self.options.CHECKPOINTING:
+            if not hasattr(network.backbone, "checkpointing"):
+                raise UserError("TRAIN.CHECKPOINTING: this network has no blocks to recompute")
+            network.backbone.checkpointing = True
 
     def forward(self, batch):
         """Loss (scalar) and its parts, {name: detached scalar}, of a batch as lib/train/data makes them."""
@@ -93,6 +105,15 @@ class LunarActor(nn.Module):
         found, _, _ = decode(output)
         overlap = iou(corners(found.float()), torch.cat([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], dim=1))
         return torch.where(present, overlap, 0.0).sum(), present.sum()
+
+    @torch.no_grad()
+    def picture(self, batch):
+        """A name and a (3, H, W) uint8 picture of what is found in a batch."""
+        return "val/search", draw(batch, self.maps(batch))
+
+    def save(self, path, **notes):
+        """Write the weights as tracking/test.py loads them. notes: for the file's header."""
+        save_weights(path, self.network.state_dict(), **notes)
 
     def _targets(self, batch):
         names = ("search_anno", "search_visible", "src_side")

@@ -16,51 +16,40 @@ ATTEMPTS = 10  # draws of one sample, each after one whose frames could not be u
 OPEN_SEQUENCES = 32  # frame sources kept open by a process
 
 
-class SampleSet(torch.utils.data.Dataset):
-    """Samples of several datasets. With T templates and N search frames, `self[epoch, index]` is a dict of
+class Samples(torch.utils.data.Dataset):
+    """Samples of several datasets: `self[epoch, index]` is a dict of tensors, among them
 
-        template_images (T, 3, Z, Z) uint8; template_masks (T, Lz) float32, see template_mask
-        template_anno (T, 4), search_anno (N, 4) float32: xywh in shares of the crop, zeros where nothing is visible
-        search_images (N, 3, S, S) uint8
-        search_visible (N,) bool: the target is there and its centre in the crop
-        crop_params (N, 3) float32: centre and side of the window, px of the frame as augmented (shrunk, mirrored)
-        src_side (N,) float32: sqrt(w h) of the target (where absent: as it was last), px of that frame
-        frame_ids (T + N,), index, name (of `self.names`) int64
+        frame_ids, index, name (of `self.names`) int64: what the sample is made of
         replaced int64: how many draws before this one had a frame that could not be used
 
-    all of them tensors, and the same for any number of workers and processes.
+    and the same for any number of workers and processes. A subclass draws them: `_draw(rng)` returns such a dict,
+    without index and replaced, or raises FrameError, upon which another one is drawn.
 
     Args:
         datasets: {name: [Sequence]}.
-        config: a `lunar` configuration.
+        part: section DATA.TRAIN or DATA.VAL of a configuration.
         seed: integer from 0.
-        training: False for validation: jitter but no augmentation, and the same in every epoch.
+        training: False for validation: the same in every epoch.
         ratios: share of samples from each dataset; None for those of the configuration, or else all alike.
 
     Raises:
         UserError: nothing to draw from, or ratios of another number than datasets.
     """
 
-    def __init__(self, datasets, config, *, seed, training=True, ratios=None):
-        self.data, self.seed, self.training = config.DATA, seed, training
-        part = config.DATA.TRAIN if training else config.DATA.VAL
-        self.length = part.SAMPLE_PER_EPOCH
+    def __init__(self, datasets, part, *, seed, training=True, ratios=None):
+        self.seed, self.training, self.length = seed, training, part.SAMPLE_PER_EPOCH
         ratios = list(part.DATASETS_RATIO if ratios is None else ratios) or [1.0] * len(datasets)
         if len(ratios) != len(datasets):
             raise UserError(f"{len(ratios)} ratios for {len(datasets)} datasets")
-        self.sequences, self.groups, weights = [], [], []
-        for (name, sequences), ratio in zip(datasets.items(), ratios, strict=True):
-            first = len(self.sequences)
-            self.sequences += [each for each in sequences if usable(each.visible, self.data.MAX_SAMPLE_INTERVAL)]
-            if first == len(self.sequences):
-                raise UserError(f"{name}: no sequence has two frames with a box to draw samples from")
-            self.groups.append(range(first, len(self.sequences)))
-            weights.append(ratio)
-        if not sum(weights) > 0:
+        if not sum(ratios) > 0:
             raise UserError("no dataset to draw samples from: each has a ratio of 0, or there is none")
-        self.cumulated = (np.cumsum(weights) / sum(weights)).tolist()
+        self.sequences, self.groups = [], []
+        for sequences in datasets.values():
+            first = len(self.sequences)
+            self.sequences += sequences
+            self.groups.append(range(first, len(self.sequences)))
+        self.cumulated = (np.cumsum(ratios) / sum(ratios)).tolist()
         self.names = [f"{sequence.dataset}/{sequence.name}" for sequence in self.sequences]
-        self.processing = Processing(config, training)
         self._process, self._open = None, OrderedDict()
 
     def __len__(self):
@@ -81,6 +70,53 @@ class SampleSet(torch.utils.data.Dataset):
             else:
                 return {**sample, "index": torch.tensor(index), "replaced": torch.tensor(attempt)}
         raise FrameError(f"sample {index} of epoch {epoch}: {ATTEMPTS} draws failed, the last one: {failure}")
+
+    def _draw(self, rng):
+        raise NotImplementedError
+
+    def _sequence(self, rng):
+        dataset, place = rng.random(2).tolist()
+        group = self.groups[min(bisect.bisect_right(self.cumulated, dataset), len(self.groups) - 1)]
+        return group[int(place * len(group))]
+
+    def _frames(self, number):
+        """The frames of a sequence, from a source that this process opened; those not used for longest are closed."""
+        if self._process != os.getpid():  # decoders and file positions must not be shared with a forked worker
+            self._process, self._open = os.getpid(), OrderedDict()
+        if number not in self._open:
+            self._open[number] = self.sequences[number].frames()
+            if len(self._open) > OPEN_SEQUENCES:
+                self._open.popitem(last=False)
+        self._open.move_to_end(number)
+        return self._open[number]
+
+
+class SampleSet(Samples):
+    """Samples of a tracker's. With T templates and N search frames `self[epoch, index]` holds, beside Samples' own,
+
+        template_images (T, 3, Z, Z) uint8; template_masks (T, Lz) float32, see template_mask
+        template_anno (T, 4), search_anno (N, 4) float32: xywh in shares of the crop, zeros where nothing is visible
+        search_images (N, 3, S, S) uint8
+        search_visible (N,) bool: the target is there and its centre in the crop
+        crop_params (N, 3) float32: centre and side of the window, px of the frame as augmented (shrunk, mirrored)
+        src_side (N,) float32: sqrt(w h) of the target (where absent: as it was last), px of that frame
+
+    Args:
+        config: a `lunar` configuration.
+        datasets, seed, ratios: see Samples.
+        training: False for validation: jitter but no augmentation, and the same in every epoch.
+    """
+
+    def __init__(self, datasets, config, *, seed, training=True, ratios=None):
+        self.data = config.DATA
+        gap = self.data.MAX_SAMPLE_INTERVAL
+        drawable = {name: [one for one in group if usable(one.visible, gap)] for name, group in datasets.items()}
+        for name, sequences in drawable.items():
+            if not sequences:
+                raise UserError(f"{name}: no sequence has two frames with a box to draw samples from")
+        part = self.data.TRAIN if training else self.data.VAL
+        super().__init__(drawable, part, seed=seed, training=training, ratios=ratios)
+        self.processing = Processing(config, training)
 
     def _draw(self, rng):
         number = self._sequence(rng)
@@ -111,11 +147,6 @@ class SampleSet(torch.utils.data.Dataset):
         sample = self.processing(rng, templates, shots, other, away)
         return {**sample, "frame_ids": torch.tensor(template_ids + search_ids), "name": torch.tensor(number)}
 
-    def _sequence(self, rng):
-        dataset, place = rng.random(2).tolist()
-        group = self.groups[min(bisect.bisect_right(self.cumulated, dataset), len(self.groups) - 1)]
-        return group[int(place * len(group))]
-
     def _other(self, rng, number):
         """A visible frame of another sequence, of the same dataset if it has more, as a Shot; None if there is none."""
         pool = next(group for group in self.groups if number in group)
@@ -134,15 +165,5 @@ class SampleSet(torch.utils.data.Dataset):
         return Shot(image, box if seen else None, box, f"{self.names[number]}, frame {frame}")
 
     def _frame(self, number, frame):
-        """One frame, decoded where it is cut if it can be, from a source that this process opened.
-
-        The sources not used for longest are closed.
-        """
-        if self._process != os.getpid():  # decoders and file positions must not be shared with a forked worker
-            self._process, self._open = os.getpid(), OrderedDict()
-        if number not in self._open:
-            self._open[number] = self.sequences[number].frames()
-            if len(self._open) > OPEN_SEQUENCES:
-                self._open.popitem(last=False)
-        self._open.move_to_end(number)
-        return partial_frame(self._open[number], frame)
+        """One frame, decoded where it is cut if it can be."""
+        return partial_frame(self._frames(number), frame)

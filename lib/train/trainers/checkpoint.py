@@ -47,12 +47,6 @@ class Store:
             path.unlink(missing_ok=True)
             _sidecar(path).unlink(missing_ok=True)
 
-    def save_final(self, state, **notes):
-        """Weights alone, as tracking/test.py and others load them. notes: strings for the file's header."""
-        tensors = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
-        with atomic_path(self.final) as temporary:
-            save_file(tensors, temporary, {name: str(value) for name, value in notes.items()})
-
     def newest(self, say):
         """The content of the newest checkpoint that is whole, or None where there is none.
 
@@ -94,6 +88,13 @@ class Store:
         for path in files:
             path.rename(aside / path.name)
         return aside
+
+
+def save_weights(path, state, **notes):
+    """Weights alone, as tracking/test.py and others load them. notes: strings for the file's header."""
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, {name: str(value) for name, value in notes.items()})
 
 
 def write(path, content):

@@ -13,7 +13,6 @@ from torch.nn.parallel import DistributedDataParallel
 from lib.errors import UserError
 from lib.train.admin import distributed
 from lib.train.admin.journal import log_line
-from lib.train.admin.picture import draw
 from lib.train.data import epoch_batches, make_loader
 from lib.train.trainers import optim
 from lib.train.trainers.state import Clock, Progress, snapshot
@@ -30,7 +29,9 @@ class Trainer:
     with (seed, step, rank). So whoever has a checkpoint needs nothing else to go on as if nothing had happened.
 
     Args:
-        actor: nn.Module with `network`, called with a batch -> (loss, {name: scalar}); validate(batch) as LunarActor's.
+        actor: nn.Module with `network`, called with a batch -> (loss, {name: scalar}). `scores`: names of what
+            validate(batch) returns the sums of, the number of summands after them; of the first, more is better.
+            picture(batch): a name and a picture. See LunarActor.
         config: EasyDict.
         train_set, val_set: SampleSet; val_set may be None.
         store: where checkpoints go (lib/train/trainers/checkpoint.py). journal: lib/train/admin/journal.py.
@@ -224,16 +225,15 @@ class Trainer:
         actor = self.averaged or self.plain_actor
         actor.eval()
         keys = epoch_batches(len(self.val_set), self.options.BATCH_SIZE, epoch=0, rank=self.rank, world=self.world)
-        sums, batch = torch.zeros(2, device=self.device), None
+        sums, batch = torch.zeros(len(actor.scores) + 1, device=self.device), None
         for batch in make_loader(self.val_set, keys, self.options.NUM_WORKER, device=self.device):
             batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
             sums += torch.stack(actor.validate(batch)).float()
-        overlap, count = distributed.total(sums).tolist()
-        scores = {"IoU": overlap / max(count, 1)}
+        *totals, count = distributed.total(sums).tolist()
+        scores = {name: total / max(count, 1) for name, total in zip(actor.scores, totals, strict=True)}
         if self.rank == 0:
             if batch is not None:
-                with torch.no_grad():
-                    self.journal.picture("val/search", draw(batch, actor.maps(batch)), self.step())
+                self.journal.picture(*actor.picture(batch), self.step())
             if self.validate_tracking is not None:
                 scores = {**self.validate_tracking(copy.deepcopy(actor.network), self.config), **scores}
             name, value = next(iter(scores.items()))

@@ -1,0 +1,75 @@
+"""Low-light enhancers: images in [0, 1] in, images out, behind one interface and in one kind of file."""
+
+import json
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+
+from lib.errors import UserError
+from lib.files import write_bytes
+from lib.models.enhancer.base import GATE, Enhancer
+from lib.models.enhancer.diffusion import HazeDiffusion
+from lib.models.enhancer.rivals import Blur, BlurGamma, Clahe, Curve, DarkChannel, Gamma
+
+__all__ = ["GATE", "TYPES", "UNTRAINED", "Enhancer", "build_enhancer", "load_enhancer", "save_enhancer"]
+
+TYPES = {each.type: each for each in (HazeDiffusion, Curve, Gamma, Blur, BlurGamma, Clahe, DarkChannel)}
+UNTRAINED = tuple(name for name in TYPES if name not in ("haze_diffusion", "curve"))
+
+
+def build_enhancer(type, **options):
+    """An Enhancer of TYPES. Raises ValueError for another type or options that it does not have."""
+    if type not in TYPES:
+        raise ValueError(f"enhancer {type!r}: expected one of {', '.join(TYPES)}")
+    try:
+        return TYPES[type](**options)
+    except TypeError as error:
+        raise ValueError(f"enhancer {type}: {error}") from None
+
+
+def save_enhancer(path, enhancer, **about):
+    """Write an enhancer's weights and what it is to a .safetensors file, whole or not at all. about: further texts."""
+    made = json.dumps({"type": enhancer.type, "options": enhancer.options})
+    state = {name: value.contiguous().cpu() for name, value in enhancer.state_dict().items()}
+    texts = {name: str(text) for name, text in about.items()}
+    write_bytes(path, safetensors.torch.save(state, {**texts, "enhancer": made}))
+
+
+def load_enhancer(name_or_path):
+    """An enhancer by the name of one that needs no training (UNTRAINED) or from a file of `save_enhancer`'s.
+
+    Raises UserError for anything else.
+    """
+    if str(name_or_path) in UNTRAINED:
+        return build_enhancer(str(name_or_path)).eval()
+    path = Path(name_or_path).expanduser()
+    hint = f"expected an enhancer's .safetensors file, or one of {', '.join(UNTRAINED)}"
+    if not path.is_file():
+        raise UserError(f"no such file; {hint}", path)
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            made = json.loads((file.metadata() or {}).get("enhancer", "null"))
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- no dict
+    except Exception as error:  # a parser of hostile bytes
+        raise UserError(f"cannot be read ({str(error).splitlines()[0][:120]}); {hint}", path) from error
+    try:
+        return _restore(made, state).eval()
+    except (TypeError, KeyError, ValueError, RuntimeError, OverflowError) as error:
+        raise UserError(f"{str(error).splitlines()[0][:200]}; {hint}", path) from None
+
+
+def _restore(made, state):
+    if not isinstance(made, dict) or not {"type", "options"} <= made.keys():
+        raise ValueError("holds no enhancer")
+    with torch.device("meta"):  # absurd sizes take no memory
+        expected = build_enhancer(made["type"], **made["options"]).state_dict()
+    for name in sorted({*expected, *state}):
+        if name not in expected or name not in state or expected[name].shape != state[name].shape:
+            raise ValueError(f"{name} is not as an enhancer {made['type']} with these options has it")
+        if not state[name].isfinite().all():
+            raise ValueError(f"{name} holds NaN or infinite values")
+    enhancer = build_enhancer(made["type"], **made["options"])
+    enhancer.load_state_dict(state)
+    return enhancer

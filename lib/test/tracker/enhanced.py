@@ -1,0 +1,131 @@
+"""An enhancer before any tracker: what lies about the target is enhanced, the rest of the frame stays as it is.
+
+By day nothing is done and nothing copied: where the gate is closed the tracker is given the very frame.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from lib.data import boxes
+from lib.data.image import brightness
+
+# Side of the window in target sizes, and at least, px. NanoTrack looks 4 to 5 sizes far, MIL takes its background from
+# 50 px around, lunar's window has 4 sizes and at least 64 px.
+REACH, LEAST = 6.0, 160.0
+LOST_GROWTH, LOST_FRAMES = 1.15, 8  # of the window, in each of the first frames without the target, as lunar's grows
+GRID = 16  # px: coarsest cell of the enhancers' networks; a window in steps of it keeps the cells where they are
+
+
+class FrameEnhancer:
+    """Enhanced copies of frames (H, W, 3) uint8 RGB, which themselves are never changed.
+
+    enhancer: of lib.models.enhancer. device: torch's. Keeps nothing from frame to frame.
+    """
+
+    def __init__(self, enhancer, device="cpu"):
+        self.enhancer, self.device = enhancer.to(device).eval(), torch.device(device)
+
+    def gate(self, light):
+        """The gate at a mean brightness (lib.data.image.brightness), in [0, 1]; exactly 0 in good light."""
+        return float(self.enhancer.gate_at(torch.tensor(light)))
+
+    def enhance(self, image, gate, window=None):
+        """A copy of the image, enhanced in `window` (x0, y0, x1, y1 px; None: all over); the image itself at gate 0."""
+        if gate == 0:
+            return image
+        x0, y0, x1, y1 = window or (0, 0, *image.shape[1::-1])
+        with torch.inference_mode():
+            (part,) = self.enhancer(*self._inputs(image[y0:y1, x0:x1], gate))
+        out = image.copy()
+        out[y0:y1, x0:x1] = _pixels(part)
+        return out
+
+    @torch.inference_mode()
+    def steps(self, image, gate):
+        """The whole image after each of the enhancer's steps, the last one being the result: [(H, W, 3) uint8]."""
+        return [_pixels(after[0]) for after in self.enhancer.steps(*self._inputs(image, gate))]
+
+    def _inputs(self, image, gate):
+        planes = np.ascontiguousarray(image.transpose(2, 0, 1))  # the filters of most enhancers are faster on these
+        images = torch.from_numpy(planes)[None].to(self.device).float() / 255
+        return images, torch.tensor([gate], device=self.device)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """Where a tracker is about to look, and in what light.
+
+    box_xywh: (4,) px, last reported. absent: frames in a row for which the tracker said that the target is not there.
+    light: mean brightness of the frames so far, None before the first.
+    """
+
+    box_xywh: tuple
+    absent: int = 0
+    light: float | None = None
+
+    def window(self, width, height):
+        """(x0, y0, x1, y1) px: what to enhance of a frame, never empty."""
+        cx, cy, w, h = boxes.xywh_to_cxcywh(np.array(self.box_xywh)).tolist()
+        growth = LOST_GROWTH ** min(self.absent, LOST_FRAMES)
+        side = growth * max(REACH * math.sqrt(max(w, 0.0) * max(h, 0.0)), LEAST)
+        ends = []
+        for centre, limit in ((cx, width), (cy, height)):
+            centre = min(max(centre, 0.0), limit)
+            low, high = math.floor((centre - side / 2) / GRID), math.ceil((centre + side / 2) / GRID)
+            ends.append((max(low * GRID, 0), min(high * GRID, limit)))
+        (x0, x1), (y0, y1) = ends
+        return x0, y0, x1, y1
+
+    def after(self, result):
+        """The Sight for the next frame, once the tracker has answered."""
+        box = tuple(result["target_bbox"])
+        known = all(map(math.isfinite, box))
+        absent = 0 if result["present"] else self.absent + 1
+        return replace(self, box_xywh=box if known else self.box_xywh, absent=absent)
+
+
+class EnhancedTracker:
+    """A tracker that sees enhanced frames: those of `tracker`, results unchanged.
+
+    tracker: as in lib/test/tracker; one that works in lockstep (`start`, `step`) still does.
+    """
+
+    def __init__(self, tracker, frame_enhancer):
+        self.tracker, self.frame_enhancer = tracker, frame_enhancer
+        self._sight = None
+        if hasattr(tracker, "step"):  # by which the runner tells the two kinds apart
+            self.start, self.step = self._start, self._step
+
+    def initialize(self, image, info):
+        self._sight, seen = self._look(Sight(tuple(info["init_bbox"])), image)
+        return self.tracker.initialize(seen, info)
+
+    def track(self, image, info=None):
+        sight, seen = self._look(self._sight, image)
+        result = self.tracker.track(seen, info)
+        self._sight = sight.after(result)
+        return result
+
+    def _start(self, image, box_xywh):
+        sight, seen = self._look(Sight(tuple(box_xywh)), image)
+        return sight, self.tracker.start(seen, box_xywh)
+
+    def _step(self, states, images):
+        looked = [self._look(sight, image) for (sight, _), image in zip(states, images, strict=True)]
+        inner, results = self.tracker.step([state for _, state in states], [seen for _, seen in looked])
+        sights = [sight.after(result) for (sight, _), result in zip(looked, results, strict=True)]
+        return list(zip(sights, inner, strict=True)), results
+
+    def _look(self, sight, image):
+        """(the Sight with this frame's light, the frame enhanced where the tracker will look)."""
+        light = brightness(image, sight.light)
+        window, gate = sight.window(*image.shape[1::-1]), self.frame_enhancer.gate(light)
+        return replace(sight, light=light), self.frame_enhancer.enhance(image, gate, window)
+
+
+def _pixels(image):
+    """(3, H, W) in [0, 1] -> (H, W, 3) uint8 array."""
+    return (image * 255 + 0.5).to(torch.uint8).permute(1, 2, 0).cpu().numpy()

@@ -1,0 +1,229 @@
+"""The enhancer before a tracker: day passes untouched, only the target's surroundings change, nothing is remembered."""
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from lib import cli, config
+from lib.build import build_network
+from lib.data.image import brightness, encode_jpeg
+from lib.models.enhancer import UNTRAINED, Gamma, build_enhancer, save_enhancer
+from lib.test.tracker import enhanced
+from lib.test.tracker.enhanced import EnhancedTracker, FrameEnhancer, Sight
+
+RNG = np.random.default_rng(0)
+DARK = [RNG.integers(0, 60, (240, 320, 3), np.uint8) for _ in range(8)]
+BRIGHT = [image + 120 for image in DARK]
+BOX = np.array([150.3, 100.7, 9.5, 7.25])
+
+
+class Recorder:
+    """A tracker that keeps the frames it is shown, and answers from a list of (box, present)."""
+
+    def __init__(self, answers=()):
+        self.answers, self.seen, self.infos = iter(answers), [], []
+
+    def initialize(self, image, info):
+        self.seen, self.infos = [image], [info]
+        return {"target_bbox": list(info["init_bbox"]), "score": 1.0, "present": True}
+
+    def track(self, image, info=None):
+        self.seen.append(image)
+        self.infos.append(info)
+        box, present = next(self.answers, (BOX, True))
+        return {"target_bbox": list(box), "score": 0.5, "present": present, "more": 7}
+
+
+def before(tracker, name="gamma", **options):
+    return EnhancedTracker(tracker, FrameEnhancer(build_enhancer(name, **options)))
+
+
+def follow(tracker, images, box=BOX):
+    first = tracker.initialize(images[0], {"init_bbox": list(box)})
+    return [first, *(tracker.track(image) for image in images[1:])]
+
+
+def changed(image, seen):
+    """(x0, y0, x1, y1) of the pixels that differ."""
+    rows, columns = np.nonzero((image != seen).any(axis=2))
+    return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+
+
+def test_in_good_light_the_tracker_gets_the_very_frames():
+    recorder = Recorder()
+    follow(before(recorder), BRIGHT)
+    assert all(seen is image for seen, image in zip(recorder.seen, BRIGHT, strict=True))
+
+
+@pytest.mark.parametrize("name", UNTRAINED)
+def test_at_night_a_window_changes_and_the_input_never(name):
+    recorder, images = Recorder(), [image.copy() for image in DARK[:2]]
+    for image in images:
+        image.setflags(write=False)
+    results = follow(before(recorder, name), images)
+    x0, y0, x1, y1 = Sight(tuple(BOX)).window(320, 240)
+    for image, seen in zip(images, recorder.seen, strict=True):
+        assert changed(image, seen) == (x0, y0, x1, y1) and seen.flags.writeable and seen.dtype == np.uint8
+        assert (seen[y0:y1, x0:x1].mean() > 1.1 * image[y0:y1, x0:x1].mean()) == (name != "blur")
+    assert np.array_equal(images, DARK[:2])
+    assert results[1]["more"] == 7 and recorder.infos == [{"init_bbox": list(BOX)}, None], "all passes through"
+
+
+def test_the_window_is_that_of_the_whole_image_s_pixels():
+    enhancer = FrameEnhancer(build_enhancer("gamma"))
+    part, whole = enhancer.enhance(DARK[0], 0.5, (16, 32, 100, 77)), enhancer.enhance(DARK[0], 0.5)
+    assert np.array_equal(part[32:77, 16:100], whole[32:77, 16:100])
+    assert np.array_equal(enhancer.steps(DARK[0], 0.5)[-1], whole)
+    expected = DARK[0] / 255 + 0.5 * ((DARK[0] / 255) ** 0.45 - DARK[0] / 255)
+    assert np.abs(whole - 255 * expected).max() < 0.51, "rounded, not truncated"
+
+
+@pytest.mark.parametrize("box", [BOX, [-5, 3, 4, 4], [700, -300, 20, 20], [100, 20, 60, 90], [0, 0, 0, 0]])
+def test_windows_reach_far_enough_and_stay_on_the_frame(box):
+    x, y, w, h = box
+    cx, cy = np.clip([x + w / 2, y + h / 2], 0, [320, 240])
+    reach = max(6 * np.sqrt(w * h), 160) / 2
+    x0, y0, x1, y1 = Sight(tuple(box)).window(320, 240)
+    assert 0 <= x0 <= max(cx - reach, 0) and min(cx + reach, 320) <= x1 <= 320 and x0 < x1
+    assert 0 <= y0 <= max(cy - reach, 0) and min(cy + reach, 240) <= y1 <= 240 and y0 < y1
+    assert x0 % 16 == y0 % 16 == 0
+
+
+def test_windows_follow_the_answers_and_grow_while_the_target_is_lost():
+    recorder = Recorder([([40.0, 60.0, 8, 8], True), ([np.nan] * 4, False), ([40.0, 60.0, 8, 8], True)])
+    follow(before(recorder), DARK[:5])
+    boxes = [tuple(BOX)] * 2 + [(40.0, 60.0, 8, 8)] * 3
+    expected = [Sight(box, absent) for box, absent in zip(boxes, (0, 0, 0, 1, 0), strict=True)]
+    found = [changed(image, seen) for image, seen in zip(DARK, recorder.seen, strict=False)]
+    assert found == [sight.window(320, 240) for sight in expected] and found[3] != found[2] == found[4]
+    sides = [np.diff(Sight((2000, 2000, 40, 40), absent).window(4000, 4000)[::2])[0] for absent in [*range(20), 10**6]]
+    assert sides == sorted(sides) and 3 * 240 <= sides[-1] <= 3.1 * 240 + 32
+
+
+def test_the_brightness_is_averaged_and_closes_the_gate_for_good():
+    enhancer = FrameEnhancer(Gamma())
+    flat = [np.full((90, 700, 3), value, np.uint8) for value in (51, 255, 0)]
+    assert brightness(flat[0]) == pytest.approx(0.2, abs=1e-9), "the first frame as it is"
+    assert brightness(flat[1], 0.2) == pytest.approx(0.9 * 0.2 + 0.1)
+    assert brightness(flat[2]) == 0 and enhancer.gate(0.0) == 1
+    barred = np.concatenate([flat[0], np.zeros((90, 700, 3), np.uint8)])
+    assert brightness(barred) == pytest.approx(0.2, abs=0.01), "black bars do not count"
+    gates, light = [], None
+    for image in [flat[0]] * 2 + [flat[1]] * 8:
+        light = brightness(image, light)
+        gates.append(enhancer.gate(light))
+    assert gates[:2] == [1, 1] and 0 < gates[2] < 1 and gates == sorted(gates, reverse=True) and gates[-1] == 0
+    images = torch.from_numpy(DARK[0]).permute(2, 0, 1)[None] / 255
+    assert enhancer.gate(brightness(DARK[0])) == pytest.approx(enhancer.enhancer.gate_of(images).item(), abs=0.1)
+
+
+def test_initialize_forgets(small_tracker):
+    tracker = before(small_tracker(), "blur_gamma")
+    first = follow(tracker, DARK)
+    assert follow(tracker, [*DARK[:4], *BRIGHT[:4]], BOX + 20) != first
+    follow(tracker, BRIGHT)
+    assert follow(tracker, DARK) == first, "A, B, C, A: the second A is the first"
+
+
+def test_lockstep_equals_one_by_one(small_tracker):
+    tracker = before(small_tracker(), "blur_gamma")
+    videos, firsts = [DARK, [*BRIGHT[:4], *DARK[4:]]], [BOX, BOX + [20, 10, 3, 5]]
+    states = [tracker.start(video[0], box) for video, box in zip(videos, firsts, strict=True)]
+    together = []
+    for images in zip(*(video[1:] for video in videos), strict=True):
+        states, results = tracker.step(states, list(images))
+        together.append(results)
+    for number, (video, box) in enumerate(zip(videos, firsts, strict=True)):
+        for alone, found in zip(follow(tracker, video, box)[1:], together, strict=True):
+            assert np.allclose(alone["target_bbox"], found[number]["target_bbox"], atol=1e-3)
+    assert not hasattr(before(Recorder()), "step"), "only what the tracker can do itself"
+
+
+def test_by_day_results_are_those_of_the_tracker_alone(small_tracker):
+    tracker = small_tracker()
+    assert follow(before(tracker), BRIGHT) == follow(tracker, BRIGHT)
+    assert follow(before(tracker), DARK) != follow(tracker, DARK)
+
+
+# ---- through the command lines --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """A folder with a sequence by day and one at night."""
+    for name, images in (("day", BRIGHT), ("night", DARK)):
+        place = tmp_path / "set" / name / "img"
+        place.mkdir(parents=True)
+        for number, image in enumerate(images):
+            (place / f"{number}.jpg").write_bytes(encode_jpeg(image, 95))
+        rows = [",".join(map(str, BOX)) for _ in images]
+        (tmp_path / "set" / name / "groundtruth.txt").write_text("\n".join(rows))
+    return tmp_path / "set"
+
+
+@pytest.fixture
+def weights(tmp_path):
+    torch.manual_seed(0)
+    network = build_network(config.load("lunar", "tiny"))
+    safetensors.torch.save_file(network.state_dict(), tmp_path / "weights.safetensors")
+    return tmp_path / "weights.safetensors"
+
+
+def boxes(dataset, tracker, name, sequence):
+    return (dataset.parent / f"test/tracking_results/{tracker}/{name}/set/{sequence}.txt").read_text()
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_runs_are_kept_apart_and_scored(dataset, weights, command, capsys, batch):
+    words = ["lunar", "tiny", "--checkpoint", weights, "--dataset", dataset, "--save_dir", dataset.parent]
+    assert command("test.py", *words, "--batch", batch) == 0
+    assert command("test.py", *words, "--batch", batch, "--enhancer", "blur_gamma") == 0
+    assert "lunar tiny+blur_gamma on set: 2 of 2 sequences tracked" in capsys.readouterr().out
+    plain, night = (boxes(dataset, "lunar", name, "night") for name in ("tiny", "tiny+blur_gamma"))
+    assert plain != night
+    assert boxes(dataset, "lunar", "tiny", "day") == boxes(dataset, "lunar", "tiny+blur_gamma", "day")
+    assert command("analysis_results.py", "--results", dataset.parent) == 0
+    table = capsys.readouterr().out
+    assert "lunar tiny " in table and "lunar tiny+blur_gamma " in table
+    assert command("analysis_results.py", "--results", dataset.parent, "--trackers", "lunar:tiny+blur_gamma") == 0
+    assert "lunar tiny+blur_gamma " in capsys.readouterr().out
+
+
+def test_processes_build_an_enhancer_of_a_file(dataset, command):
+    save_enhancer(dataset.parent / "mine.v2.safetensors", Gamma(power=0.6))
+    words = ["identity", "baseline", "--dataset", dataset, "--save_dir", dataset.parent, "--threads", 1, "--runid", 3]
+    assert command("test.py", *words, "--enhancer", dataset.parent / "mine.v2.safetensors") == 0
+    assert len(boxes(dataset, "identity", "baseline+mine.v2_003", "night").splitlines()) == 8
+    assert len(list((dataset.parent / "test/tracking_results/identity").iterdir())) == 1
+
+
+@pytest.mark.parametrize("name", ["gama", "gone.safetensors", "", "/"])
+def test_a_wrong_enhancer_is_one_line(dataset, command, capsys, name):
+    words = ["opencv", "mil", "--dataset", dataset, "--save_dir", dataset.parent, "--threads", 2, "--enhancer", name]
+    assert command("test.py", *words) == 2
+    error = capsys.readouterr().err
+    assert "expected" in error and error.count("\n") == 1
+    assert not (dataset.parent / "test").exists()
+
+
+def test_mil_is_refused_in_lockstep_as_ever(dataset, command, capsys):
+    words = ["opencv", "mil", "--dataset", dataset, "--save_dir", dataset.parent, "--enhancer", "gamma", "--batch", 2]
+    assert command("test.py", *words) == 2
+    assert "--batch: this tracker has no network to batch for" in capsys.readouterr().err
+
+
+def test_video_demo_takes_an_enhancer(dataset, command, capsys):
+    words = ["opencv", "mil", dataset / "night", "--optional_box", *BOX, "--save_results", "--save_dir", dataset.parent]
+    assert command("video_demo.py", *words, "--no_display", "--enhancer", "blur") == 0
+    assert (dataset.parent / "test/video_demo/opencv/mil+blur/video_night.txt").is_file()
+    assert command("video_demo.py", *words, "--no_display", "--enhancer", "nothing") == 2
+    error = capsys.readouterr().err
+    assert "nothing: no such file" in error and error.count("\n") == 1
+
+
+def test_the_help_names_the_enhancers(capsys):
+    parser = cli.parser("", "")
+    cli.add_enhancer_flag(parser)
+    assert ", ".join(UNTRAINED) in " ".join(parser.format_help().split())
+    assert enhanced.REACH > 4, "lunar's search window has 4 target sizes"

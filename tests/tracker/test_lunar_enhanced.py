@@ -1,0 +1,92 @@
+"""The enhancer inside `lunar`: absent where it is off, nothing done by day, the same in training and tracking."""
+
+import numpy as np
+import pytest
+import torch
+
+from lib import config
+from lib.build import build_network
+from lib.data.sequence import Sequence
+from lib.errors import UserError
+from lib.models.enhancer import build_enhancer, save_enhancer
+from lib.test.tracker.lunar import LunarTracker
+from lib.train.actors.lunar import LunarActor
+from lib.train.data.samples import SampleSet
+
+ON = "MODEL.ENHANCER.ENABLE=true"
+BOX = [60.3, 50.7, 9.5, 7.25]
+
+
+def frames(low, high, count=4):
+    rng = np.random.default_rng(0)
+    return [rng.integers(low, high, (120, 160, 3), np.uint8) for _ in range(count)]
+
+
+def dark_clip():
+    """Dark noise with a target of 12 px, as a training sequence."""
+    images = frames(0, 60)
+    return {"made": [Sequence("a", "made", np.tile([40.0, 30.0, 12.0, 12.0], (4, 1)), lambda: images)]}
+
+
+def network(*overrides):
+    torch.manual_seed(0)
+    return build_network(config.load("lunar", "tiny", overrides))
+
+
+def tracked(net, images, *overrides):
+    tracker = LunarTracker(config.load("lunar", "tiny", overrides), network=net)
+    tracker.initialize(images[0], {"init_bbox": BOX})
+    return [tracker.track(image)["target_bbox"] for image in images[1:]]
+
+
+def test_off_means_absent_and_day_means_untouched():
+    plain, enhanced = network(), network(ON)
+    assert not [name for name in plain.state_dict() if name.startswith("enhancer")]
+    enhanced.load_state_dict(plain.state_dict(), strict=False)
+    day, night = frames(100, 255), frames(0, 40)
+    assert tracked(enhanced, day, ON) == tracked(plain, day)
+    assert tracked(enhanced, night, ON) != tracked(plain, night)
+
+
+def test_twice_two_evaluations_and_no_more():
+    """The template once, then two evaluations of the enhancer's network a frame."""
+    net, calls = network(ON), []
+    net.enhancer.trunk.register_forward_hook(lambda *_: calls.append(1))
+    tracked(net, frames(0, 40, 4), ON)
+    assert len(calls) == 2 + 3 * 2
+
+
+def test_weights_come_from_their_own_file_unless_the_networks_has_them(tmp_path):
+    file = tmp_path / "enhancer.safetensors"
+    save_enhancer(file, build_enhancer("curve"))
+    net = network(ON, f"MODEL.ENHANCER.WEIGHTS={file}")
+    assert net.enhancer.type == "curve"  # the file says what it is
+    plain = tmp_path / "plain.pth"
+    torch.save(network().state_dict(), plain)
+    LunarTracker(config.load("lunar", "tiny", [ON, f"MODEL.ENHANCER.WEIGHTS={file}"]), plain)
+    with pytest.raises(UserError, match="missing"):
+        LunarTracker(config.load("lunar", "tiny", [ON]), plain)
+
+
+def test_training_sees_what_tracking_sees():
+    cfg = config.load("lunar", "tiny", [ON, "TRAIN.PRECISION=fp32"])
+    net = network(ON)
+    actor = LunarActor(net, cfg)
+    samples = SampleSet(dark_clip(), cfg, seed=0)
+    batch = {name: value[None] for name, value in samples[1, 0].items()}
+    with torch.no_grad():
+        trained = actor.eval().maps(batch)
+        template = net.encode_template(batch["template_images"], batch["template_masks"])
+        single = net.track(template, batch["search_images"][:, 0])
+    assert all(one.equal(two) for one, two in zip(trained, single, strict=True))
+
+
+def test_the_gradient_reaches_the_enhancer_through_a_frozen_tracker():
+    cfg = config.load("lunar", "tiny", [ON, "TRAIN.PRECISION=fp32"])
+    net = network(ON)
+    for name, parameter in net.named_parameters():
+        parameter.requires_grad_(name.startswith("enhancer"))
+    samples = SampleSet(dark_clip(), cfg, seed=0)
+    loss, _ = LunarActor(net, cfg)({name: value[None] for name, value in samples[1, 0].items()})
+    loss.backward()
+    assert net.enhancer.trunk.maps.bias.grad.abs().max() > 0
