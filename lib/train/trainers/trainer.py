@@ -5,6 +5,7 @@ import contextlib
 import copy
 import signal
 import time
+import warnings
 import zlib
 
 import torch
@@ -52,6 +53,8 @@ class Trainer:
         if self.world > 1:
             # Running statistics of norms are rank 0's, which DDP sends round before each forward.
             self.actor = DistributedDataParallel(actor)
+            # Of 1x1 convolutions, whose memory is the same in either order; each process would say so.
+            warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         self.parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         self.statistics = [buffer for buffer in self.network.buffers() if buffer.is_floating_point()]
         self.optimizer = optim.make_optimizer(self.network, self.options)
