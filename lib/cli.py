@@ -84,7 +84,7 @@ def add_enhancer_flag(arguments):
     arguments.add_argument(
         "--enhancer",
         metavar="NAME_OR_FILE",
-        help="enhance what the tracker sees by night: gamma, blur, blur_gamma, clahe, dcp, or a .safetensors file",
+        help="enhance what is seen by night: average, gamma, blur, blur_gamma, clahe, dcp, or a .safetensors file",
     )
 
 

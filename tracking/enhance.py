@@ -57,7 +57,7 @@ def _parse(argv):
     arguments.add_argument(
         "--enhancer",
         metavar="NAME_OR_FILE",
-        help="gamma, blur, blur_gamma, clahe, dcp, or a .safetensors file (default: pretrained/enhancer.safetensors)",
+        help="average, gamma, blur, blur_gamma, clahe, dcp, or a file (default: pretrained/enhancer.safetensors)",
     )
     arguments.add_argument("--side_by_side", action="store_true", help="show the input beside the result")
     arguments.add_argument("--steps", action="store_true", help="show the image after every step of the enhancer")
@@ -105,36 +105,41 @@ class _Artist:
 
         self.frame_enhancer, self.side_by_side, self.steps = frame_enhancer, side_by_side, steps
         probe = np.zeros((16, 16, 3), np.uint8)
-        self.results = len(frame_enhancer.steps(probe, 1.0)) if steps else 1
+        self.results = len(frame_enhancer.steps(probe, 1.0)[0]) if steps else 1
         self.frames, self.closed, self.seconds = 0, 0, 0.0
 
-    def picture(self, image, before=None):
-        """(picture, light so far): a frame's panels in a row. Where nothing is to be done, the very image."""
+    def picture(self, image, before=(None, None)):
+        """(picture, light and memory so far): a frame's panels in a row. Where nothing is to be done, the very image.
+
+        before: what the last frame of the video gave, the default for its first or a single image.
+        """
         import numpy as np
 
         from lib.data import image as images
 
         began = time.perf_counter()
-        light = images.brightness(image, before)
+        light, memory = before
+        light = images.brightness(image, light)
         gate = self.frame_enhancer.gate(light)
         if gate and self.steps:
-            panels = self.frame_enhancer.steps(image, gate)
+            panels, memory = self.frame_enhancer.steps(image, gate, memory)
         else:
-            panels = [self.frame_enhancer.enhance(image, gate)] * self.results
+            result, memory = self.frame_enhancer.enhance(image, gate, None, memory)
+            panels = [result] * self.results
         self.seconds += time.perf_counter() - began
         self.frames += 1
         self.closed += not gate
         panels = [image, *panels] if self.side_by_side else panels
-        return panels[0] if len(panels) == 1 else np.hstack(panels), light
+        return panels[0] if len(panels) == 1 else np.hstack(panels), (light, memory)
 
 
 def _write_video(frames, output, artist, line):
     from lib.vis.video import VideoWriter
 
-    light = None
+    before = (None, None)
     with VideoWriter(output, frames.fps) as video:
         for index in range(len(frames)):
-            picture, light = artist.picture(frames[index], light)
+            picture, before = artist.picture(frames[index], before)
             video.write(picture)
             line.show(index + 1, len(frames), "enhanced")
 

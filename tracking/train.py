@@ -38,7 +38,7 @@ def main(argv=None):
     pretrained = paths.pretrained / file if file else None
     if pretrained is not None and not pretrained.is_file():
         raise UserError("MODEL.PRETRAIN_FILE: no such file; --set MODEL.PRETRAIN_FILE='' starts without", pretrained)
-    previous = _previous_stage(options, paths.output)
+    previous = _previous_stage(options, paths)
 
     processes = 1
     if not child:
@@ -160,15 +160,16 @@ def _load(names, needed_key, options, cache=""):
     }
 
 
-def _previous_stage(options, output):
-    """The last weights of --script_prv and --config_prv, or None."""
+def _previous_stage(options, paths):
+    """The last weights of --script_prv and --config_prv trained here, else those shipped, or None."""
     if options.script_prv in (None, "None", "none"):
         return None
-    folder = output / "checkpoints" / "train" / options.script_prv / options.config_prv
+    folder = paths.output / "checkpoints" / "train" / options.script_prv / options.config_prv
+    shipped = paths.pretrained / f"{options.script_prv}_{options.config_prv}.safetensors"
     found = sorted(folder.glob("*_final.safetensors")) or sorted(folder.glob("*_ep[0-9]*.pth.tar"))
-    if not found:
-        raise UserError("--script_prv, --config_prv: no weights of an earlier stage here", folder)
-    return found[-1]
+    if not found and not shipped.is_file():
+        raise UserError(f"--script_prv, --config_prv: no weights of an earlier stage here, and no {shipped}", folder)
+    return found[-1] if found else shipped
 
 
 def _processes(options):

@@ -128,6 +128,7 @@ class LowLight(Section):
     TYPE: Literal["haze_diffusion", "curve"] = key("haze_diffusion", "the enhancer; curve: that of Zero-DCE, a rival")
     CHANNELS: tuple[Count, Count, Count] = key((16, 32, 48), "widths of its network at strides 8, 16 and 32")
     GATE: tuple[Share, Share] = key((0.2, 0.4), "mean brightness up to which it works, and from which it does nothing")
+    AVERAGE: bool = key(False, "whether frames of a video are averaged over time first, where one is tracked")
     # The keys below are haze_diffusion's alone.
     STEPS: Count = key(2, "evaluations of the network", le=8)
     DEPTH: Positive = key(5.0, "largest optical depth of all steps: odds of brightness grow at most exp(DEPTH) times")
@@ -261,7 +262,8 @@ class Identity(Section):
 class Night(Section):
     EV: tuple[Positive, Positive] = key((1.5, 7.0), "range of the night's exposure, stops below the day")
     IDENTITY: Share = key(0.15, "training: share of pairs that stay as they are, with the gate forced open")
-    DARK: Share = key(0.2, "share of pairs as a thermal camera sees them: grey, and the dark stays dark by day")
+    DARK: Share = key(0.1, "share of pairs as a thermal camera sees them: grey, and the dark stays dark by day")
+    PROCESSED: Share = key(0.5, "share of nights of a camera that denoises, in a lit town (lib/data/night.py)")
     ENLARGED: Share = key(0.3, "share of pairs darkened at half their size, then enlarged as crops of tiny targets are")
 
 

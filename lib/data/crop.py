@@ -79,6 +79,20 @@ def window_side(width, height, factor, min_side, image_size):
     return float(min(max(side, min_side, 1.0), 1.5 * max(image_size)))
 
 
+def window_on(cx, cy, side, image_size, grid):
+    """A square around a centre, cut to the image, never empty: (x0, y0, x1, y1), px, multiples of `grid` or a border.
+
+    A centre off the image is moved to its border first.
+    """
+    ends = []
+    for centre, limit in zip((cx, cy), image_size, strict=True):
+        centre = min(max(centre, 0.0), limit)
+        low, high = math.floor((centre - side / 2) / grid), math.ceil((centre + side / 2) / grid)
+        ends.append((max(low * grid, 0), min(high * grid, limit)))
+    (x0, x1), (y0, y1) = ends
+    return x0, y0, x1, y1
+
+
 def _under_window(image, left, top, width, height, block=1):
     """What of an image lies under a window, and a pixel around it, in whole blocks of block x block px.
 

@@ -31,7 +31,7 @@ def read(path):
 
 def enhanced(image, name="gamma"):
     enhancer = FrameEnhancer(build_enhancer(name))
-    return enhancer.enhance(image, enhancer.gate(brightness(image)))
+    return enhancer.enhance(image, enhancer.gate(brightness(image)))[0]
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_a_video_in_sequence(tmp_path, command, capsys):
         light = brightness(image, light)
         gates.append(enhancer.gate(light))
         assert np.abs(both[:, :96] - image).mean() < 6
-        assert np.abs(both[:, 96:] - enhancer.enhance(image, gates[-1])).mean() < 6
+        assert np.abs(both[:, 96:] - enhancer.enhance(image, gates[-1])[0]).mean() < 6
     closed = gates.count(0.0)
     assert 0 < closed < 9, "the gate is slower than the light"
     assert f"12 frames, {closed} of them as they were" in capsys.readouterr().out
@@ -114,7 +114,7 @@ def test_a_video_in_sequence(tmp_path, command, capsys):
     ("source", "output", "words", "message"),
     [
         ("dark.png", "o.png", ["--enhancer", "gama"], "gama: no such file; expected an enhancer's .safetensors file"),
-        ("dark.png", "o.png", [], "enhancer.safetensors: not there; pass --enhancer FILE.safetensors, or one of gamma"),
+        ("dark.png", "o.png", [], "not there; pass --enhancer FILE.safetensors, or one of average, gamma"),
         ("gone.png", "o.png", [], "gone.png: no such video, folder of frames or camera"),
         ("dark.png", "out", [], "an image becomes an image: expected a name ending in .png, .jpg, .jpeg"),
         ("dark.png", "o.mp4", [], "an image becomes an image"),

@@ -77,7 +77,7 @@ def test_wrong_budgets_are_one_line(recipe, text, message):
         ([*DEMO, "--mode", "multi_node", "--rank", "2", "--world-size", "2"], 2, "--rank 0 to N-1"),
         ([*DEMO, "--nproc_per_node", "0"], 2, "--nproc_per_node 0: expected at least 1"),
         ([*DEMO, "--mode", "single", "--nproc_per_node", "2"], 2, "--mode multiple takes several"),
-        ([*DEMO, "--script_prv", "lunar", "--save_dir", "/gone"], 2, "no weights of an earlier stage here"),
+        ([*DEMO, "--script_prv", "lunar", "--save_dir", "/gone"], 2, "no weights of an earlier stage here, and no"),
         ([*DEMO, "--set", "MODEL.PRETRAIN_FILE=mae.pth"], 2, "mae.pth: MODEL.PRETRAIN_FILE: no such file"),
         (["--script", "enhancr"], 2, "(did you mean enhancer?)"),
         ([*ENHANCER, "--set", "DATA.TRAIN.DATASETS_NAME=[]"], 2, "DATA.TRAIN.DATASETS_NAME=[lunar_day] trains on"),

@@ -108,6 +108,16 @@ def test_sampled_ranges():
     assert all(n.jpeg is None or 40 <= n.jpeg <= 95 for n in nights)
 
 
+def test_processed_nights_are_others_and_asking_for_none_changes_nothing():
+    plain, processed = ([sample_night(rng(s), processed=share) for s in range(300)] for share in (0.0, 1.0))
+    assert plain == [sample_night(rng(s)) for s in range(300)]
+    assert all(1e-4 <= b.shot / a.shot <= 0.1 and b.ev == a.ev for a, b in zip(plain, processed, strict=True))
+    assert {len(n.lamps) for n in processed} == set(range(6))
+    assert 1.5 < max(lamp.exposure for n in processed for lamp in n.lamps) <= 2.5
+    some = [sample_night(rng(s), processed=0.5) for s in range(300)]
+    assert 0.4 < np.mean([a == b for a, b in zip(plain, some, strict=True)]) < 0.6
+
+
 def test_jpeg_keeps_colours_in_order():
     red = np.zeros((32, 32, 3), np.uint8)
     red[..., 0] = 220

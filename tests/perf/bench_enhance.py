@@ -73,7 +73,7 @@ def main(frames=40):
 
 def see(enhancer, image, window):
     """What EnhancedTracker does to a frame."""
-    return enhancer.enhance(image, enhancer.gate(brightness(image)), window)
+    return enhancer.enhance(image, enhancer.gate(brightness(image)), window)[0]
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import torch
 
 from lib import config
 from lib.build import build_network
+from lib.data.crop import Crop
 from lib.data.sequence import Sequence
 from lib.errors import UserError
 from lib.models.enhancer import build_enhancer, save_enhancer
@@ -54,6 +55,23 @@ def test_twice_two_evaluations_and_no_more():
     net.enhancer.trunk.register_forward_hook(lambda *_: calls.append(1))
     tracked(net, frames(0, 40, 4), ON)
     assert len(calls) == 2 + 3 * 2
+
+
+def test_frames_are_averaged_over_time_where_the_enhancer_asks_for_it():
+    """A still, noisy scene grows quieter about the target, and only there; by day the very frames are used."""
+    averaging = "MODEL.ENHANCER.AVERAGE=true"
+    rng, net = np.random.default_rng(0), network(ON, averaging)
+    night = [np.uint8(np.clip(40 + rng.normal(0, 8, (120, 160, 3)), 0, 255)) for _ in range(12)]
+    tracker = LunarTracker(config.load("lunar", "tiny", [ON, averaging]), network=net)
+    state, crop = tracker.start(night[0], BOX), Crop(80, 60, 64, 128)
+    for image in night[1:]:
+        state, averaged = tracker._averaged(state, image, crop)
+    assert averaged[30:90, 50:110].std() < 4 and np.array_equal(averaged[:, :40], image[:, :40])
+    assert tracker._averaged(state, image, Crop(80, 60, 600, 128))[1] is image, "shrunk crops are means already"
+    averaged, day = tracked(net, night, ON), frames(150, 255)
+    by_day = tracked(net, day, ON)
+    net.enhancer.average = False
+    assert averaged != tracked(net, night, ON) and by_day == tracked(net, day, ON)
 
 
 def test_weights_come_from_their_own_file_unless_the_networks_has_them(tmp_path):

@@ -11,11 +11,11 @@ from lib.errors import UserError
 from lib.files import write_bytes
 from lib.models.enhancer.base import GATE, Enhancer
 from lib.models.enhancer.diffusion import HazeDiffusion
-from lib.models.enhancer.rivals import Blur, BlurGamma, Clahe, Curve, DarkChannel, Gamma
+from lib.models.enhancer.rivals import Average, Blur, BlurGamma, Clahe, Curve, DarkChannel, Gamma
 
 __all__ = ["GATE", "TYPES", "UNTRAINED", "Enhancer", "build_enhancer", "load_enhancer", "save_enhancer"]
 
-TYPES = {each.type: each for each in (HazeDiffusion, Curve, Gamma, Blur, BlurGamma, Clahe, DarkChannel)}
+TYPES = {each.type: each for each in (HazeDiffusion, Curve, Average, Gamma, Blur, BlurGamma, Clahe, DarkChannel)}
 UNTRAINED = tuple(name for name in TYPES if name not in ("haze_diffusion", "curve"))
 
 

@@ -10,21 +10,23 @@ class Enhancer(nn.Module):
     """Base of the enhancers. Subclasses give `type`, `steps`, and `options`, which rebuild them.
 
     gate: (low, high) mean brightness up to which the gate is open (1) and from which it is closed (0).
+    average: whether the frames of a video are to be averaged over time first (averaging.py), which is for whoever has
+    the video to do; of single images nothing changes.
     """
 
     type = ""
 
-    def __init__(self, gate=GATE):
+    def __init__(self, gate=GATE, average=False):
         super().__init__()
         low, high = gate
         if not 0 <= low < high:
             raise ValueError(f"gate {gate}: expected 0 <= low < high")
-        self.low, self.high = float(low), float(high)
+        self.low, self.high, self.average = float(low), float(high), bool(average)
 
     @property
     def options(self):
         """{name: plain value}: what `build_enhancer(type, **options)` makes this one of."""
-        return {"gate": [self.low, self.high]}
+        return {"gate": [self.low, self.high], "average": self.average}
 
     def gate_of(self, images):
         """How much images (B, 3, H, W) in [0, 1] need: (B,) in [0, 1], exactly 0 for a well-lit one.

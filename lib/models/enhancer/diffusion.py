@@ -9,7 +9,7 @@ import math
 
 import torch
 
-from lib.models.enhancer.base import GATE, Enhancer
+from lib.models.enhancer.base import Enhancer
 from lib.models.enhancer.haze import brightness, dehaze, residual_share, transmission
 from lib.models.enhancer.trunk import BANDS, Trunk, enlarged, pyramid, whole_cells
 
@@ -27,7 +27,7 @@ class HazeDiffusion(Enhancer):
         denoise: largest share of a band that is taken for noise; 0: no denoising.
         residual: put the share r_k of the noise back after each step but the last, as DDIM does.
         form: "dcp", the transmission of haze.py, or "plain", the same gain for all tones of a place, clipped.
-        gate: see Enhancer.
+        common: gate and average, see Enhancer.
     """
 
     type = "haze_diffusion"
@@ -35,9 +35,9 @@ class HazeDiffusion(Enhancer):
     LEAST_DEPTH = -0.15  # of a channel that is tinted darker
 
     def __init__(
-        self, number=2, channels=(16, 32, 48), depth=5.0, guide=3.0, denoise=0.95, residual=False, form="dcp", gate=GATE
+        self, number=2, channels=(16, 32, 48), depth=5.0, guide=3.0, denoise=0.95, residual=False, form="dcp", **common
     ):
-        super().__init__(gate)
+        super().__init__(**common)
         if not 1 <= number <= 8 or form not in ("dcp", "plain"):
             raise ValueError(f"expected 1 to 8 steps and a form dcp or plain, not {number} and {form!r}")
         self.number, self.depth, self.guide, self.denoise = int(number), float(depth), float(guide), float(denoise)

@@ -1,11 +1,14 @@
-"""What the enhancer is measured against, behind the same interface: simple, classical, and an iterated curve."""
+"""What the enhancer is measured against, behind the same interface: simple, classical, and an iterated curve.
+
+common: of every one, gate and average, see Enhancer.
+"""
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from lib.models.enhancer.base import GATE, Enhancer
+from lib.models.enhancer.base import Enhancer
 from lib.models.enhancer.trunk import Trunk, enlarged, pyramid, whole_cells
 
 
@@ -20,13 +23,25 @@ class _Pointwise(Enhancer):
         raise NotImplementedError
 
 
+class Average(_Pointwise):
+    """Frames averaged over time (averaging.py), and nothing else: of a single image, that image."""
+
+    type = "average"
+
+    def __init__(self, **common):
+        super().__init__(**{"average": True, **common})
+
+    def change(self, images):
+        return images
+
+
 class Gamma(_Pointwise):
     """images ** power."""
 
     type = "gamma"
 
-    def __init__(self, power=0.45, gate=GATE):
-        super().__init__(gate)
+    def __init__(self, power=0.45, **common):
+        super().__init__(**common)
         self.power = float(power)
 
     @property
@@ -42,8 +57,8 @@ class Blur(_Pointwise):
 
     type = "blur"
 
-    def __init__(self, sigma=1.0, gate=GATE):
-        super().__init__(gate)
+    def __init__(self, sigma=1.0, **common):
+        super().__init__(**common)
         self.sigma = float(sigma)
         reach = max(1, round(3 * self.sigma))
         line = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / self.sigma) ** 2)
@@ -65,8 +80,8 @@ class BlurGamma(Blur):
 
     type = "blur_gamma"
 
-    def __init__(self, sigma=1.0, power=0.45, gate=GATE):
-        super().__init__(sigma, gate)
+    def __init__(self, sigma=1.0, power=0.45, **common):
+        super().__init__(sigma, **common)
         self.power = float(power)
 
     @property
@@ -82,8 +97,8 @@ class Clahe(_Pointwise):
 
     type = "clahe"
 
-    def __init__(self, clip=2.0, gate=GATE):
-        super().__init__(gate)
+    def __init__(self, clip=2.0, **common):
+        super().__init__(**common)
         self.clip = float(clip)
 
     @property
@@ -110,8 +125,8 @@ class DarkChannel(_Pointwise):
     type = "dcp"
     PATCH, HAZIEST = 7, 100  # px; pixels
 
-    def __init__(self, weight=0.8, gate=GATE):
-        super().__init__(gate)
+    def __init__(self, weight=0.8, **common):
+        super().__init__(**common)
         self.weight = float(weight)
 
     @property
@@ -138,8 +153,8 @@ class Curve(Enhancer):
     type = "curve"
     ITERATIONS = 8
 
-    def __init__(self, channels=(16, 32, 48), gate=GATE):
-        super().__init__(gate)
+    def __init__(self, channels=(16, 32, 48), **common):
+        super().__init__(**common)
         self.channels = tuple(map(int, channels))
         self.trunk = Trunk(self.channels, ([0.1] * self.ITERATIONS, [0.0]))
 

@@ -12,8 +12,9 @@ import torch
 
 from lib.build import build_network
 from lib.data import boxes
-from lib.data.crop import Crop, window_side
+from lib.data.crop import Crop, window_on, window_side
 from lib.data.image import brightness
+from lib.models.enhancer.averaging import Memory, average
 from lib.models.lunar.backbone import TemplateState
 from lib.models.lunar.decode import decode
 from lib.models.lunar.model import template_mask
@@ -24,6 +25,7 @@ from lib.test.tracker import motion as kalman
 log = logging.getLogger(__name__)
 
 MAX_SIZE_CHANGE = math.log(2)  # a frame whose box is this far (in log size) from the recent median is no template
+MEANS = 4  # image px per patch px from which noise is not averaged over time
 RECENT = 10  # frames whose sizes make that median
 SETTLED = 5  # frames without doubt before a frame may become a template
 
@@ -35,7 +37,8 @@ class State:
     box_xywh: (4,) px, the last reported box. patches: template crops (uint8 (Z, Z, 3)) with their masks, the first
     frame's always first. template: what the network made of them. motion: filter of the centre. doubts: uncertain
     frames in a row. sizes: sqrt(w h) of the last certain frames. frame: number of the last frame. light: brightness of
-    the frames so far, for the enhancer's gate; None where the network has no enhancer.
+    the frames so far, for the enhancer's gate; None where the network has no enhancer. memory: of frames averaged over
+    time, where the enhancer asks for it.
     """
 
     box_xywh: np.ndarray
@@ -47,6 +50,7 @@ class State:
     sizes: tuple = ()
     frame: int = 0
     light: float | None = None
+    memory: Memory | None = None
 
 
 class LunarTracker:
@@ -82,7 +86,8 @@ class LunarTracker:
         size = _size(box)
         motion = kalman.start(boxes.xywh_to_cxcywh(box)[:2], size)
         light = self._light(image)
-        return State(box, patches, self._encode(patches, light), motion, sizes=(size,), light=light)
+        state = State(box, patches, self._encode(patches, light), motion, sizes=(size,), light=light)
+        return self._averaged(state, image, self._search_crop(state, image))[0]
 
     @torch.inference_mode()
     def step(self, states, images):
@@ -92,6 +97,7 @@ class LunarTracker:
         """
         ahead = [self._predict(state, image) for state, image in zip(states, images, strict=True)]
         crops = [self._search_crop(state, image) for state, image in zip(ahead, images, strict=True)]
+        ahead, images = zip(*map(self._averaged, ahead, images, crops), strict=True)
         patches = np.stack([crop.extract(image) for crop, image in zip(crops, images, strict=True)])
         output = self.respond(ahead, patches, crops)
         response = self._windowed(output.score_map.float(), ahead, crops)
@@ -119,6 +125,21 @@ class LunarTracker:
             if self.network.enhances
             else None
         )
+
+    def _averaged(self, state, image, crop):
+        """The State with this frame in its memory, and the frame, averaged over time about the crop.
+
+        As they are where no enhancer asks for it or its gate is closed; and where the crop is far larger than the
+        patch, for then the patch's pixels are means already.
+        """
+        if state.light is None or not self.network.enhancer.average or not self._gate([state.light]).any():
+            return state, image
+        if crop.side > MEANS * crop.size:
+            return replace(state, memory=None), image
+        x0, y0, x1, y1 = window_on(crop.cx, crop.cy, crop.side, image.shape[1::-1], 2)
+        image = image.copy()
+        image[y0:y1, x0:x1], memory = average(image[y0:y1, x0:x1], (x0, y0), state.memory)
+        return replace(state, memory=memory), image
 
     def _predict(self, state, image):
         state = replace(state, light=self._light(image, state.light))

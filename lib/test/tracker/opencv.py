@@ -44,6 +44,7 @@ class OpenCVTracker:
         if self.name == "nano":
             parameters = cv2.TrackerNano_Params()
             parameters.backbone, parameters.neckhead = map(str, self.files)
+            cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # OpenCV 5 warns each time, twice
             return cv2.TrackerNano_create(parameters)
         create = getattr(cv2, f"Tracker{self.name.upper()}_create", None)
         if create is None:

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from lib.errors import UserError
+from lib.models.enhancer import save_enhancer
 from lib.models.lunar.decode import boxes_at, decode
 from lib.models.precision import autocast
 from lib.train import losses
@@ -112,8 +113,13 @@ class LunarActor(nn.Module):
         return "val/search", draw(batch, self.maps(batch))
 
     def save(self, path, **notes):
-        """Write the weights as tracking/test.py loads them. notes: for the file's header."""
+        """Write the weights as tracking/test.py loads them, and those of an enhancer beside them, for any tracker.
+
+        notes: for the files' headers.
+        """
         save_weights(path, self.network.state_dict(), **notes)
+        if getattr(self.network, "enhances", False):
+            save_enhancer(path.with_stem(path.stem + "_enhancer"), self.network.enhancer, **notes)
 
     def _targets(self, batch):
         names = ("search_anno", "search_visible", "src_side")

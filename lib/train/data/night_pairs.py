@@ -45,7 +45,7 @@ class NightPairs(Samples):
         clean = self._cut(rng, image, size // 2 + 2 * MARGIN if enlarged else size)
         if dark and not thermal:
             clean = as_thermal(clean, rng.uniform(1, 2))
-        shown = clean if identity else darken(clean, sample_night(rng, night.EV), rng)
+        shown = clean if identity else darken(clean, sample_night(rng, night.EV, processed=night.PROCESSED), rng)
         if enlarged:
             window = Crop(len(clean) / 2, len(clean) / 2, size / 2, size)
             clean, shown = window.extract(clean), window.extract(shown)

@@ -1,0 +1,310 @@
+"""Low-light enhancers measured: against the day that a night was made of, on real nights, and before trackers."""
+
+import ctypes
+import hashlib
+import multiprocessing
+import os
+import signal
+import time
+import zlib
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from lib.data import image as images
+from lib.data.night import STRENGTHS, darken, sample_night
+from lib.errors import MachineError, UserError
+from lib.models.enhancer import load_enhancer
+from lib.test.analysis import metrics
+from lib.test.tracker.enhanced import EnhancedTracker, FrameEnhancer
+
+NIGHTS = ("noisy", "processed", "moderate", "heavy")
+SIDE = 256  # px, of the part of a photograph that is looked at, and of the image that is timed
+TIMED = 15  # runs of which the median is taken
+BLOCK = 16  # px: side of the blocks in which noise is measured
+LIT = (0.03, 0.5)  # mean brightness of blocks in which it is: neither black nor blown out
+FLAT = 0.1  # share of them, those with the least structure
+WHITE = 0.95  # brightness from which a pixel counts as blown out
+LOOK = ("brightness", "noise", "ratio", "white")  # what Bench.look returns
+TRACKED = ("auc", "p5", "np_auc")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One enhancer to be measured; without a source, frames as they are.
+
+    source: name or file, see load_enhancer. averaged: frames are averaged over time first. identity: the same only
+    where the same is to be expected of it; of a file it is that of its contents.
+    """
+
+    source: str | None = None
+    averaged: bool = False
+    identity: str = "none"
+
+    @classmethod
+    def of(cls, source, averaged=False):
+        """The Variant of a name or a file."""
+        path = Path(source).expanduser()
+        same = digest(path.read_bytes()) if path.is_file() else source
+        return cls(source, averaged, f"average+{same}" if averaged else same)
+
+    def load(self):
+        """The enhancer, None for frames as they are. Raises UserError."""
+        if self.source is None:
+            return None
+        enhancer = load_enhancer(self.source)
+        enhancer.average = self.averaged or enhancer.average
+        return enhancer
+
+
+NONE = Variant()
+
+
+def digest(data):
+    """Bytes -> 16 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+class Bench:
+    """Where one process measures; what it loads it keeps. It works on one thread, so that times compare.
+
+    distances: functions of two images (B, 3, H, W) in [0, 1], each returning (B,).
+    """
+
+    def __init__(self, distances=()):
+        self.distances, self._made = distances, {}
+        torch.set_num_threads(1)
+        cv2.setNumThreads(1)
+
+    def photograph(self, sequence, variants):
+        """How near each variant comes to the day that its night was made of.
+
+        sequence: lib.data.sequence.Sequence; its first frame is taken. Returns (V, nights, distances).
+        """
+        day = _centre(sequence.frames()[0])
+        truth = _tensor(day)
+        shown = [_tensor(night) for night in nights(day, sequence.name)]
+        return np.array([[self._distances(variant, image, truth) for image in shown] for variant in variants])
+
+    @torch.inference_mode()
+    def _distances(self, variant, image, truth):
+        enhancer = self._enhancer(variant)
+        result = enhancer(image, torch.ones(1)) if enhancer else image
+        return [distance(result, truth).item() for distance in self.distances]
+
+    @torch.inference_mode()
+    def milliseconds(self, variant):
+        """Median time for one dark image of SIDE x SIDE px, ms."""
+        enhancer, times = self._enhancer(variant), []
+        image = _tensor(np.random.default_rng(0).integers(0, 60, (SIDE, SIDE, 3), np.uint8))
+        for _ in range(TIMED if enhancer else 0):
+            began = time.perf_counter()
+            enhancer(image, torch.ones(1))
+            times.append(time.perf_counter() - began)
+        return 1000 * float(np.median(times)) if times else 0.0
+
+    def still(self, path, variants):
+        """What each variant makes of a real image, its gate as the image asks. Returns (V, LOOK)."""
+        image = images.decode(Path(path).read_bytes(), path)
+        places, light, rows = flattest(image), images.brightness(image), []
+        for variant in variants:
+            enhancer = self._enhancer(variant)
+            frames = FrameEnhancer(enhancer) if enhancer else None
+            rows.append(look(frames.enhance(image, frames.gate(light))[0] if frames else image, places))
+        return np.array(rows)
+
+    def clip(self, sequence, count, wanted):
+        """Track the first frames of a sequence with several trackers, each frame decoded once for all of them.
+
+        count: of frames. wanted: [(Experiment, Variant)]. Returns [{TRACKED: shares in [0, 1], "tracker_ms",
+        "enhancer_ms": medians over the frames}].
+        """
+        first_box, frames = sequence.first_box, sequence.frames()
+        runs = [_Run(self._tracker(experiment), self._enhancer(variant)) for experiment, variant in wanted]
+        image = frames[0]
+        for run in runs:
+            run.start(image, first_box)
+        for index in range(1, count):
+            image = frames[index]
+            for run in runs:
+                run.track(image)
+        truth, visible = sequence.boxes_xywh[:count], sequence.visible[:count]
+        return [run.result(truth, visible) for run in runs]
+
+    def check(self, experiments):
+        """Build every tracker once, so that what is wrong with it is known before the work. Raises UserError."""
+        for experiment in experiments:
+            self._tracker(experiment)
+
+    def _enhancer(self, variant):
+        if variant not in self._made:
+            self._made[variant] = variant.load()
+        return self._made[variant]
+
+    def _tracker(self, experiment):
+        """A tracker of its own, unless it keeps nothing of a video: then one, and its network, serves all."""
+        tracker = self._made.get(experiment)
+        if tracker is None or not hasattr(tracker, "step"):
+            tracker = self._made[experiment] = experiment.build()
+        return tracker
+
+
+class _TimedEnhancer(FrameEnhancer):
+    """seconds: that the last frame took."""
+
+    def enhance(self, *image_and_more):
+        began = time.perf_counter()
+        result = super().enhance(*image_and_more)
+        self.seconds = time.perf_counter() - began
+        return result
+
+
+class _Run:
+    """One tracker behind one enhancer, or none, on one sequence."""
+
+    def __init__(self, tracker, enhancer):
+        self.enhancer = _TimedEnhancer(enhancer) if enhancer else None
+        self.tracker = EnhancedTracker(tracker, self.enhancer) if enhancer else tracker
+        self.state, self.boxes, self.seconds = None, [], []
+
+    def start(self, image, box):
+        _seed()
+        if hasattr(self.tracker, "step"):
+            self.state = self.tracker.start(image, box)
+        else:
+            self.tracker.initialize(image, {"init_bbox": box.tolist()})
+        self.boxes.append(box.tolist())
+
+    def track(self, image):
+        began = time.perf_counter()
+        if self.state is not None:
+            (self.state,), (result,) = self.tracker.step([self.state], [image])
+        else:
+            result = self.tracker.track(image)
+        whole, part = time.perf_counter() - began, self.enhancer.seconds if self.enhancer else 0.0
+        self.boxes.append(list(result["target_bbox"]))
+        self.seconds.append((whole - part, part))
+
+    def result(self, truth, visible):
+        total = metrics.summary([metrics.score(self.boxes, truth, visible)])
+        times = np.median(self.seconds, axis=0) if self.seconds else np.zeros(2)
+        return {
+            **{name: float(total[name]) for name in TRACKED},
+            **dict(zip(("tracker_ms", "enhancer_ms"), (1000 * times).tolist(), strict=True)),
+        }
+
+
+def _seed():
+    """OpenCV's MIL draws its features with rand() of C: every run must draw the same ones, or none compare."""
+    if os.name == "posix":
+        ctypes.CDLL(None).srand(1)
+
+
+def nights(day, name):
+    """The same NIGHTS of a day image every time: list of (H, W, 3) uint8. name: that the random ones depend on."""
+    shown = []
+    for number, night in enumerate(NIGHTS):
+        rng = np.random.default_rng([zlib.crc32(name.encode()), number])
+        params = STRENGTHS.get(night) or sample_night(rng, processed=float(night == "processed"))
+        shown.append(darken(day, params, rng))
+    return shown
+
+
+def flattest(image):
+    """Which blocks of an image (H, W, 3) uint8 are fit to measure noise in: (rows, columns) of BLOCK px.
+
+    The flattest tenth, by the rms of what a mean of 3x3 px leaves, of those that are neither dark nor bright.
+    """
+    smooth = cv2.blur(image.astype(np.float32) / 255, (3, 3))
+    spread, light = _blocks(smooth).std(axis=2).mean(axis=2), _brightness(image)
+    fit = (light >= LIT[0]) & (light <= LIT[1])
+    if not fit.any():
+        return np.nonzero(fit)
+    return np.nonzero(fit & (spread <= np.quantile(spread[fit], FLAT)))
+
+
+def look(image, places):
+    """An image (H, W, 3) uint8 in numbers: (LOOK,), each in [0, 1] but the ratio; NaN without places for noise.
+
+    Mean brightness (largest channel), noise as the median rms of the finest detail of the blocks at `places` (see
+    `flattest`), the median of that over the block's brightness, and the share of pixels blown out.
+    """
+    value = image.max(axis=2)
+    plain = image.astype(np.float32) / 255
+    fine = (plain - cv2.blur(plain, (3, 3))) * np.sqrt(9 / 8)  # of white noise it has that noise's rms
+    noise = np.sqrt(np.square(_blocks(fine)[places]).mean(axis=(1, 2)))
+    light = np.maximum(_brightness(image)[places], 1 / 255)
+    found = (np.median(noise), np.median(noise / light)) if len(noise) else (np.nan, np.nan)
+    return np.array([value.mean() / 255, *found, (value > 255 * WHITE).mean()])
+
+
+def _brightness(image):
+    return _blocks(image.max(axis=2, keepdims=True).astype(np.float32) / 255).mean(axis=(2, 3))
+
+
+def _blocks(image):
+    """(H, W, C) -> (rows, columns, BLOCK * BLOCK, C), without an incomplete last row or column."""
+    rows, columns = (side // BLOCK for side in image.shape[:2])
+    whole = image[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK, -1)
+    return whole.swapaxes(1, 2).reshape(rows, columns, BLOCK * BLOCK, image.shape[2])
+
+
+def _centre(image):
+    y, x = (max(0, side - SIDE) // 2 for side in image.shape[:2])
+    return np.ascontiguousarray(image[y : y + SIDE, x : x + SIDE])
+
+
+def _tensor(image):
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].float() / 255
+
+
+def mean_and_error(values):
+    """Mean and its standard error, NaN where there are too few. values: (N,)."""
+    values = np.asarray(values, float)
+    mean = values.mean() if len(values) else np.nan
+    return float(mean), float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else np.nan
+
+
+def measure(bench, method, tasks, processes=1):
+    """Call a method of Bench once a task, here or in other processes; yield (number of the task, result), as they end.
+
+    tasks: [arguments]. A UserError is yielded in place of a result. The processes' benches are like `bench`.
+    """
+    if min(processes, len(tasks)) <= 1:
+        for number, task in enumerate(tasks):
+            yield number, _attempt(bench, method, task)
+        return
+    workers = ProcessPoolExecutor(
+        min(processes, len(tasks)), multiprocessing.get_context("spawn"), _open_bench, (bench.distances,)
+    )
+    try:
+        numbers = {workers.submit(_attempt_here, method, task): number for number, task in enumerate(tasks)}
+        for future in as_completed(numbers):
+            yield numbers[future], future.result()
+        workers.shutdown()  # what is timed next has the cores for itself
+    except BrokenProcessPool:
+        raise MachineError("a process died, most often for want of memory; what was finished is saved") from None
+    finally:
+        workers.shutdown(wait=False, cancel_futures=True)
+
+
+def _attempt(bench, method, task):
+    try:
+        return getattr(bench, method)(*task)
+    except UserError as error:
+        return error
+
+
+def _open_bench(distances):
+    global _bench
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the process that started this one says what there is to say
+    _bench = Bench(distances)
+
+
+def _attempt_here(method, task):
+    return _attempt(_bench, method, task)
