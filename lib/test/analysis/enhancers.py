@@ -1,9 +1,7 @@
 """Low-light enhancers measured: against the day that a night was made of, on real nights, and before trackers."""
 
-import ctypes
 import hashlib
 import multiprocessing
-import os
 import signal
 import time
 import zlib
@@ -173,7 +171,6 @@ class _Run:
         self.state, self.boxes, self.seconds = None, [], []
 
     def start(self, image, box):
-        _seed()
         if hasattr(self.tracker, "step"):
             self.state = self.tracker.start(image, box)
         else:
@@ -197,12 +194,6 @@ class _Run:
             **{name: float(total[name]) for name in TRACKED},
             **dict(zip(("tracker_ms", "enhancer_ms"), (1000 * times).tolist(), strict=True)),
         }
-
-
-def _seed():
-    """OpenCV's MIL draws its features with rand() of C: every run must draw the same ones, or none compare."""
-    if os.name == "posix":
-        ctypes.CDLL(None).srand(1)
 
 
 def nights(day, name):

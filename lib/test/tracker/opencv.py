@@ -3,6 +3,8 @@
 They take and return whole pixels, which by itself costs a tiny target much of its overlap.
 """
 
+import ctypes
+import os
 from pathlib import Path
 
 import cv2
@@ -22,6 +24,8 @@ class OpenCVTracker:
 
     def initialize(self, image, info):
         self._tracker = self._create()
+        if os.name == "posix":  # MIL draws its features with rand() of C: the same ones every time
+            ctypes.CDLL(None).srand(1)
         x, y, w, h = info["init_bbox"]
         self._box = [float(x), float(y), float(w), float(h)]
         self._tracker.init(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), self._whole_pixels(x, y, w, h))
