@@ -51,7 +51,7 @@ def _plugin(options):
 def _low_light(model):
     from lib.models.enhancer import build_enhancer
 
-    options = {"channels": model.CHANNELS, "gate": model.GATE, "average": model.AVERAGE}
+    options = {"channels": model.CHANNELS, "gate": model.GATE, "average": model.AVERAGE, "strength": model.STRENGTH}
     if model.TYPE == "haze_diffusion":
         options |= {"number": model.STEPS, "depth": model.DEPTH, "guide": model.GUIDE, "denoise": model.DENOISE}
         options |= {"residual": model.RESIDUAL, "form": model.FORM}

@@ -129,6 +129,7 @@ class LowLight(Section):
     CHANNELS: tuple[Count, Count, Count] = key((16, 32, 48), "widths of its network at strides 8, 16 and 32")
     GATE: tuple[Share, Share] = key((0.2, 0.4), "mean brightness up to which it works, and from which it does nothing")
     AVERAGE: bool = key(False, "whether frames of a video are averaged over time first, where one is tracked")
+    STRENGTH: Share = key(1.0, "of its work before a tracker that was not trained behind it (--enhancer)")
     # The keys below are haze_diffusion's alone.
     STEPS: Count = key(2, "evaluations of the network", le=8)
     DEPTH: Positive = key(5.0, "largest optical depth of all steps: odds of brightness grow at most exp(DEPTH) times")

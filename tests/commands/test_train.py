@@ -151,6 +151,28 @@ def test_a_dry_run_of_the_command(tmp_path):
     assert "search_images" in done.stdout and "parameters" in done.stdout and not (tmp_path / "out").exists()
 
 
+def test_an_enhancer_learns_through_a_frozen_tracker_then_with_it(tmp_path):
+    """Stages B and C, from the weights that ship: B leaves the tracker alone, and its enhancer is any tracker's."""
+    from safetensors.torch import load_file
+
+    from lib.models.enhancer import load_enhancer
+
+    folder, few = tmp_path / "checkpoints" / "train" / "lunar", [*SMALL[2:], "--save_dir", tmp_path]
+    few += ["--set", "DATA.VAL.DATASETS_NAME=[]", "--set", "MODEL.ENHANCER.WEIGHTS=''"]
+    done = run("train.py", "--config", "tiny_stage_b", "--script_prv", "lunar", "--config_prv", "tiny", *few)
+    assert done.returncode == 0, done.stderr
+    assert f"earlier stage: {ROOT / 'pretrained' / 'lunar_tiny.safetensors'}" in done.stdout
+    shipped, trained = load_file(ROOT / "pretrained" / "lunar_tiny.safetensors"), folder / "tiny_stage_b"
+    learned = load_file(trained / "Lunar_final.safetensors")
+    assert all(learned[name].equal(value) for name, value in shipped.items())
+    enhancer = load_enhancer(trained / "Lunar_final_enhancer.safetensors").state_dict()
+    assert all(learned[f"enhancer.{name}"].equal(value) for name, value in enhancer.items())
+    done = run("train.py", "--config", "tiny_stage_c", "--script_prv", "lunar", "--config_prv", "tiny_stage_b", *few)
+    assert done.returncode == 0, done.stderr
+    learned = load_file(folder / "tiny_stage_c" / "Lunar_final.safetensors")
+    assert not all(learned[name].equal(value) for name, value in shipped.items())
+
+
 def test_the_enhancer_trains_on_photographs_in_two_processes_and_goes_on(tmp_path):
     """The curve too, whose trunk has weights without a gradient; and a script that does not track is no tracker."""
     import numpy as np

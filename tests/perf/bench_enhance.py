@@ -46,13 +46,11 @@ def main(frames=40):
         tracker = kind(config.load(script, name))
         tracker.initialize(dark, {"init_bbox": BOX})
         cases[f"{script} {name}"] = [lambda tracker=tracker: tracker.track(dark)]
-    for name in TYPES:
-        enhancer = FrameEnhancer(build_enhancer(name))
-        cases[name] = [
-            lambda enhancer=enhancer: see(enhancer, dark, window),
-            lambda enhancer=enhancer: see(enhancer, day, window),
-            lambda enhancer=enhancer: see(enhancer, dark, None),
-        ]
+    enhancers = {name: build_enhancer(name) for name in TYPES}
+    enhancers["... averaged"] = build_enhancer("haze_diffusion", average=True)
+    for name, enhancer in enhancers.items():
+        views = ((dark, window), (day, window), (dark, None))
+        cases[name] = [Sequel(enhancer, *view) for view in views]
     times = {name: [[] for _ in works] for name, works in cases.items()}
     for frame in range(frames + 3):
         for name, works in cases.items():
@@ -71,9 +69,15 @@ def main(frames=40):
         )
 
 
-def see(enhancer, image, window):
-    """What EnhancedTracker does to a frame."""
-    return enhancer.enhance(image, enhancer.gate(brightness(image)), window)[0]
+class Sequel:
+    """What EnhancedTracker does to the next frame of a video."""
+
+    def __init__(self, enhancer, image, window):
+        self.frames, self.image, self.window, self.memory = FrameEnhancer(enhancer), image, window, None
+
+    def __call__(self):
+        gate = self.frames.gate(brightness(self.image))
+        _, self.memory = self.frames.enhance(self.image, gate, self.window, self.memory)
 
 
 if __name__ == "__main__":

@@ -12,21 +12,24 @@ class Enhancer(nn.Module):
     gate: (low, high) mean brightness up to which the gate is open (1) and from which it is closed (0).
     average: whether the frames of a video are to be averaged over time first (averaging.py), which is for whoever has
     the video to do; of single images nothing changes.
+    strength: of the gate before a tracker that was not trained behind the enhancer, in [0, 1]: such a tracker is helped
+    by less than looks best.
     """
 
     type = ""
 
-    def __init__(self, gate=GATE, average=False):
+    def __init__(self, gate=GATE, average=False, strength=1.0):
         super().__init__()
         low, high = gate
-        if not 0 <= low < high:
-            raise ValueError(f"gate {gate}: expected 0 <= low < high")
+        if not 0 <= low < high or not 0 <= strength <= 1:
+            raise ValueError(f"gate {gate}, strength {strength}: expected 0 <= low < high and 0 to 1")
         self.low, self.high, self.average = float(low), float(high), bool(average)
+        self.strength = float(strength)
 
     @property
     def options(self):
         """{name: plain value}: what `build_enhancer(type, **options)` makes this one of."""
-        return {"gate": [self.low, self.high], "average": self.average}
+        return {"gate": [self.low, self.high], "average": self.average, "strength": self.strength}
 
     def gate_of(self, images):
         """How much images (B, 3, H, W) in [0, 1] need: (B,) in [0, 1], exactly 0 for a well-lit one.

@@ -27,7 +27,7 @@ class HazeDiffusion(Enhancer):
         denoise: largest share of a band that is taken for noise; 0: no denoising.
         residual: put the share r_k of the noise back after each step but the last, as DDIM does.
         form: "dcp", the transmission of haze.py, or "plain", the same gain for all tones of a place, clipped.
-        common: gate and average, see Enhancer.
+        common: gate, average and strength, see Enhancer.
     """
 
     type = "haze_diffusion"
@@ -115,9 +115,12 @@ class HazeDiffusion(Enhancer):
         all tones and its slope over brightness, (B, 1, H, W) each.
         """
 
+        # Squared: what is brightened by less shows less noise, and blurring it costs a small target its contrast.
+        share_at_most = self.denoise * gate.square()
+
         def share(level, energy):
             # A Wiener factor, soft: noise has the energy exp(2 level), and the band's own about here is known.
-            return self.denoise * gate * torch.sigmoid(SHARPNESS * (2 * level - torch.log(energy)))
+            return share_at_most * torch.sigmoid(SHARPNESS * (2 * level - torch.log(energy)))
 
         fine_levels, coarse_level, depth, slope = maps.split([BANDS - 1, 1, 1, 1], dim=1)
         slope = self.guide * torch.tanh(slope)

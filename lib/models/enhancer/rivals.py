@@ -1,6 +1,6 @@
 """What the enhancer is measured against, behind the same interface: simple, classical, and an iterated curve.
 
-common: of every one, gate and average, see Enhancer.
+common: of every one, gate, average and strength, see Enhancer.
 """
 
 import cv2

@@ -141,7 +141,8 @@ class EnhancedTracker:
     def _look(self, sight, image):
         """(the Sight with this frame's light, the frame enhanced where the tracker will look)."""
         light = brightness(image, sight.light)
-        window, gate = sight.window(*image.shape[1::-1]), self.frame_enhancer.gate(light)
+        window = sight.window(*image.shape[1::-1])
+        gate = self.frame_enhancer.gate(light) * self.frame_enhancer.enhancer.strength
         seen, memory = self.frame_enhancer.enhance(image, gate, window, sight.memory)
         return replace(sight, light=light, memory=memory), seen
 
