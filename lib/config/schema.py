@@ -197,6 +197,9 @@ class Train(Optimisation):
     GIOU_WEIGHT: NonNegative = key(2.0, "of 1 - GIoU (for tiny targets mixed with 1 - NWD)")
     L1_WEIGHT: NonNegative = key(5.0, "of the L1 distance of corners, in shares of the crop")
     ARGMAX_WEIGHT: NonNegative = key(0.25, "of the box losses at the score's peak, beside those at the true cell")
+    FEATURE_WEIGHT: NonNegative = key(
+        0.0, "of the squared distance of the head's input from that of the same crops by day; 0 = not made (stage B)"
+    )
     NWD_SIDE: tuple[NonNegative, Positive] = key((8.0, 24.0), "1 - NWD alone below, 1 - GIoU alone above, source px")
     LABEL: Literal["subpixel", "ostrack"] = key("subpixel", "the score map's target (spec A.4)")
     VAL_FRAMES: Annotated[int, Field(ge=0)] = key(100, "frames of each validation video tracked closed-loop; 0 = none")

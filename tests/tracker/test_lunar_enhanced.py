@@ -108,3 +108,26 @@ def test_the_gradient_reaches_the_enhancer_through_a_frozen_tracker():
     loss, _ = LunarActor(net, cfg)({name: value[None] for name, value in samples[1, 0].items()})
     loss.backward()
     assert net.enhancer.trunk.maps.bias.grad.abs().max() > 0
+
+
+def test_the_clean_crop_is_that_of_the_same_place_and_its_features_are_the_goal():
+    """By day there is no distance; by night there is one, and it moves the enhancer of a frozen tracker."""
+    overrides = [ON, "TRAIN.FEATURE_WEIGHT=1", "TRAIN.PRECISION=fp32", "DATA.AUGMENT.TINY=0", "DATA.AUGMENT.BLUR=0"]
+    overrides += [f"DATA.AUGMENT.{name}=0" for name in ("JPEG", "BRIGHTNESS", "DISTRACTORS")]
+    settings = {night: config.load("lunar", "tiny", [*overrides, f"DATA.AUGMENT.NIGHT={night}"]) for night in (0, 1)}
+    clip = {"made": [Sequence("a", "made", np.tile([40.0, 30.0, 12.0, 12.0], (4, 1)), lambda: frames(150, 255))]}
+    batches = {}
+    for night, setting in settings.items():
+        sample = SampleSet(clip, setting, seed=0)[0, 0]
+        batches[night] = {name: value[None] for name, value in sample.items() if torch.is_tensor(value)}
+        assert sample["search_clean"].equal(sample["search_images"]) == (not night)
+    assert batches[0]["template_clean"].equal(batches[1]["template_clean"]), "the same draws, whatever the light"
+    net = network(ON).requires_grad_(False)
+    net.enhancer.requires_grad_(True)
+    actor = LunarActor(net, settings[1])
+    assert actor(batches[0])[1]["Loss/feature"] == 0, "bright crops pass the gate as they are"
+    loss, stats = actor(batches[1])
+    assert stats["Loss/feature"] > 0 and stats["Loss/total"] == loss
+    loss.backward()
+    assert any(value.grad.abs().max() > 0 for value in net.enhancer.parameters() if value.grad is not None)
+    assert "search_clean" not in SampleSet(clip, settings[1], seed=0, training=False)[0, 0]

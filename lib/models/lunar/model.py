@@ -172,11 +172,19 @@ class Lunar(nn.Module):
         Raises:
             ValueError: a search crop of another shape than the network was built for.
         """
+        return self.locate(*self.features(template, search, gate))
+
+    def features(self, template, search, gate=None):
+        """What `locate` needs, of the arguments of `track`: tokens (B, Ls, C), and the search crop normalised."""
         S = self.search_size
         if search.ndim != 4 or search.shape[1:] != (3, S, S):
             raise ValueError(f"search crop {tuple(search.shape)}: expected (B, 3, {S}, {S})")
         search = self.normalise(self.enhance(search, gate))
-        return TrackerOutput(*self.box_head(self.backbone(template, search), search))
+        return self.backbone(template, search), search
+
+    def locate(self, tokens, search):
+        """TrackerOutput of what `features` gave."""
+        return TrackerOutput(*self.box_head(tokens, search))
 
     def forward(self, templates, masks, search):
         """encode_template, then track: (B, T, 3, Z, Z), (B, T, Lz) or None, (B, 3, S, S) -> TrackerOutput."""

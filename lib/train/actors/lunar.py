@@ -16,7 +16,7 @@ LARGEST = 100.0  # crops; a wider target box is a fault of the annotation, and i
 
 
 class LunarActor(nn.Module):
-    """Forward and losses of a network with encode_template and track, in one module that DDP can wrap.
+    """Forward and losses of a network with encode_template, features and locate, in one module that DDP can wrap.
 
     Means are over the targets of all processes together, so that N processes make the step that one would make of the
     whole batch.
@@ -42,17 +42,32 @@ class LunarActor(nn.Module):
 
     def forward(self, batch):
         """Loss (scalar) and its parts, {name: detached scalar}, of a batch as lib/train/data makes them."""
-        output = self.maps(batch)
-        return self.loss(output, *self._targets(batch))
+        weight, (output, tokens) = self.options.FEATURE_WEIGHT, self._respond(batch)
+        loss, stats = self.loss(output, *self._targets(batch))
+        if weight:
+            with torch.no_grad():
+                _, clean = self._respond(batch, "clean")
+            feature = (tokens.float() - clean.float()).square().mean()
+            loss, stats = loss + weight * feature, {**stats, "Loss/feature": feature.detach()}
+            stats["Loss/total"] = loss.detach()
+        return loss, stats
 
     def maps(self, batch):
         """TrackerOutput of the B*N search crops of a batch, frame by frame: all samples' first, then their second."""
-        search = batch["search_images"]
+        return self._respond(batch)[0]
+
+    def _respond(self, batch, which="images"):
+        """(maps, the tokens that the head makes them of). which: images, or the same clean, which are not enhanced."""
+        templates, search = batch[f"template_{which}"], batch[f"search_{which}"]
+        gate = templates.new_zeros(len(templates), dtype=torch.float32) if which == "clean" else None
         with autocast(search.device.type, self.options.PRECISION):
-            state = self.network.encode_template(batch["template_images"], batch["template_masks"])
-            if search.shape[1] > 1:  # one target, several frames
-                state = type(state).join([state] * search.shape[1])
-            return self.network.track(state, search.transpose(0, 1).flatten(0, 1))
+            state = self.network.encode_template(templates, batch["template_masks"], gate)
+            count = search.shape[1]
+            if count > 1:  # one target, several frames
+                state = type(state).join([state] * count)
+                gate = gate if gate is None else gate.repeat(count)
+            tokens, seen = self.network.features(state, search.transpose(0, 1).flatten(0, 1), gate)
+            return self.network.locate(tokens, seen), tokens
 
     def loss(self, output, boxes, visible, side):
         """The loss of maps.

@@ -58,6 +58,7 @@ class Processing:
     def __init__(self, config, training=True):
         self.data, self.training = config.DATA, training
         self.grid = config.DATA.TEMPLATE.SIZE // config.MODEL.BACKBONE.STRIDE
+        self.clean = training and config.TRAIN.FEATURE_WEIGHT > 0
 
     def __call__(self, rng, templates, searches, other, away=()):
         """Make a sample.
@@ -93,18 +94,23 @@ class Processing:
             crop = (rng, shot, ratio, look, len(templates) + number)
             found.append(self._search(*crop, moves[: number + 1], distractor, other, number in away))
         images, annos, seen, params, sides = (list(column) for column in zip(*found, strict=True))
+        images, patches = np.stack(images), np.stack([image for image, _ in shown])
         template_annos = np.stack([anno for _, anno in shown])
         size = self.data.TEMPLATE.SIZE
-        return {
-            "template_images": torch.from_numpy(np.stack([image for image, _ in shown])),
+        sample = {
+            "template_images": torch.from_numpy(patches[:, :3]),
             "template_masks": template_mask(template_annos * size, size, self.grid),
             "template_anno": torch.from_numpy(template_annos.astype(np.float32)),
-            "search_images": torch.from_numpy(np.stack(images)),
+            "search_images": torch.from_numpy(images[:, :3]),
             "search_anno": torch.from_numpy(np.stack(annos).astype(np.float32)),
             "search_visible": torch.tensor(seen),
             "crop_params": torch.tensor(params, dtype=torch.float32),
             "src_side": torch.tensor(sides, dtype=torch.float32),
         }
+        if self.clean:
+            sample["template_clean"] = torch.from_numpy(patches[:, 3:])
+            sample["search_clean"] = torch.from_numpy(images[:, 3:])
+        return sample
 
     def _ratio(self, rng, shot):
         """Camera px per source px: 1, or what makes the target a tiny one.
@@ -189,19 +195,19 @@ class Processing:
         return None
 
     def _shoot(self, rng, image, window, ratio, look, number, box_xywh=None, distractor=None, step=0):
-        """What a camera with that look shows in a window: (3, S, S) uint8."""
+        """What a camera with that look shows in a window: (3, S, S) uint8; with `clean` the same by day below it."""
         view = _view(window)
         source = replace(view, cx=view.cx / ratio, cy=view.cy / ratio, side=view.side / ratio)
         pixels = source.extract(image)
         if distractor is not None and box_xywh is not None:
             pixels = distractor.paste(pixels, view.to_patch(box_xywh), step)
-        pixels = apply_look(pixels, look, number, rng)
+        looks = [look, replace(look, night=None, noise=0.0, quality=None)] if self.clean else [look]
+        views = [apply_look(pixels, each, number, rng) for each in looks]
         if view is not window:
             cx, cy = view.to_patch([window.cx, window.cy, 0, 0])[:2]
-            pixels = replace(window, cx=cx, cy=cy).extract(pixels)
-        if look.flip:
-            pixels = pixels[:, ::-1]
-        return pixels.transpose(2, 0, 1)
+            views = [replace(window, cx=cx, cy=cy).extract(pixels) for pixels in views]
+        step = -1 if look.flip else 1
+        return np.concatenate([pixels[:, ::step].transpose(2, 0, 1) for pixels in views])
 
 
 def _view(window):
