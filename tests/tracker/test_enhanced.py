@@ -79,6 +79,42 @@ def test_the_window_is_that_of_the_whole_image_s_pixels():
     assert np.abs(whole - 255 * expected).max() < 0.51, "rounded, not truncated"
 
 
+def test_large_windows_are_enhanced_at_half_their_size():
+    y, x = np.mgrid[:720, :900]
+    image = np.stack([20 + x / 30, 20 + y / 30, 30 + x / 60], axis=2).astype(np.uint8)
+    enhancer, seen = FrameEnhancer(build_enhancer("gamma")), []
+    enhancer.enhancer.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape[2:])))
+    whole, _ = enhancer.enhance(image, 1.0)
+    part, _ = enhancer.enhance(image, 1.0, (16, 0, 816, 720))
+    enhancer.enhance(image, 1.0, (16, 0, 640, 624))
+    assert seen == [(720, 900), (360, 400), (624, 624)]
+    assert np.array_equal(part[:, :16], image[:, :16])
+    assert np.abs(part[:, 16:816].astype(int) - whole[:, 16:816]).max() <= 4
+
+
+def test_frames_are_averaged_in_the_window_and_a_new_size_starts_anew():
+    rng, tracker = np.random.default_rng(0), Recorder()
+    images = [np.uint8(np.clip(40 + rng.normal(0, 8, (240, 320, 3)), 0, 255)) for _ in range(10)]
+    follow(before(tracker, "average"), images)
+    x0, y0, x1, y1 = Sight(tuple(BOX)).window(320, 240)
+    quiet = [seen[y0:y1, x0:x1].std() for seen in tracker.seen]
+    assert np.array_equal(tracker.seen[0], images[0]) and quiet[-1] < 0.5 * quiet[0]
+    enhancer = FrameEnhancer(build_enhancer("average"))
+    large = np.zeros((720, 720, 3), np.uint8)
+    _, memory = enhancer.enhance(large, 1.0, (0, 0, 704, 704))
+    _, fresh = enhancer.enhance(large, 1.0, (0, 0, 320, 320), memory)
+    assert (memory[0], fresh[0]) == (2, 1) and (fresh[1].variance == 1).all()
+
+
+def test_strength_opens_the_gate_before_a_tracker_only_so_far():
+    tracker = Recorder()
+    follow(before(tracker, "gamma", strength=0.5), DARK[:2])
+    x0, y0, x1, y1 = window = Sight(tuple(BOX)).window(320, 240)
+    enhancer = FrameEnhancer(build_enhancer("gamma"))
+    half, _ = enhancer.enhance(DARK[1], 0.5 * enhancer.gate(brightness(DARK[1], brightness(DARK[0]))), window)
+    assert np.array_equal(tracker.seen[1][y0:y1, x0:x1], half[y0:y1, x0:x1])
+
+
 @pytest.mark.parametrize("box", [BOX, [-5, 3, 4, 4], [700, -300, 20, 20], [100, 20, 60, 90], [0, 0, 0, 0]])
 def test_windows_reach_far_enough_and_stay_on_the_frame(box):
     x, y, w, h = box
