@@ -1,7 +1,7 @@
 """Enhance low-light images or a video, whole, as a tracker behind the enhancer sees the part about its target.
 
-Whether an image needs it is decided of each by itself, of a video by the brightness of the frames so far; one in good
-light is written as it was.
+Whether an image needs it is decided of each by itself, of a video by the brightness of the frames so far, which are
+averaged over time where the enhancer asks for it; one in good light is written as it was.
 """
 
 import sys
