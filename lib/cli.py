@@ -79,6 +79,14 @@ def add_config_flags(arguments):
     arguments.add_argument("--debug", nargs="?", type=int, const=1, default=0, help="1: tracebacks and pictures")
 
 
+def at_least(options, **limits):
+    """Raise UserError where one of the flags named is given and below its limit."""
+    for name, least in limits.items():
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise UserError(f"--{name} {value}: expected at least {least}")
+
+
 def add_enhancer_flag(arguments):
     """The flag of every command that tracks."""
     arguments.add_argument(

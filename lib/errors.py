@@ -30,3 +30,9 @@ class IncompleteError(UserError):
     """The work ended with some sequences failed; the rest is saved."""
 
     exit_code = 4
+
+    @classmethod
+    def of(cls, failed, what):
+        """From {name: reason}. what: they are, in the plural."""
+        listed = "".join(f"\n  {name}: {reason}" for name, reason in failed.items())
+        return cls(f"{len(failed)} {what} failed, the others are saved:{listed}")

@@ -72,8 +72,7 @@ def main(argv=None):
             shown += _tracked_tables(tracker, datasets, rows, reference, options.frames, ledger)
     _write(shown, folder / "ablation.md", ledger)
     if failed:
-        listed = "".join(f"\n  {name}: {reason}" for name, reason in failed.items())
-        raise IncompleteError(f"{len(failed)} clips failed, the others are saved:{listed}")
+        raise IncompleteError.of(failed, "clips")
     return 0
 
 
@@ -96,9 +95,7 @@ def _parse(argv):
     arguments.add_argument("--overwrite", action="store_true", help="measure everything again")
     arguments.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = arguments.parse_args(argv)
-    for name, least in (("frames", 0), ("threads", 1)):
-        if getattr(options, name) < least:
-            raise UserError(f"--{name} {getattr(options, name)}: expected at least {least}")
+    cli.at_least(options, frames=0, threads=1)
     if not (options.photographs or options.stills or options.dataset):
         raise UserError("nothing to measure on: pass --photographs, --stills or --dataset")
     if bool(options.dataset) != bool(options.trackers):

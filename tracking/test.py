@@ -76,8 +76,7 @@ def main(argv=None):
             _save_videos([sequence for sequence in sequences if sequence.name in summary.done], run, paths.output)
         failed.update({f"{dataset}/{name}": reason for name, reason in summary.failed.items()})
     if failed:
-        listed = "".join(f"\n  {name}: {reason}" for name, reason in failed.items())
-        raise IncompleteError(f"{len(failed)} sequences failed, the others are saved:{listed}")
+        raise IncompleteError.of(failed, "sequences")
     return 0
 
 
@@ -102,10 +101,7 @@ def _parse(argv):
     cli.add_enhancer_flag(arguments)
     cli.add_config_flags(arguments)
     options = arguments.parse_args(argv)
-    for name, least in (("threads", 0), ("batch", 1), ("runid", 0), ("num_gpus", 1), ("timeout", 0)):
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise UserError(f"--{name} {value}: expected at least {least}")
+    cli.at_least(options, threads=0, batch=1, runid=0, num_gpus=1, timeout=0)
     return options
 
 

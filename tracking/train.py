@@ -132,8 +132,7 @@ def _check(options):
         raise UserError("--distill 1: learning from a teacher is not supported yet")
     if options.use_wandb:
         logging.warning("--use_wandb 1: not supported; TensorBoard and JSON lines are written")
-    if options.nproc_per_node is not None and options.nproc_per_node < 1:
-        raise UserError(f"--nproc_per_node {options.nproc_per_node}: expected at least 1")
+    cli.at_least(options, nproc_per_node=1)
     if not 0 <= options.seed < 2**32:
         raise UserError(f"--seed {options.seed}: expected 0 to 2^32 - 1")
     if options.resume not in ("auto", "never") and not Path(options.resume).is_file():

@@ -8,23 +8,18 @@ from lib import config
 from lib.data import benchmarks
 from lib.data.image import encode_jpeg
 from lib.data.sequence import Sequence
-from lib.errors import FrameError, UserError
+from lib.errors import UserError
 from lib.train.data import epoch_batches, make_loader
 from lib.train.data.night_pairs import NightPairs, as_thermal
+from tests.train.fragile import Frames
 
 
 def sequence(name, level=140, grey=False, size=(90, 120), fail=()):
     """Coloured (or grey) noise of a mean level; without any box."""
 
-    class Frames(list):
-        def __getitem__(self, index):
-            if index in fail:
-                raise FrameError("broken", f"frame {index}")
-            return super().__getitem__(index)
-
     rng = np.random.default_rng(len(name))
     images = rng.integers(level - 20, level + 20, (4, *size, 1 if grey else 3), np.uint8)
-    frames = Frames(np.ascontiguousarray(np.broadcast_to(images, (4, *size, 3))))
+    frames = Frames(np.ascontiguousarray(np.broadcast_to(images, (4, *size, 3))), fail)
     return Sequence(name, "made", np.full((4, 4), np.nan), lambda: frames)
 
 

@@ -10,6 +10,7 @@ from lib.data.sequence import Sequence
 from lib.errors import FrameError, UserError
 from lib.train.data import SampleSet
 from lib.train.data.sampler import draw_frames, usable
+from tests.train.fragile import Frames
 
 SIZES = ["DATA.SEARCH.SIZE=64", "DATA.TEMPLATE.SIZE=32"]
 
@@ -17,14 +18,8 @@ SIZES = ["DATA.SEARCH.SIZE=64", "DATA.TEMPLATE.SIZE=32"]
 def sequence(name="a", length=10, visible=None, dataset="made", fail=()):
     """Grey noise, the target a 12 px square at (40, 30)."""
 
-    class Frames(list):
-        def __getitem__(self, index):
-            if index in fail:
-                raise FrameError("broken", f"frame {index}")
-            return super().__getitem__(index)
-
     rng = np.random.default_rng(len(name))
-    frames = Frames(rng.integers(0, 255, (length, 90, 120, 3), np.uint8))
+    frames = Frames(rng.integers(0, 255, (length, 90, 120, 3), np.uint8), fail)
     boxes = np.tile([40.0, 30.0, 12.0, 12.0], (length, 1))
     return Sequence(name, dataset, boxes, lambda: frames, visible)
 

@@ -25,14 +25,13 @@ class Memory(NamedTuple):
     """What is kept of the frames so far, of a window of them.
 
     x, y: upper left corner of the window, px. mean: (h, w, 3) float32, grey levels. variance: (h / 2, w / 2), of the
-    mean, relative to that of the noise of one frame. grey: (h / 2, w / 2), the mean without colour.
+    mean, relative to that of the noise of one frame.
     """
 
     x: int
     y: int
     mean: np.ndarray
     variance: np.ndarray
-    grey: np.ndarray
 
 
 def average(part, corner, memory=None):
@@ -50,7 +49,7 @@ def average(part, corner, memory=None):
     grey = cv2.transform(small, _MEAN)
     before = memory and _aligned(memory, corner, grey)
     if before is None:
-        return part, Memory(*corner, frame, np.ones_like(grey), grey)
+        return part, Memory(*corner, frame, np.ones_like(grey))
     mean, variance = before
     change = frame - mean
     change_small = _halved(change)
@@ -63,21 +62,22 @@ def average(part, corner, memory=None):
     mean += cv2.resize(variance, (width, height))[..., None] * change
     out = part.copy()
     out[:height, :width] = cv2.convertScaleAbs(mean)
-    return out, Memory(*corner, mean, variance, cv2.transform(_halved(mean), _MEAN))
+    return out, Memory(*corner, mean, variance)
 
 
 def _aligned(memory, corner, grey):
     """The mean and its variance where this window of the video is now; None where too little of it is known."""
     shift = np.subtract(corner, (memory.x, memory.y))  # of this window against that of the memory
     half = shift // 2
+    known = cv2.transform(_halved(memory.mean), _MEAN)
     size = np.array(grey.shape[::-1])
     low = np.maximum(half, 0)
-    high = np.minimum(half + size, memory.grey.shape[::-1])
+    high = np.minimum(half + size, known.shape[::-1])
     if (high - low < LEAST // 2).any():
         return None
     now, then = (
         image[y0:y1, x0:x1] - cv2.mean(image[y0:y1, x0:x1])[0]
-        for image, (x0, y0), (x1, y1) in ((grey, low - half, high - half), (memory.grey, low, high))
+        for image, (x0, y0), (x1, y1) in ((grey, low - half, high - half), (known, low, high))
     )
     motion, response = cv2.phaseCorrelate(now, then, _hanning(*now.shape[::-1]))
     motion = 2 * np.array(motion)  # px, from this frame back to the mean

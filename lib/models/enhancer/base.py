@@ -7,7 +7,7 @@ GATE = (0.2, 0.4)  # brightness up to which the gate is open, and from which it 
 
 
 class Enhancer(nn.Module):
-    """Base of the enhancers. Subclasses give `type`, `steps`, and `options`, which rebuild them.
+    """Base of the enhancers. Subclasses give `type`, `steps`, and `own`: the attributes that rebuild them.
 
     gate: (low, high) mean brightness up to which the gate is open (1) and from which it is closed (0).
     average: whether the frames of a video are to be averaged over time first (averaging.py), which is for whoever has
@@ -17,6 +17,7 @@ class Enhancer(nn.Module):
     """
 
     type = ""
+    own = ()
 
     def __init__(self, gate=GATE, average=False, strength=1.0):
         super().__init__()
@@ -29,7 +30,8 @@ class Enhancer(nn.Module):
     @property
     def options(self):
         """{name: plain value}: what `build_enhancer(type, **options)` makes this one of."""
-        return {"gate": [self.low, self.high], "average": self.average, "strength": self.strength}
+        own = {name: getattr(self, name) for name in ("average", "strength", *self.own)}
+        return {"gate": [self.low, self.high]} | {k: list(v) if isinstance(v, tuple) else v for k, v in own.items()}
 
     def gate_of(self, images):
         """How much images (B, 3, H, W) in [0, 1] need: (B,) in [0, 1], exactly 0 for a well-lit one.

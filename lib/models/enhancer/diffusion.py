@@ -31,6 +31,7 @@ class HazeDiffusion(Enhancer):
     """
 
     type = "haze_diffusion"
+    own = ("number", "channels", "depth", "guide", "denoise", "residual", "form")
     VEIL, TINT = 0.1, 0.3  # largest veil; largest difference of depth between channels
     LEAST_DEPTH = -0.15  # of a channel that is tinted darker
 
@@ -45,19 +46,6 @@ class HazeDiffusion(Enhancer):
         # White noise of 0.018, half as much in every coarser band; depth near that of day, no guide; no veil, no tint.
         levels = [-4.0 - band * math.log(2) for band in range(BANDS)]
         self.trunk = Trunk(self.channels, ([*levels, -1.5, 0.0], [-4.0] * 3 + [0.0] * 3), self.number)
-
-    @property
-    def options(self):
-        return {
-            **super().options,
-            "number": self.number,
-            "channels": list(self.channels),
-            "depth": self.depth,
-            "guide": self.guide,
-            "denoise": self.denoise,
-            "residual": self.residual,
-            "form": self.form,
-        }
 
     def steps(self, images, gate):
         return [image for image, _ in self.path(images, gate, foresee=False)]

@@ -12,6 +12,18 @@ from lib.models.enhancer.base import Enhancer
 from lib.models.enhancer.trunk import Trunk, enlarged, pyramid, whole_cells
 
 
+class Average(Enhancer):
+    """Frames averaged over time (averaging.py), and nothing else: of a single image, that image."""
+
+    type = "average"
+
+    def __init__(self, **common):
+        super().__init__(**{"average": True, **common})
+
+    def steps(self, images, gate):
+        return [images]
+
+
 class _Pointwise(Enhancer):
     """An enhancer whose one step is a function of the image alone, blended in by the gate."""
 
@@ -23,30 +35,15 @@ class _Pointwise(Enhancer):
         raise NotImplementedError
 
 
-class Average(_Pointwise):
-    """Frames averaged over time (averaging.py), and nothing else: of a single image, that image."""
-
-    type = "average"
-
-    def __init__(self, **common):
-        super().__init__(**{"average": True, **common})
-
-    def change(self, images):
-        return images
-
-
 class Gamma(_Pointwise):
     """images ** power."""
 
     type = "gamma"
+    own = ("power",)
 
     def __init__(self, power=0.45, **common):
         super().__init__(**common)
         self.power = float(power)
-
-    @property
-    def options(self):
-        return {**super().options, "power": self.power}
 
     def change(self, images):
         return images**self.power
@@ -56,6 +53,7 @@ class Blur(_Pointwise):
     """A Gaussian blur; sigma in px."""
 
     type = "blur"
+    own = ("sigma",)
 
     def __init__(self, sigma=1.0, **common):
         super().__init__(**common)
@@ -63,10 +61,6 @@ class Blur(_Pointwise):
         reach = max(1, round(3 * self.sigma))
         line = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / self.sigma) ** 2)
         self.register_buffer("line", line / line.sum(), persistent=False)
-
-    @property
-    def options(self):
-        return {**super().options, "sigma": self.sigma}
 
     def change(self, images):
         count = len(self.line)
@@ -79,14 +73,11 @@ class BlurGamma(Blur):
     """A Gaussian blur, then images ** power."""
 
     type = "blur_gamma"
+    own = ("sigma", "power")
 
     def __init__(self, sigma=1.0, power=0.45, **common):
         super().__init__(sigma, **common)
         self.power = float(power)
-
-    @property
-    def options(self):
-        return {**super().options, "power": self.power}
 
     def change(self, images):
         return super().change(images) ** self.power
@@ -96,14 +87,11 @@ class Clahe(_Pointwise):
     """Contrast limited adaptive histogram equalisation of the lightness (Zuiderveld 1994; OpenCV's). No gradient."""
 
     type = "clahe"
+    own = ("clip",)
 
     def __init__(self, clip=2.0, **common):
         super().__init__(**common)
         self.clip = float(clip)
-
-    @property
-    def options(self):
-        return {**super().options, "clip": self.clip}
 
     def change(self, images):
         equalise = cv2.createCLAHE(self.clip, (8, 8))
@@ -123,15 +111,12 @@ class DarkChannel(_Pointwise):
     """
 
     type = "dcp"
+    own = ("weight",)
     PATCH, HAZIEST = 7, 100  # px; pixels
 
     def __init__(self, weight=0.8, **common):
         super().__init__(**common)
         self.weight = float(weight)
-
-    @property
-    def options(self):
-        return {**super().options, "weight": self.weight}
 
     def change(self, images):
         hazy = 1 - images
@@ -151,16 +136,13 @@ class Curve(Enhancer):
     """Eight iterations of u + a u (1 - u), the curve of Zero-DCE (arXiv:2001.06826), on the trunk of HazeDiffusion."""
 
     type = "curve"
+    own = ("channels",)
     ITERATIONS = 8
 
     def __init__(self, channels=(16, 32, 48), **common):
         super().__init__(**common)
         self.channels = tuple(map(int, channels))
         self.trunk = Trunk(self.channels, ([0.1] * self.ITERATIONS, [0.0]))
-
-    @property
-    def options(self):
-        return {**super().options, "channels": list(self.channels)}
 
     def steps(self, images, gate):
         return [image for image, _ in self.path(images, gate)]

@@ -19,7 +19,7 @@ from lib.data.night import STRENGTHS, darken, sample_night
 from lib.errors import MachineError, UserError
 from lib.models.enhancer import load_enhancer
 from lib.test.analysis import metrics
-from lib.test.tracker.enhanced import EnhancedTracker, FrameEnhancer
+from lib.test.tracker.enhanced import EnhancedTracker, FrameEnhancer, as_tensor
 
 NIGHTS = ("noisy", "processed", "moderate", "heavy")
 SIDE = 256  # px, of the part of a photograph that is looked at, and of the image that is timed
@@ -85,8 +85,8 @@ class Bench:
         sequence: lib.data.sequence.Sequence; its first frame is taken. Returns (V, nights, distances).
         """
         day = _centre(sequence.frames()[0])
-        truth = _tensor(day)
-        shown = [_tensor(night) for night in nights(day, sequence.name)]
+        truth = as_tensor(day)
+        shown = [as_tensor(night) for night in nights(day, sequence.name)]
         return np.array([[self._distances(variant, image, truth) for image in shown] for variant in variants])
 
     @torch.inference_mode()
@@ -99,7 +99,7 @@ class Bench:
     def milliseconds(self, variant):
         """Median time for one dark image of SIDE x SIDE px, ms."""
         enhancer, times = self._enhancer(variant), []
-        image = _tensor(np.random.default_rng(0).integers(0, 60, (SIDE, SIDE, 3), np.uint8))
+        image = as_tensor(np.random.default_rng(0).integers(0, 60, (SIDE, SIDE, 3), np.uint8))
         for _ in range(TIMED if enhancer else 0):
             began = time.perf_counter()
             enhancer(image, torch.ones(1))
@@ -248,10 +248,6 @@ def _blocks(image):
 def _centre(image):
     y, x = (max(0, side - SIDE) // 2 for side in image.shape[:2])
     return np.ascontiguousarray(image[y : y + SIDE, x : x + SIDE])
-
-
-def _tensor(image):
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].float() / 255
 
 
 def mean_and_error(values):

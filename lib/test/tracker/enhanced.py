@@ -73,9 +73,7 @@ class FrameEnhancer:
         return part, (shrink, known)
 
     def _inputs(self, image, gate):
-        planes = np.ascontiguousarray(image.transpose(2, 0, 1))  # the filters of most enhancers are faster on these
-        images = torch.from_numpy(planes)[None].to(self.device).float() / 255
-        return images, torch.tensor([gate], device=self.device)
+        return as_tensor(image, self.device), torch.tensor([gate], device=self.device)
 
 
 @dataclass(frozen=True)
@@ -145,6 +143,12 @@ class EnhancedTracker:
         gate = self.frame_enhancer.gate(light) * self.frame_enhancer.enhancer.strength
         seen, memory = self.frame_enhancer.enhance(image, gate, window, sight.memory)
         return replace(sight, light=light, memory=memory), seen
+
+
+def as_tensor(image, device="cpu"):
+    """(H, W, 3) uint8 array -> (1, 3, H, W) in [0, 1]."""
+    planes = np.ascontiguousarray(image.transpose(2, 0, 1))  # the filters of most enhancers are faster on these
+    return torch.from_numpy(planes)[None].to(device).float() / 255
 
 
 def _pixels(image):
