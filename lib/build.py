@@ -34,6 +34,7 @@ def build_network(config):
         image_mean=data.MEAN,
         image_std=data.STD,
         enhancer=_plugin(plugin) if plugin.ENABLE else None,
+        query=_query(config.MODEL.QUERY) if config.MODEL.QUERY.ENABLE else None,
     )
 
 
@@ -46,6 +47,11 @@ def _plugin(options):
     from lib.models.enhancer import load_enhancer
 
     return load_enhancer(paths().pretrained / options.WEIGHTS) if options.WEIGHTS else _low_light(options)
+
+
+def _query(options):
+    names = ("DIM", "HEADS", "LAYERS", "SLOTS", "TRAIL", "MODULATE", "WRITE", "HOLD", "DECAY", "RESET", "GRADIENT")
+    return {"inject": options.INJECT == "token"} | {name.lower(): options[name] for name in names}
 
 
 def _low_light(model):

@@ -48,7 +48,7 @@ def _profile(tracker, settings, device, options):
 
     from lib.data import image as images
     from lib.data.crop import Crop
-    from lib.models.profile import count
+    from lib.models.profile import count, use_query
 
     name = (
         torch.cuda.get_device_name(device)
@@ -62,7 +62,8 @@ def _profile(tracker, settings, device, options):
     )
     print(f"parameters        {cost.parameters / 1e6:8.2f} M")
     print(f"template, once    {cost.encode_template / 1e9:8.2f} GMACs")
-    print(f"every frame       {cost.track / 1e9:8.2f} GMACs, of which the head {cost.head / 1e9:.2f}")
+    query = f", the query {cost.query / 1e9:.3f}" if cost.query else ""
+    print(f"every frame       {cost.track / 1e9:8.2f} GMACs, of which the head {cost.head / 1e9:.2f}{query}")
 
     width, height = options.size
     rng = np.random.default_rng(0)
@@ -89,11 +90,18 @@ def _profile(tracker, settings, device, options):
         with tracker.autocast():
             return network.box_head(tokens, network.normalise(patch))
 
+    @torch.inference_mode()
+    def query():
+        with tracker.autocast():
+            use_query(network.query, state.query, tokens, windows)
+
+    windows = torch.tensor([[crop.cx, crop.cy, crop.side]], device=tracker.device)
     stages = {
         f"decode a {width} x {height} JPEG": lambda: images.decode(jpeg, "frame"),
         "crop": lambda: crop.extract(frame),
         "network before the head": features,
         "head": head,
+        **({"query": query} if network.remembers else {}),
         "whole frame, without decoding": lambda: tracker.step([state], [frame]),
     }
     medians = {stage: _median_ms(work, device, options) for stage, work in stages.items()}

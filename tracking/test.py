@@ -73,7 +73,8 @@ def main(argv=None):
         results.write_source(run, dataset, folder)
         _report(summary, run, dataset, sequences)
         if options.debug:
-            _save_videos([sequence for sequence in sequences if sequence.name in summary.done], run, paths.output)
+            done = [sequence for sequence in sequences if sequence.name in summary.done]
+            _save_videos(done, run, paths.output, experiment)
         failed.update({f"{dataset}/{name}": reason for name, reason in summary.failed.items()})
     if failed:
         raise IncompleteError.of(failed, "sequences")
@@ -135,15 +136,23 @@ def _report(summary, run, dataset, sequences):
     print(f"results in {run.folder / dataset}; score them with: python tracking/analysis_results.py")
 
 
-def _save_videos(sequences, run, output):
+def _save_videos(sequences, run, output, experiment):
+    """What was tracked, and, of a network with a query, what it saw, for which the sequence is tracked once more."""
     from lib.test.evaluation import results
+    from lib.vis.maps import save_maps
     from lib.vis.video import save_tracked
 
+    tracker = experiment.build() if sequences else None
+    watched = getattr(getattr(tracker, "network", None), "remembers", False)
     for sequence in sequences:
         boxes, _ = results.read(results.find(run, sequence.dataset, sequence.name), len(sequence))
         path = Path(output) / "test" / "debug" / run.tracker / run.config / sequence.dataset / f"{sequence.name}.mp4"
         save_tracked(path, sequence.frames(), boxes, sequence.boxes_xywh)
         print(f"wrote {path}")
+        if watched:
+            path = path.with_stem(f"{sequence.name}_maps")
+            save_maps(path, tracker, sequence.frames(), sequence.first_box)
+            print(f"wrote {path}")
 
 
 if __name__ == "__main__":

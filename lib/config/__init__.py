@@ -1,6 +1,8 @@
 """Configuration: experiments/<script>/<config>.yaml over the schema's defaults, changed by --set."""
 
+import copy
 import difflib
+import json
 from pathlib import Path
 
 from lib.config.paths import ROOT
@@ -8,6 +10,7 @@ from lib.config.read import parse_value, read_yaml
 from lib.errors import UserError
 
 EXPERIMENTS = ROOT / "experiments"
+NAMED = ("BUDGETS", "ABLATION")  # sections of a file that hold changes to the rest of it, by name
 
 
 def load(script, config, overrides=(), budget=None):
@@ -24,14 +27,44 @@ def load(script, config, overrides=(), budget=None):
 
     schema = entry(script).schema()
     path = _experiment(script, config)
-    settings, places = _choose_budget(*_read_with_base(path, ()), budget, path)
-    for text in overrides:
-        name, equals, value = text.partition("=")
-        if not equals or not all(name.split(".")):
-            raise UserError(f"--set {text}: expected KEY=VALUE, as in --set TEST.MIN_BOX=2")
-        _merge(settings, _nested(name.split("."), parse_value(value)))
-        places[name] = (f"--set {text}", None)
+    settings, places, named = _read(path)
+    if budget is not None:
+        if budget not in named["BUDGETS"]:
+            known = ", ".join(named["BUDGETS"]) or "none"
+            raise UserError(f"--budget {budget}: not among this recipe's BUDGETS; there are: {known}", path)
+        settings, places = _overlay(settings, places, *named["BUDGETS"][budget])
+    settings, places = _override(settings, places, overrides)
     return EasyDict(_validate(schema, settings, places).model_dump())
+
+
+def ablation(script, config, overrides=(), more=None):
+    """The rows of a file's ABLATION, each of which switches off one part.
+
+    overrides: as for `load`; the rows go over them. more: {label: overrides} of further rows, as --row gives them.
+    Returns {label: overrides that `load` takes after the common ones}.
+    Raises UserError as `load` does where a row does not fit.
+    """
+    from lib.registry import entry
+
+    schema = entry(script).schema()
+    settings, places, named = _read(_experiment(script, config))
+    settings, places = _override(settings, places, overrides)
+    rows = {}
+    for label, (changes, where) in named["ABLATION"].items():
+        _validate(schema, *_overlay(settings, places, changes, where))
+        rows[label] = [f"{name}={json.dumps(value)}" for name, value in _flat(changes)]
+    for label, texts in (more or {}).items():
+        if label in rows:
+            raise UserError(f"--row {label}: ABLATION has a row of that name")
+        _validate(schema, *_override(settings, places, texts, f"--row {label}:"))
+        rows[label] = list(texts)
+    return rows
+
+
+def given(script, config, overrides=()):
+    """{dotted key: value} of what the file and `overrides` set; all else is the schema's default."""
+    settings, places, _ = _read(_experiment(script, config))
+    return dict(_flat(_override(settings, places, overrides)[0]))
 
 
 def keys(section, prefix=""):
@@ -68,22 +101,48 @@ def _read_with_base(path, below):
     return merged, {**merged_places, **places}
 
 
-def _choose_budget(settings, places, budget, path):
-    """Settings and places with BUDGETS taken out and, of these, `budget` (None for none) merged over the rest."""
-    budgets = settings.pop("BUDGETS", {})
-    for name, changes in budgets.items() if isinstance(budgets, dict) else [("", budgets)]:
-        if not isinstance(changes, dict):
-            place = places.get(f"BUDGETS.{name}" if name else "BUDGETS")
-            raise UserError(f"BUDGETS.{name or '<name>'}: expected KEY: value lines, found {changes!r}", *place)
-    if budget is not None:
-        if budget not in budgets:
-            known = ", ".join(budgets) or "none"
-            raise UserError(f"--budget {budget}: not among this recipe's BUDGETS; there are: {known}", path)
-        _merge(settings, budgets[budget])
-    inside, chosen = "BUDGETS.", f"BUDGETS.{budget}."
-    overlaid = {name.removeprefix(chosen): place for name, place in places.items() if name.startswith(chosen)}
-    rest = {name: place for name, place in places.items() if name != "BUDGETS" and not name.startswith(inside)}
-    return settings, {**rest, **overlaid}
+def _read(path):
+    """A file over its base: (settings, places, {section of NAMED: {name: (changes, their places)}})."""
+    settings, places = _read_with_base(path, ())
+    named = {section: settings.pop(section, {}) for section in NAMED}
+    for section, entries in named.items():
+        for name, changes in entries.items() if isinstance(entries, dict) else [("", entries)]:
+            if not isinstance(changes, dict):
+                place = places.get(f"{section}.{name}" if name else section)
+                raise UserError(f"{section}.{name or '<name>'}: expected KEY: value lines, found {changes!r}", *place)
+        named[section] = {name: (changes, _below(places, f"{section}.{name}.")) for name, changes in entries.items()}
+    return settings, {name: place for name, place in places.items() if name.split(".")[0] not in NAMED}, named
+
+
+def _below(places, prefix):
+    return {name.removeprefix(prefix): place for name, place in places.items() if name.startswith(prefix)}
+
+
+def _overlay(settings, places, changes, where):
+    """Copies of settings and places with `changes`, found at the places `where`, merged over them."""
+    settings = copy.deepcopy(settings)
+    _merge(settings, changes)
+    return settings, {**places, **where}
+
+
+def _override(settings, places, overrides, flag="--set"):
+    """As _overlay, with strings "A.B=value" that `flag` of the command line gave."""
+    for text in overrides:
+        name, equals, value = text.partition("=")
+        if not equals or not all(name.split(".")):
+            raise UserError(f"{flag} {text}: expected KEY=VALUE, as in {flag} TEST.MIN_BOX=2")
+        changes = _nested(name.split("."), parse_value(value))
+        settings, places = _overlay(settings, places, changes, {name: (f"{flag} {text}", None)})
+    return settings, places
+
+
+def _flat(settings, prefix=""):
+    """Yield (dotted key, value) of nested settings."""
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def _merge(settings, changes):

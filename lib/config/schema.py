@@ -70,6 +70,20 @@ class Augment(Section):
     NIGHT: Share = key(0.3, "share of samples turned to night (lib/data/night.py), one night for all crops of a sample")
     NIGHT_EV: tuple[Positive, Positive] = key((1.5, 6.0), "range of the exposure of that night, stops below the day")
     DISTRACTORS: Share = key(0.0, "share of samples in which another crop's target is pasted near the target")
+    CROSSING: Share = key(0.0, "share of clips in which a copy of the target, or another one, crosses its way")
+
+
+class Clip(Section):
+    """How clips of a network with a query follow their target (spec query.md B.4, B.5)."""
+
+    CHAIN_GT: Share = key(
+        0.5, "share of training after which windows lie where the target was a frame before, as while"
+    )
+    CHAIN_PRED: Share = key(0.8, "share of training after which half of them lie where the network last saw it")
+    JITTER: NonNegative = key(0.1, "deviation of such a window's centre in target sizes, and of the log of its size")
+    DROP: Share = key(0.1, "share of clips in which all that was remembered is lost before the first search frame")
+    POISON: Share = key(0.1, "share in which it is another target's")
+    CORRUPT: Share = key(0.1, "share in which the places remembered are beside the target")
 
 
 class Data(Section):
@@ -84,6 +98,7 @@ class Data(Section):
     AUGMENT: Augment = part(Augment, "what happens to training crops")
     MAX_SAMPLE_INTERVAL: Count = key(200, "frames at most between template and search frame")
     ABSENT: Share = key(0.0, "share of samples whose search crop shows no target")
+    CLIP: Clip = part(Clip, "clips for MODEL.QUERY")
     CACHE: str = key("", "folder of a crop cache made by tracking/make_crops.py, read instead of the videos")
 
 
@@ -150,11 +165,36 @@ class Plugin(LowLight):
     WEIGHTS: str = key("", "its first weights and options: a file of script `enhancer`, under pretrained/; '' = random")
 
 
+class Query(Section):
+    ENABLE: bool = key(False, "whether a query carries the target's state from frame to frame; off: there is none")
+    INJECT: Literal["none", "token"] = key("none", "whether the backbone's search tokens see it as well")
+    MODULATE: bool = key(True, "whether it changes the features that the head sees")
+    DIM: Count = key(96, "its width")
+    HEADS: Count = key(3, "heads of its attention")
+    LAYERS: Annotated[int, Field(ge=1, le=4)] = key(1, "times that it looks at a frame")
+    SLOTS: Annotated[int, Field(ge=1, le=64)] = key(6, "frames remembered; the first frame's stays, 1 = it alone")
+    TRAIL: Annotated[int, Field(ge=1, le=64)] = key(8, "last places remembered")
+    WRITE: Share = key(0.6, "confidence from which a frame is remembered")
+    HOLD: Share = key(0.35, "confidence below which the query decays; from here to WRITE it goes half-way")
+    DECAY: Share = key(0.8, "factor of the query in a frame below HOLD")
+    RESET: Count = key(10, "such frames in a row after which it is given up, and the last memories with it")
+    GRADIENT: Annotated[int, Field(ge=0, le=16)] = key(2, "training: memories through which losses reach back")
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.DIM % 4 or self.DIM % self.HEADS:
+            raise ValueError(f"DIM {self.DIM}: expected a multiple of 4 and of HEADS {self.HEADS}")
+        if self.HOLD > self.WRITE:
+            raise ValueError(f"HOLD {self.HOLD} is above WRITE {self.WRITE}")
+        return self
+
+
 class Model(Section):
     PRETRAIN_FILE: str = key("", "image pre-training of the backbone (MAE, DINOv2, timm), under pretrained/; '' = none")
     BACKBONE: Backbone = part(Backbone, "what sees template and search crop: one-stream vision transformer or compact")
     HEAD: Head = part(Head, "the box head")
     ENHANCER: Plugin = part(Plugin, "the low-light enhancer before the network")
+    QUERY: Query = part(Query, "the spatio-temporal query")
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -192,6 +232,7 @@ class Optimisation(Section):
 
 class Train(Optimisation):
     BACKBONE_MULTIPLIER: Share = key(0.1, "backbone's learning rate / LR")
+    HEAD_MULTIPLIER: Share = key(1.0, "box head's learning rate / LR")
     CHECKPOINTING: bool = key(False, "recompute blocks in the backward pass: less memory, a third more time")
     FOCAL_WEIGHT: NonNegative = key(1.0, "of the score map's focal loss")
     GIOU_WEIGHT: NonNegative = key(2.0, "of 1 - GIoU (for tiny targets mixed with 1 - NWD)")
@@ -200,6 +241,8 @@ class Train(Optimisation):
     FEATURE_WEIGHT: NonNegative = key(
         0.0, "of the squared distance of the head's input from that of the same crops by day; 0 = not made (stage B)"
     )
+    PLACE_WEIGHT: NonNegative = key(0.1, "of the surprise at the target's place; with a query")
+    QUALITY_WEIGHT: NonNegative = key(0.5, "of the cross-entropy of the confidence and the overlap; with a query")
     NWD_SIDE: tuple[NonNegative, Positive] = key((8.0, 24.0), "1 - NWD alone below, 1 - GIoU alone above, source px")
     LABEL: Literal["subpixel", "ostrack"] = key("subpixel", "the score map's target (spec A.4)")
     VAL_FRAMES: Annotated[int, Field(ge=0)] = key(100, "frames of each validation video tracked closed-loop; 0 = none")
@@ -224,6 +267,10 @@ class Test(Section):
     LOST_FRAMES: Count = key(3, "uncertain frames in a row after which the target counts as lost")
     LOST_GROWTH: Annotated[float, Field(ge=1, le=2)] = key(1.15, "growth of the search window per lost frame")
     LOST_MAX_GROWTH: Annotated[float, Field(ge=1)] = key(4.0, "largest growth of the search window while lost")
+    REDETECT: Annotated[int, Field(ge=0)] = key(
+        0, "uncertain frames in a row after which every other frame is searched elsewhere, square by square; 0 = never"
+    )
+    CANDIDATES: bool = key(False, "follow look-alikes too, and prefer the target's own track to a brighter one's")
     MOTION: Literal["kalman", "none"] = key("kalman", "centre of the search window: predicted, or the last box")
     UPDATE_INTERVAL: Count = key(25, "frames between updates of the online templates")
     UPDATE_THRESHOLD: Share = key(0.7, "score above which a frame may become a template")
@@ -245,6 +292,8 @@ class Lunar(Section):
                 raise ValueError(f"DATA.{name}.SIZE {crop.SIZE} is not a multiple of MODEL.BACKBONE.STRIDE {patch}")
         if self.MODEL.HEAD.STRIDE not in (patch, patch // 2):
             raise ValueError(f"MODEL.HEAD.STRIDE {self.MODEL.HEAD.STRIDE}: expected {patch} or {patch // 2}")
+        if self.MODEL.QUERY.ENABLE and self.TRAIN.FEATURE_WEIGHT:
+            raise ValueError("TRAIN.FEATURE_WEIGHT (stage B of the enhancer) is for a network without MODEL.QUERY")
         return self
 
 

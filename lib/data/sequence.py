@@ -13,7 +13,8 @@ class Sequence:
     """Frames are opened only when asked for: scoring never decodes one.
 
     boxes_xywh: (N, 4) float64 px, rows of NaN where the target is absent or unlabelled. visible: (N,) bool.
-    opener: called without arguments, returns a frame source (lib/data/frames.py).
+    opener: called without arguments, returns a frame source (lib/data/frames.py). windows: of a sequence of crops,
+    (N, 4) number of the frame that each was cut from, and centre and side of its window there, px; else None.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Sequence:
     visible: np.ndarray = None
     attributes: tuple = ()
     place: str = ""
+    windows: np.ndarray | None = None
 
     def __post_init__(self):
         labelled = np.isfinite(self.boxes_xywh).all(axis=1) & (self.boxes_xywh[:, 2:] > 0).all(axis=1)

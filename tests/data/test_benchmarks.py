@@ -172,6 +172,23 @@ def test_rendered_training_clips_are_not_the_demos():
         assert np.array_equal(one.frames()[40], two.frames()[40])
 
 
+def test_rendered_benchmarks_have_no_clip_in_common():
+    counts = {"lunar_rendered": 400, "lunar_night": 200, "lunar_crossing": 200, "lunar_crossing_train": 400}
+    seen = []
+    for name, count in counts.items():
+        assert name in benchmarks.names()
+        sequences = benchmarks.load(name)
+        assert len(sequences) == len({one.name for one in sequences}) == count
+        assert {one.dataset for one in sequences} == {name}
+        assert name == "lunar_rendered" or all(one.visible[0] for one in sequences), "to test on: the start has a box"
+        seen += [one.boxes_xywh.tobytes() for one in sequences if one.visible.any()]
+    assert len(set(seen)) == len(seen) > 1190
+    test, train = (benchmarks.load(f"{name}#crossing_007")[0] for name in ("lunar_crossing", "lunar_crossing_train"))
+    assert pickle.loads(pickle.dumps(test)).frames()[30].shape == (240, 320, 3)
+    assert not np.array_equal(test.frames()[30], train.frames()[30])
+    assert test.attributes == ("SO",)
+
+
 def test_real_video(shared_data):
     sequences = benchmarks.load(shared_data / "dev")
     assert len(sequences) == 16 and sum(map(len, sequences)) == 3473

@@ -8,7 +8,7 @@ import pytest
 
 from lib.data import render
 from lib.data.render import DEMO, RenderedClip, Spec, demo_clips
-from lib.data.render.training import training_clips
+from lib.data.render.training import crossing_clips, day_clips, training_clips
 from lib.errors import UserError
 
 CLIPS = {clip.name: clip for clip in demo_clips()}
@@ -56,9 +56,101 @@ def test_light_is_never_negative():
         assert clip.linear(0).min() >= 0, clip.spec
 
 
+def test_clips_stay_as_they_are():
+    """Results on them are published: whatever is added must draw its random numbers after theirs."""
+    training = training_clips(8)
+    for clip, box, mean in (
+        (CLIPS["lantern_lake"], (227.862334, 148.871112, 18.0, 24.0), 42.4558),
+        (CLIPS["swarm"], (250.835461, 130.47728, 10.0, 7.0), 49.8582),
+        (training[3], (np.nan,) * 4, 58.9062),
+        (training[7], (313.883823, 157.034986, 23.753558, 14.747905), 36.7274),
+        (day_clips(3)[2], (417.91286, 101.675577, 39.168951, 31.335161), 93.1261),
+    ):
+        assert np.allclose(clip.boxes_xywh[40], box, rtol=0, atol=1e-5, equal_nan=True), clip.name
+        assert clip[40].mean() == pytest.approx(mean, abs=0.01), clip.name
+        assert clip.twin_xywh is None
+
+
+def _centres(boxes_xywh):
+    return boxes_xywh[:, :2] + boxes_xywh[:, 2:] / 2
+
+
+def _meetings(clip):
+    """Frames at which the target and its twin are closest."""
+    apart = np.linalg.norm(_centres(clip.boxes_xywh) - _centres(clip.twin_xywh), axis=1)
+    inner = apart[1:-1]
+    return 1 + np.flatnonzero((inner <= apart[:-2]) & (inner < apart[2:]) & (inner < clip.spec.side)), apart
+
+
+@pytest.mark.parametrize(("clips", "seed"), [(200, 4), (400, 5)])
+def test_a_target_and_its_twin_cross(clips, seed):
+    found, nearer = [], []
+    for clip in crossing_clips(clips, seed):
+        meetings, apart = _meetings(clip)
+        side = clip.spec.side
+        assert clip.attributes == ("SO",) and clip.visible.all() and 10 <= side <= 20
+        assert len(meetings) in (1, 2) and 12 <= meetings[0] <= 26 and meetings[-1] < 56
+        assert apart[meetings].max() < 0.3 * side < 0.3 * min(apart[0], apart[-1])
+        assert len(meetings) == 1 or apart[slice(*meetings)].max() > side
+        ways = np.array([_centres(clip.boxes_xywh), _centres(clip.twin_xywh)])
+        assert (ways.min((0, 1)) > side / 2).all() and (ways.max((0, 1)) < np.array(clip.size) - side / 2).all()
+        steps = np.diff(ways, axis=1)
+        speeds = np.linalg.norm(steps, axis=2)
+        assert speeds.min() > 0.6 and speeds.max() < 2.5
+        assert np.linalg.norm(np.diff(steps, axis=1), axis=2).max() < 0.5, "no bounce"
+        for meeting in meetings:
+            before, after = steps[:, meeting - 4 : meeting - 1].mean(1), steps[:, meeting + 1 : meeting + 4].mean(1)
+            kept, swapped = (np.linalg.norm(after - other, axis=1).max() for other in (before, before[::-1]))
+            assert kept < 0.5 * swapped, "each goes on as it came"
+            place = ways[:, meeting].mean(0)
+            far = np.linalg.norm(ways[:, meeting + 1 : meeting + 6] - place, axis=2)
+            assert np.abs(far[0] - far[1]).max() < 0.3 * side
+            nearer.append(far[0, -1] < far[1, -1])
+        found.append(len(meetings))
+    assert np.mean(np.array(found) == 2) > 0.7
+    assert 0.4 < np.mean(nearer) < 0.6, "the nearest is the target by chance only"
+
+
+def test_a_twin_looks_like_the_target():
+    over = []
+    for clip in crossing_clips(24):
+        over.append(clip._tracks[-1] is clip._target)
+        assert len(clip._tracks) == 2
+        for i in (0, 31, 63):
+            view, light = np.ones((240, 320, 3), np.float32), np.ones((60, 80, 3), np.float32)
+            alone = []
+            for track in clip._tracks:
+                track.centres = clip._target.centres
+                alone.append(view.copy())
+                clip._draw(alone[-1], track, i, light)
+            assert np.array_equal(*alone) and not np.array_equal(alone[0], view)
+            assert np.array_equal(clip._tracks[0].boxes_xywh(i), clip._tracks[1].boxes_xywh(i))
+    assert 4 < sum(over) < 20, "above or below by chance"
+
+
+def test_a_twin_is_in_the_picture():
+    clip = crossing_clips(1)[0]
+    without = RenderedClip(render.replace(clip.spec, twin=()), clip.seed)
+    x, y, w, h = clip.twin_xywh[0]
+    changed = np.abs(clip.linear(0, target=False) - without.linear(0, target=False)).max(axis=2) > 1e-6
+    rows, columns = (np.flatnonzero(changed.any(axis=axis)) for axis in (1, 0))
+    assert np.allclose((columns[0], rows[0]), (x, y), atol=1.5)
+    assert np.allclose((columns[-1] + 1, rows[-1] + 1), (x + w, y + h), atol=1.5)
+    assert clip.alpha(0).sum() == pytest.approx((clip._target.texture(0)[..., 3].mean() * w * h), rel=1e-5)
+
+
+def test_crossing_clips_are_functions_of_seed_and_number():
+    some, again, other = crossing_clips(6), crossing_clips(200)[:6], crossing_clips(6, seed=5)
+    for one, two, three in zip(some, again, other, strict=True):
+        assert one.spec == two.spec and np.array_equal(one.twin_xywh, two.twin_xywh)
+        assert np.array_equal(one[20], two[20])
+        assert one.spec != three.spec and not np.array_equal(one.boxes_xywh, three.boxes_xywh)
+
+
 def test_boxes_cost_no_pixels():
     before = render._build_world.cache_info().misses
     demo_clips(seed=11)
+    crossing_clips(2, seed=11)
     assert render._build_world.cache_info().misses == before
 
 

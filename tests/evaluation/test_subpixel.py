@@ -99,6 +99,7 @@ class RoundedCrop(TrueCell):
 
 class NoNetwork(torch.nn.Module):
     enhances = False
+    remembers = False
 
     def encode_template(self, templates, masks, gate):
         return TemplateState(torch.zeros(1, 1, 1))

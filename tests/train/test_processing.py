@@ -100,10 +100,10 @@ def test_tiny_targets_are_where_their_boxes_say(monkeypatch):
         x, y = np.arange(128) + 0.5, np.arange(128) + 0.5
         seen = np.array([(patch.sum(0) * x).sum(), (patch.sum(1) * y).sum()]) / patch.sum()
         anno = sample["search_anno"][0].numpy() * 128
-        off = np.abs(seen - anno[:2] - anno[2:] / 2).max() * sample["crop_params"][0, 2] / 128
-        assert off < 0.15, (seed, off)
         sides.append(float(sample["src_side"][0]))
-        window = float(sample["crop_params"][0, 2])
+        window = float(sample["crop_params"][0, 2]) * sides[-1] / 60
+        off = np.abs(seen - anno[:2] - anno[2:] / 2).max() * window / 128
+        assert off < 0.15, (seed, off)
         assert math.isclose(math.sqrt(anno[2] * anno[3]) * window / 128, sides[-1], rel_tol=1e-4)
         stretches.append(math.log(anno[3] / anno[2]) / 2)
     low = 60 * 64 / 480  # smaller, and the window would exceed the frame

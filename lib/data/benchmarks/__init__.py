@@ -11,18 +11,28 @@ from lib.config.paths import paths
 from lib.data import night
 from lib.data.benchmarks.annotated import Photographs
 from lib.data.benchmarks.entries import ALIASES, ANY_FOLDER, BENCHMARKS
+from lib.data.render import RenderedClip, demo_clips
+from lib.data.render.training import crossing_clips, day_clips, night_clips, training_clips
 from lib.data.sequence import Sequence
 from lib.data.storage import open_storage
 from lib.errors import UserError
 
 log = logging.getLogger(__name__)
 
-DEMO, RENDERED, DAY = "lunar_demo", "lunar_rendered", "lunar_day"
+DEMO, DAY = "lunar_demo", "lunar_day"
+RENDERED = {
+    DEMO: demo_clips,
+    "lunar_rendered": training_clips,
+    DAY: day_clips,
+    "lunar_night": night_clips,
+    "lunar_crossing": crossing_clips,
+    "lunar_crossing_train": functools.partial(crossing_clips, 400, seed=5),
+}
 
 
 def names():
     """Every name that `load` knows."""
-    return [DEMO, RENDERED, DAY, *BENCHMARKS]
+    return [*RENDERED, *BENCHMARKS]
 
 
 def canonical(name_or_folder):
@@ -85,7 +95,7 @@ class _Night:
 
 def _load(name_or_folder, data_root, use_lmdb, cache, boxes_needed):
     name = canonical(name_or_folder)
-    if name in (DEMO, RENDERED, DAY) and not cache:
+    if name in RENDERED and not cache:
         return _rendered(name)
     if cache or use_lmdb:
         path = crops_path(name, cache) if cache else lmdb_path(name, data_root)
@@ -201,11 +211,8 @@ def _words(path):
 
 
 def _rendered(name):
-    from lib.data.render import RenderedClip, demo_clips
-    from lib.data.render.training import day_clips, training_clips
-
     sequences = []
-    for clip in {DEMO: demo_clips, RENDERED: training_clips, DAY: day_clips}[name]():
+    for clip in RENDERED[name]():
         opener = functools.partial(RenderedClip, clip.spec, clip.seed)
         sequences.append(Sequence(clip.name, name, clip.boxes_xywh, opener, clip.visible, clip.attributes, name))
     return sequences

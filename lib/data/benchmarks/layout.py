@@ -23,7 +23,7 @@ class Layout:
     frames: alternatives for the frames' images; the first that has any is taken.
     video: instead of frames, one video a sequence, without its extension.
     absent: files of flags, 1 = absent; any that exist are combined. cover: file of numbers, 0 = hidden (GOT-10k).
-    attributes: file of words.
+    attributes: file of words. windows: file that pack_crops writes, see Sequence.
     """
 
     boxes: str
@@ -32,6 +32,7 @@ class Layout:
     absent: tuple = ()
     cover: str = ""
     attributes: str = ""
+    windows: str = ""
 
     def __str__(self):
         frames = self.frames[0] if self.frames else f"{self.video}.mp4"
@@ -64,9 +65,8 @@ class Layout:
             if len(boxes) == 1:  # only the first frame is labelled, as in test sets scored by a server
                 boxes = np.concatenate([boxes, np.full((len(opener()) - 1, 4), np.nan)])
             visible = ~_absent(storage, self, name, len(boxes))
-            sequences.append(
-                Sequence(name, dataset, boxes, opener, visible, _attributes(storage, self, name), str(place))
-            )
+            facts = _attributes(storage, self, name), str(place), _windows(storage, self, name, len(boxes))
+            sequences.append(Sequence(name, dataset, boxes, opener, visible, *facts))
         return sequences
 
 
@@ -79,6 +79,7 @@ FOLDER_LAYOUTS = (
         frames=("{seq}/img/*", "{seq}/imgs/*", "{seq}/color/*", "{seq}/frames/*", "{seq}/*"),
         absent=ABSENT,
         attributes="{seq}/attributes.txt",
+        windows="{seq}/windows.txt",
     ),
     Layout(boxes="{seq}.txt", video="{seq}"),
     Layout(
@@ -143,3 +144,13 @@ def _attributes(storage, layout, name):
     files = storage.glob(_fill(layout.attributes, name)) if layout.attributes else []
     words = storage.read(files[0]).decode(errors="replace") if files else ""
     return tuple(re.findall(r"[A-Za-z][\w-]*", words))
+
+
+def _windows(storage, layout, name, count):
+    files = storage.glob(_fill(layout.windows, name)) if layout.windows else []
+    if not files:
+        return None
+    rows = parse_boxes(storage.read(files[0]), storage.place(files[0]), allow_nan=False)
+    if len(rows) != count:
+        raise UserError(f"{len(rows)} windows for {count} frames", storage.place(files[0]))
+    return rows

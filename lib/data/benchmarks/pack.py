@@ -96,13 +96,15 @@ def _crop_videos(sequences, writer, progress, every, size, context):
     for sequence in sequences:
         chosen = np.flatnonzero(sequence.visible)[::every]
         if len(chosen) and f"{sequence.name}/groundtruth.txt" not in writer:
-            frames, boxes = sequence.frames(), []
+            frames, boxes, windows = sequence.frames(), [], []
             for index in chosen:
                 image = frames[int(index)]
                 crop = _window(sequence, index, image.shape[1::-1], size, context)
                 writer.put(f"{sequence.name}/img/{index + 1:08d}.jpg", encode_jpeg(crop.extract(image), CROP_QUALITY))
                 boxes.append(crop.to_patch(sequence.boxes_xywh[index]))
+                windows.append((index, crop.cx, crop.cy, crop.side))
                 progress(done + int(index) + 1, total)
+            writer.put(f"{sequence.name}/windows.txt", _rows(windows))
             _put_truth(writer, sequence.name, boxes, np.ones(len(boxes), bool), sequence.attributes)
         count += len(chosen)
         done += len(sequence)
@@ -164,5 +166,9 @@ def _put_truth(writer, name, boxes_xywh, visible, attributes):
         writer.put(f"{name}/absent.txt", "".join(f"{int(not flag)}\n" for flag in visible).encode())
     if attributes:
         writer.put(f"{name}/attributes.txt", ",".join(attributes).encode())
-    rows = "".join(",".join(map(repr, map(float, box))) + "\n" for box in boxes_xywh)
-    writer.put(f"{name}/groundtruth.txt", rows.encode())
+    writer.put(f"{name}/groundtruth.txt", _rows(boxes_xywh))
+
+
+def _rows(numbers):
+    """Rows of numbers as the text of a file."""
+    return "".join(",".join(map(repr, map(float, row))) + "\n" for row in numbers).encode()

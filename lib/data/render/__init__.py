@@ -30,7 +30,8 @@ class Spec:
     target's way, passed at equal times. distractors: number of objects of the target's kind, each crossing its way.
     poles: (frame, width) of occluders standing where the target is at that time. lamps: frames at which the target
     passes a lamp; flicker: those lamps flicker. shake: amplitude of the camera's shake; pan: (x, y) its drift over
-    the clip. day: full light and no noise; a sky then stays black.
+    the clip. day: full light and no noise; a sky then stays black. twin: the way of one more object that looks like the
+    target in every frame; as many points as the target's, and then both ways pass their points exactly.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Spec:
     frames: int = 64
     size: tuple = (640, 360)
     day: bool = False
+    twin: tuple = ()
 
 
 _BALL, _WHITE = (0.95, 0.35, 0.1), (0.95, 0.95, 0.9)
@@ -98,9 +100,9 @@ class RenderedClip:
 
     name; seed; fps; size (width, height) px; boxes_xywh (N, 4) float64 px, the target's whole extent also where it is
     partly hidden or leaves the view, NaN where `visible` (N,) is False, which is where at most `VISIBLE` of the box can
-    be seen; attributes, of: TO tiny object (median side under 8 px), FM fast motion (moves farther than its side
-    between frames), OCC occluded, OV out of view, SO similar objects, LS passes light sources, CM camera motion, SV
-    scale changes by 2 or more.
+    be seen (a twin counts as hiding nothing); twin_xywh (N, 4) px, the twin's whole extent, or None; attributes, of:
+    TO tiny object (median side under 8 px), FM fast motion (moves farther than its side between frames), OCC occluded,
+    OV out of view, SO similar objects, LS passes light sources, CM camera motion, SV scale changes by 2 or more.
     """
 
     fps = 30.0
@@ -118,7 +120,8 @@ class RenderedClip:
         pan = np.abs(spec.pan) * (0.5 + np.sign(spec.pan) * (time[:, None] / (n - 1) - 0.5))
         self._camera = pan + shake + spec.shake  # view's corner in the world, never negative
         self._world_size = np.ceil(np.abs(spec.pan) + 2 * spec.shake + spec.size).astype(int) + 1
-        points = np.array(spec.points) * spec.size + rng.uniform(-6, 6, (len(spec.points), 2))
+        jitter = rng.uniform(-6, 6, (len(spec.points), 2)) * (not spec.twin)  # or they would not meet where they should
+        points = np.array(spec.points) * spec.size + jitter
         scale = spec.grow ** (time / (n - 1))
         target = _Track(spec.kind, spec.tint, spec.side * scale, _smooth_path(points, n), rng.uniform(0, 6.28))
         on_pan = target.centres + pan + spec.shake  # where it is in the world, were it not for the shake
@@ -129,9 +132,15 @@ class RenderedClip:
             self.poles.append((int(x), max(int(y), 0), w, int(bottom)))
         self.lamps = [(on_pan[k] + (0, -10)) / self._world_size for k in spec.lamps]
         self._tracks = [self._distractor(rng, target, k) for k in range(spec.distractors)] + [target]
+        self._target = target
+        if spec.twin:  # over the target or under it, the whole clip long
+            path = _smooth_path(np.array(spec.twin) * spec.size, n)
+            twin = _Track(spec.kind, spec.tint, target.sides, path, target.phases[0])
+            self._tracks.insert(len(self._tracks) - int(rng.integers(2)), twin)
         for track in self._tracks:
             track.centres = track.centres + pan + spec.shake - self._camera
         self.visible, self.boxes_xywh, self.attributes = self._truth(target)
+        self.twin_xywh = twin.boxes_xywh() if spec.twin else None
 
     def _truth(self, target):
         boxes = target.boxes_xywh()
@@ -150,7 +159,7 @@ class RenderedClip:
             "FM": (step > side[1:]).any(),
             "OCC": (hidden > 0.1 * area).any(),
             "OV": (inside <= VISIBLE * area).any(),
-            "SO": spec.distractors > 0,
+            "SO": spec.distractors > 0 or bool(spec.twin),
             "LS": bool(spec.lamps),
             "CM": spec.shake > 0 or any(spec.pan),
             "SV": side.max() >= 2 * side.min(),
@@ -194,14 +203,15 @@ class RenderedClip:
             flicker = np.float32(0.55 + 0.45 * np.sin(2.1 * i) * np.sin(0.37 * i))
             view += flicker * _window(world["flicker_lit"], corner, self.size)
             light = light + flicker * world["flicker_light"]
-        for track in self._tracks if target else self._tracks[:-1]:
-            self._draw(view, track, i, light)
+        for track in self._tracks:
+            if target or track is not self._target:
+                self._draw(view, track, i, light)
         return view
 
     def alpha(self, i):
         """Share of each pixel that the target covers in frame i, occluders not regarded: (H, W) float32 in [0, 1]."""
         mask = np.zeros((self.size[1], self.size[0], 1), np.float32)
-        track = self._tracks[-1]
+        track = self._target
         placed = sprites.cover(track.boxes_xywh(i), track.texture(i)[..., 3:4], self.size)
         if placed is not None:
             mask[placed[0]] = placed[1]

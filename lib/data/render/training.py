@@ -1,9 +1,11 @@
 """`lunar_rendered`: as many rendered clips as wanted, drawn at random, to train from. None is one of `lunar_demo`'s.
 
-`lunar_day`: some more, in daylight; clean images for who has no photographs at hand.
+`lunar_day`: some more, in daylight; clean images for who has no photographs at hand. `lunar_night`: fresh ones to test
+on. `lunar_crossing`: two balls that look the same and cross each other's way: only their motion tells which is which.
 """
 
 from dataclasses import replace
+from itertools import count, islice
 
 import numpy as np
 
@@ -24,13 +26,17 @@ PLACES = {
 SIDES = (4.0, 64.0)  # px
 MAX_STEP = 0.02  # of the view's width from frame to frame, about; hard motion is twice that
 EV = (0.0, 5.5)
+APART = 1.2  # sides between the centres of two balls that cross: before, after and between their meetings
 
 
 def training_clips(clips=CLIPS, seed=1):
     """Random clips: [RenderedClip], every one a function of (seed, its number) alone. Pixels are made when read."""
-    return [
-        RenderedClip(_spec(np.random.default_rng([seed, number]), f"{number:05d}"), seed) for number in range(clips)
-    ]
+    return [_random(number, seed) for number in range(clips)]
+
+
+def night_clips(clips=200, seed=3):
+    """Random clips to test on: [RenderedClip], the first ones of training_clips that show their target at the start."""
+    return list(islice((clip for clip in (_random(number, seed) for number in count()) if clip.visible[0]), clips))
 
 
 def day_clips(clips=16, seed=2):
@@ -41,6 +47,54 @@ def day_clips(clips=16, seed=2):
         RenderedClip(replace(spec, scene=scenes[number % 2], lamps=(), flicker=False, day=True), seed)
         for number, spec in enumerate(specs)
     ]
+
+
+def crossing_clips(clips=200, seed=4):
+    """Random clips of a ball and its twin that meet once or twice: [RenderedClip], as training_clips."""
+    return [
+        RenderedClip(_crossing(np.random.default_rng([seed, number]), f"crossing_{number:03d}"), seed)
+        for number in range(clips)
+    ]
+
+
+def _random(number, seed):
+    return RenderedClip(_spec(np.random.default_rng([seed, number]), f"{number:05d}"), seed)
+
+
+def _crossing(rng, name):
+    side, size = float(rng.uniform(10, 20)), (320, 240)
+    target, twin = (tuple(map(tuple, (way / size).tolist())) for way in _crossing_ways(rng, side, size))
+    scene, tint = str(rng.choice(PLACES["ball"][0])), tuple(rng.uniform(0.4, 1, 3).tolist())
+    return Spec(name, scene, float(rng.uniform(0, 2)), "ball", side, target, tint, size=size, twin=twin)
+
+
+def _crossing_ways(rng, side, size, frames=64):
+    """Points of two smooth ways whose centres coincide once or twice: (10, 2) px each, equal times apart.
+
+    The middle between the two goes in a wide bend at constant speed; they go off it to opposite sides, straight on or
+    in a sine, so at a meeting both hold their velocity, are about equally fast and equally far from where they met.
+    """
+    time, twice = np.linspace(0, frames - 1, 10), rng.random() < 0.9
+    while True:
+        first = rng.uniform(13, 25)
+        gap = rng.uniform(22, 54 - first)
+        speed, across = rng.uniform(0.7, 1.8), rng.uniform(0.8, 2)  # px a frame
+        off, furthest = across * (time - first), np.inf
+        if twice:
+            furthest = across * gap / np.pi
+            off = furthest * np.sin(np.pi * (time - first) / gap)
+        more = twice and (first > gap or first + 2 * gap < frames)  # a third meeting
+        near = 2 * min(furthest, abs(off[0]), abs(off[-1])) < APART * side
+        if more or near or np.hypot(speed, across) > 2.2:
+            continue
+        start, bend = rng.uniform(0, 2 * np.pi), rng.uniform(-0.6, 0.6)
+        heading = start + bend * (time / time[-1] - 0.5)
+        middle = speed * time[1] * np.cumsum([np.cos(heading), np.sin(heading)], axis=1).T
+        aside = rng.choice([-1, 1]) * np.array([-np.sin(start), np.cos(start)])
+        ways = np.array([middle + off[:, None] * aside, middle - off[:, None] * aside])
+        low, high = side - ways.min((0, 1)), np.subtract(size, side) - ways.max((0, 1))
+        if (low < high).all():
+            return ways + rng.uniform(low, high)
 
 
 def _spec(rng, name):

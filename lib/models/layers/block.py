@@ -30,12 +30,13 @@ class Block(TimmBlock):
             norm_layer=partial(nn.LayerNorm, eps=1e-6),
         )
 
-    def attend(self, x, memory=None):
+    def attend(self, x, memory=None, hint=None):
         """First half: every token of x sees x, and the tokens of `memory` before them.
 
         Args:
             x: (B, N, C).
             memory: (key, value), each (B, h, M, C/h), of tokens that are seen but not updated; None for none.
+            hint: see `hinted`; None for none.
 
         Returns:
             (B, N, C), and this layer's (query, key, value) of x, each (B, h, N, C/h).
@@ -47,17 +48,36 @@ class Block(TimmBlock):
         seen = (key, value)
         if memory is not None:
             seen = [torch.cat(pair, dim=2) for pair in zip(memory, seen, strict=True)]
-        mixed = F.scaled_dot_product_attention(query, *seen).transpose(1, 2).reshape(B, N, C)
+        mixed = self._mix(query, seen, hint)
         return x + self.drop_path1(self.ls1(self.attn.proj(mixed))), (query, key, value)
 
-    def consult(self, x, memory):
-        """First half for tokens that see `memory` alone, not each other: (B, N, C) -> (B, N, C)."""
+    def consult(self, x, memory, hint=None):
+        """First half for tokens that see `memory` and `hint` alone, not each other: (B, N, C) -> (B, N, C)."""
         B, N, C = x.shape
         heads = self.attn.num_heads
         weight, bias = self.attn.qkv.weight[:C], self.attn.qkv.bias[:C]  # the query's rows
         query = F.linear(self.norm1(x), weight, bias).reshape(B, N, heads, C // heads).transpose(1, 2)
-        mixed = F.scaled_dot_product_attention(query, *memory).transpose(1, 2).reshape(B, N, C)
-        return x + self.drop_path1(self.ls1(self.attn.proj(mixed)))
+        return x + self.drop_path1(self.ls1(self.attn.proj(self._mix(query, memory, hint))))
+
+    def hinted(self, token, bias):
+        """A token (B, C) as a `hint`: what it gives to a token that sees it is weighted by a sigmoid of their product.
+
+        Not by the softmax over all that is seen: so a hint with a low bias (scalar) takes nothing from the others.
+        """
+        key, value = (
+            self.attn.qkv(self.norm1(token))[:, token.shape[1] :]
+            .unflatten(1, (2, self.attn.num_heads, 1, -1))
+            .unbind(1)
+        )
+        return key, value, bias
+
+    def _mix(self, query, memory, hint):
+        """What queries (B, h, N, C/h) find in (key, value), and in a hint: (B, N, C)."""
+        mixed = F.scaled_dot_product_attention(query, *memory)
+        if hint is not None:
+            key, value, bias = hint
+            mixed = mixed + torch.sigmoid(query @ key.transpose(2, 3) * query.shape[-1] ** -0.5 + bias) * value
+        return mixed.transpose(1, 2).flatten(2)
 
     def feed_forward(self, x):
         """Second half, token by token: (B, N, C) -> (B, N, C)."""

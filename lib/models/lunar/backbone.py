@@ -163,38 +163,40 @@ class OneStreamViT(nn.Module):
             values.append(value)
         return TemplateState(tokens, torch.stack(keys), torch.stack(values))
 
-    def forward(self, template, search):
+    def forward(self, template, search, hint=None):
         """Search features in the light of the template.
 
         Args:
             template: TemplateState of B samples.
             search: (B, 3, S, S) normalised.
+            hint: (token (B, C), bias scalar) that every block shows as well, see Block.hinted; None for none.
 
         Returns:
             (B, C, Gx, Gx); zero where tokens were eliminated.
         """
-        return self._look(template, self.patch_embed(search))
+        return self._look(template, self.patch_embed(search), hint)
 
-    def _look(self, template, features):
+    def _look(self, template, features, hint):
         """Features (B, Lx, C) of the search patches, in the light of the template: (B, C, Gx, Gx)."""
         x = features + self.positions()[1]
         if self.type_embed is not None:
             x = x + self.type_embed[2]
-        x = self._one_way(template, x) if self.attention == "one_way" else self._joint(template, x)
+        hints = [hint and block.hinted(*hint) for block in self.blocks]
+        x = self._one_way(template, x, hints) if self.attention == "one_way" else self._joint(template, x, hints)
         return x.transpose(1, 2).unflatten(2, (self.search_grid, self.search_grid))
 
-    def _one_way(self, template, x):
-        for block, key, value in zip(self.blocks, template.keys, template.values, strict=True):
-            x, _ = self._run(block.attend, x, (key, value))
+    def _one_way(self, template, x, hints):
+        for block, key, value, hint in zip(self.blocks, template.keys, template.values, hints, strict=True):
+            x, _ = self._run(block.attend, x, (key, value), hint)
             x = self._run(block.feed_forward, x)
         return self.norm(x)
 
-    def _joint(self, template, x):
+    def _joint(self, template, x, hints):
         M, L = template.tokens.shape[1], x.shape[1]
         tokens = torch.cat([template.tokens, x], dim=1)
         places = None  # (B, n) place in the search grid of each search token that is left; None while all are
         for i, block in enumerate(self.blocks):
-            tokens, (query, key, _) = self._run(block.attend, tokens)
+            tokens, (query, key, _) = self._run(block.attend, tokens, None, hints[i])
             if i in self.elimination_layers:
                 kept = self._most_attended(query, key, M)
                 places = kept if places is None else places.gather(1, kept)

@@ -91,15 +91,15 @@ class CompactHybrid(OneStreamViT):
         target = F.normalize(features.float(), dim=-1) * masks.unsqueeze(-1)
         return self._remember(features, masks)._replace(tokens=target.flatten(1, 2))
 
-    def forward(self, template, search):
+    def forward(self, template, search, hint=None):
         features = self.patch_embed(search, SEARCH)
         similarity = F.normalize(features.float(), dim=-1) @ template.tokens.transpose(1, 2)
         similarity = similarity.unflatten(2, (-1, self.template_grid**2)).mean(dim=2)
         x = (features + self.correlation(similarity)).transpose(1, 2).unflatten(2, (self.search_grid, self.search_grid))
-        return self._look(template, (x + self.mix(x)).flatten(2).transpose(1, 2))
+        return self._look(template, (x + self.mix(x)).flatten(2).transpose(1, 2), hint)
 
-    def _one_way(self, template, x):
-        for block, key, value in zip(self.blocks, template.keys, template.values, strict=True):
-            x = self._run(block.consult, x, (key, value))
+    def _one_way(self, template, x, hints):
+        for block, key, value, hint in zip(self.blocks, template.keys, template.values, hints, strict=True):
+            x = self._run(block.consult, x, (key, value), hint)
             x = self._run(block.feed_forward, x)
         return self.norm(x)

@@ -9,6 +9,7 @@ from torch.nn import functional
 from lib.models.layers.head import CenterHead
 from lib.models.lunar.backbone import SIZES, OneStreamViT
 from lib.models.lunar.compact import CompactHybrid
+from lib.models.lunar.query import TemporalQuery
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -31,8 +32,9 @@ class Lunar(nn.Module):
     """One-stream tracker: templates and a search crop to score, size and offset maps.
 
     Tracking calls `encode_template` once and `track` for every frame; training calls `forward`, which is the one after
-    the other. Nothing is kept on the module between calls. Images are RGB, uint8 or float in [0, 1]; normalisation is
-    the first layer. State-dict keys are OSTrack's. See OneStreamViT for the arguments not listed here.
+    the other. With a query both call `step` instead, into which its state goes and from which it comes. Nothing is kept
+    on the module between calls. Images are RGB, uint8 or float in [0, 1]; normalisation is the first layer. State-dict
+    keys are OSTrack's. See OneStreamViT for the arguments not listed here.
 
     Args:
         backbone: "vit_tiny", "vit_small", "vit_base", "vit_large", or "compact" (see CompactHybrid), which is for
@@ -44,6 +46,7 @@ class Lunar(nn.Module):
         image_mean, image_std: of R, G, B in [0, 1].
         embed_dim, depth, num_heads: replace those of `backbone` where given.
         enhancer: an Enhancer through which crops go first (lib/models/enhancer), or None.
+        query: options of a TemporalQuery, dict; None for a network that knows nothing but the templates.
 
     Raises:
         ValueError: sizes or options that do not go together.
@@ -73,6 +76,7 @@ class Lunar(nn.Module):
         depth=None,
         num_heads=None,
         enhancer=None,
+        query=None,
     ):
         super().__init__()
         head_stride = head_stride or patch_size
@@ -112,6 +116,13 @@ class Lunar(nn.Module):
                 **options,
             )
         self.box_head = CenterHead(embed_dim or dim, head_channels, fine=head_stride != patch_size)
+        if query is not None:
+            self.query = TemporalQuery(embed_dim or dim, search_size // patch_size, **query)
+
+    @property
+    def remembers(self):
+        """Whether there is a query."""
+        return hasattr(self, "query")
 
     @property
     def enhances(self):
@@ -174,17 +185,42 @@ class Lunar(nn.Module):
         """
         return self.locate(*self.features(template, search, gate))
 
-    def features(self, template, search, gate=None):
-        """What `locate` needs, of the arguments of `track`: tokens (B, Ls, C), and the search crop normalised."""
+    def features(self, template, search, gate=None, hint=None):
+        """What `locate` needs, of the arguments of `track`: features (B, C, G, G), and the search crop normalised.
+
+        hint: see the backbone's forward.
+        """
         S = self.search_size
         if search.ndim != 4 or search.shape[1:] != (3, S, S):
             raise ValueError(f"search crop {tuple(search.shape)}: expected (B, 3, {S}, {S})")
         search = self.normalise(self.enhance(search, gate))
-        return self.backbone(template, search), search
+        return self.backbone(template, search, hint), search
 
-    def locate(self, tokens, search):
+    def locate(self, features, search):
         """TrackerOutput of what `features` gave."""
-        return TrackerOutput(*self.box_head(tokens, search))
+        return TrackerOutput(*self.box_head(features, search))
+
+    def step(self, template, search, state, windows, decide, gate=None, attention=False):
+        """One frame with the query; the same in training and in tracking.
+
+        Args:
+            template, search, gate: as for `track`.
+            state: QueryState of the B samples.
+            windows: (B, 3) float, centre and side of what the search crop shows, px of any frame of reference that is
+                the same for all frames of a video.
+            decide: called with the TrackerOutput and the Look; returns where the target is taken to be, (B, 3) centre
+                and sqrt(w h) in the same px, and with which confidence, (B,) in [0, 1].
+            attention: whether the Look says what the query looked at.
+
+        Returns:
+            (TrackerOutput, Look, the next QueryState).
+        """
+        query = self.query
+        expectation = query.expectation(state, windows)
+        features, seen = self.features(template, search, gate, query.hint(expectation))
+        look = query.read(state, expectation, features, windows, attention)
+        output = self.locate(query.modulate(features, look), seen)
+        return output, look, query.write(state, look, *decide(output, look))
 
     def forward(self, templates, masks, search):
         """encode_template, then track: (B, T, 3, Z, Z), (B, T, Lz) or None, (B, 3, S, S) -> TrackerOutput."""

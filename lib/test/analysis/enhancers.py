@@ -19,6 +19,7 @@ from lib.data.night import STRENGTHS, darken, sample_night
 from lib.errors import MachineError, UserError
 from lib.models.enhancer import load_enhancer
 from lib.test.analysis import metrics
+from lib.test.analysis.ablation import mean_and_error  # noqa: F401 -- callers look for it here
 from lib.test.tracker.enhanced import EnhancedTracker, FrameEnhancer, as_tensor
 
 NIGHTS = ("noisy", "processed", "moderate", "heavy")
@@ -248,13 +249,6 @@ def _blocks(image):
 def _centre(image):
     y, x = (max(0, side - SIDE) // 2 for side in image.shape[:2])
     return np.ascontiguousarray(image[y : y + SIDE, x : x + SIDE])
-
-
-def mean_and_error(values):
-    """Mean and its standard error, NaN where there are too few. values: (N,)."""
-    values = np.asarray(values, float)
-    mean = values.mean() if len(values) else np.nan
-    return float(mean), float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else np.nan
 
 
 def measure(bench, method, tasks, processes=1):

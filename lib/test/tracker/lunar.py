@@ -16,11 +16,15 @@ from lib.data.crop import Crop, window_on, window_side
 from lib.data.image import brightness
 from lib.models.enhancer.averaging import Memory, average
 from lib.models.lunar.backbone import TemplateState
-from lib.models.lunar.decode import decode
+from lib.models.lunar.decode import boxes_at, decode
 from lib.models.lunar.model import template_mask
+from lib.models.lunar.query import QueryState
 from lib.models.precision import autocast
 from lib.models.weights import load_weights
+from lib.test.tracker import candidates
 from lib.test.tracker import motion as kalman
+from lib.test.tracker.candidates import Candidates
+from lib.test.tracker.redetect import tile
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +42,8 @@ class State:
     frame's always first. template: what the network made of them. motion: filter of the centre. doubts: uncertain
     frames in a row. sizes: sqrt(w h) of the last certain frames. frame: number of the last frame. light: brightness of
     the frames so far, for the enhancer's gate; None where the network has no enhancer. memory: of frames averaged over
-    time, where the enhancer asks for it.
+    time, where the enhancer asks for it. query: what the network's query knows, where it has one. candidates: the
+    look-alikes, where they are followed. astray: whether this frame looks for a lost target away from its last place.
     """
 
     box_xywh: np.ndarray
@@ -51,6 +56,9 @@ class State:
     frame: int = 0
     light: float | None = None
     memory: Memory | None = None
+    query: QueryState | None = None
+    candidates: Candidates | None = None
+    astray: bool = False
 
 
 class LunarTracker:
@@ -58,6 +66,8 @@ class LunarTracker:
 
     config: a `lunar` configuration. weights: a checkpoint's path, or None for random ones, to profile. device: torch's.
     network: one to take as it is, rather than to build; its gradients are turned off.
+    Attribute watcher: where set, called in each frame with (patches (B, S, S, 3) uint8, [Crop], TrackerOutput, Look or
+    None), for pictures.
     Raises UserError where the weights do not fit the configuration.
     """
 
@@ -69,6 +79,7 @@ class LunarTracker:
             log.info("weights: %s", load_weights(self.network, weights, optional=own_file))
         self.network.to(self.device).requires_grad_(False)
         self.cells = config.DATA.SEARCH.SIZE // config.MODEL.HEAD.STRIDE
+        self.watcher = None
         self._state = None
 
     def initialize(self, image, info):
@@ -79,6 +90,7 @@ class LunarTracker:
         (self._state,), (result,) = self.step([self._state], [image])
         return result
 
+    @torch.inference_mode()
     def start(self, image, box_xywh):
         """The State after the first frame: image (H, W, 3) uint8 RGB, the target's box (4,) xywh px."""
         box = np.asarray(box_xywh, np.float64)
@@ -87,7 +99,17 @@ class LunarTracker:
         motion = kalman.start(boxes.xywh_to_cxcywh(box)[:2], size)
         light = self._light(image)
         state = State(box, patches, self._encode(patches, light), motion, sizes=(size,), light=light)
-        return self._averaged(state, image, self._search_crop(state, image))[0]
+        if self.config.TEST.CANDIDATES:
+            state = replace(state, candidates=candidates.start(boxes.xywh_to_cxcywh(box)[:2]))
+        crop = self._search_crop(state, image)
+        state, image = self._averaged(state, image, crop)
+        if not self.network.remembers:
+            return state
+        # The first frame, whose box is certain, is what the query remembers to the end.
+        state = replace(state, query=self.network.query.start(1, self.device))
+        place, sure = self._tensor([_place(box)]), torch.ones(1, device=self.device)
+        (query,) = self._remember([state], crop.extract(image)[None], [crop], lambda *_: (place, sure))
+        return replace(state, query=query)
 
     @torch.inference_mode()
     def step(self, states, images):
@@ -99,21 +121,83 @@ class LunarTracker:
         crops = [self._search_crop(state, image) for state, image in zip(ahead, images, strict=True)]
         ahead, images = zip(*map(self._averaged, ahead, images, crops), strict=True)
         patches = np.stack([crop.extract(image) for crop, image in zip(crops, images, strict=True)])
-        output = self.respond(ahead, patches, crops)
-        response = self._windowed(output.score_map.float(), ahead, crops)
-        found, _, scores = decode(output, response)
+        pairs = []
+
+        def decide(output, look=None):
+            if self.watcher is not None:
+                self.watcher(patches, crops, output, look)
+            pairs.extend(self._decide(output, look, ahead, images, crops))
+            places = self._tensor([_place(state.box_xywh) for state, _ in pairs])
+            return places, self._tensor([result["score"] for _, result in pairs])
+
+        if self.network.remembers:
+            queries = self._remember(ahead, patches, crops, decide)
+            pairs = [
+                (replace(state, query=query), result) for (state, result), query in zip(pairs, queries, strict=True)
+            ]
+        else:
+            decide(self.respond(ahead, patches, crops))
+        return [state for state, _ in pairs], [result for _, result in pairs]
+
+    def _decide(self, output, look, states, images, crops):
+        """[(State, result)] of what the network's output, and its query's Look if it has one, says of each frame."""
+        response = self._windowed(output.score_map.float(), states, crops)
+        if self.config.TEST.CANDIDATES:
+            states, cells = self._follow(output, response, states, crops)
+            found, scores = boxes_at(output, cells), output.score_map.flatten(1).gather(1, cells[:, None])[:, 0]
+        else:
+            found, _, scores = decode(output, response)
+        if look is not None:
+            scores = self.network.query.judge(look, scores).sigmoid()
         found, scores = found.float().cpu().numpy() * self.config.DATA.SEARCH.SIZE, scores.float().cpu().tolist()
         located = [crop.to_image(boxes.cxcywh_to_xywh(box)) for crop, box in zip(crops, found, strict=True)]
-        pairs = [self._conclude(*each) for each in zip(ahead, images, located, scores, strict=True)]
-        return [state for state, _ in pairs], [result for _, result in pairs]
+        return [self._conclude(*each) for each in zip(states, images, located, scores, strict=True)]
+
+    def _follow(self, output, response, states, crops):
+        """The states with their candidates of this frame, and the cell (B,) of the one that is each one's target."""
+        size, followed, chosen = self.config.DATA.SEARCH.SIZE, [], []
+        best = response.flatten(1).argmax(dim=1)
+        for number, (state, crop) in enumerate(zip(states, crops, strict=True)):
+            (column, row), cells = divmod(int(best[number]), self.cells)[::-1], self.cells
+            places, _ = candidates.peaks(output.score_map[number, 0].float().cpu().numpy())
+            near = np.abs(places - (column, row)).max(axis=1) <= 2
+            places = np.concatenate(
+                [[(column, row)], places[~near]]
+            )  # the best cell stands for the hill on which it is
+            indices = torch.from_numpy(places[:, 1] * cells + places[:, 0]).to(self.device)
+            one = type(output)(*(part[number : number + 1].expand(len(indices), -1, -1, -1) for part in output))
+            found = boxes_at(one, indices).float().cpu().numpy() * size
+            scores = one.score_map[0].flatten()[indices].float().cpu().numpy()
+            centres = crop.to_image(boxes.cxcywh_to_xywh(found))
+            centres = centres[:, :2] + centres[:, 2:] / 2
+            now, taken = candidates.follow(state.candidates, centres, scores, 0, state.sizes[-1])
+            followed.append(replace(state, candidates=now))
+            chosen.append(indices[taken])
+        return followed, torch.stack(chosen)
 
     def respond(self, states, patches, crops):
         """The network's output for search patches (B, S, S, 3) uint8 of `crops`, of one state each."""
+        with self.autocast():
+            return self.network.track(*self._seen(states, patches))
+
+    def _seen(self, states, patches):
+        """(template, search, gate) as the network takes them."""
         templates = [state.template for state in states]
         template = templates[0] if len(templates) == 1 else TemplateState.join(templates)
         search = torch.from_numpy(patches).to(self.device).permute(0, 3, 1, 2)
+        return template, search, self._gate([state.light for state in states])
+
+    def _remember(self, states, patches, crops, decide):
+        """The next QueryState of each state. decide: see Lunar.step."""
+        template, search, gate = self._seen(states, patches)
+        query = QueryState.join([state.query for state in states])
+        windows = self._tensor([(crop.cx, crop.cy, crop.side) for crop in crops])
         with self.autocast():
-            return self.network.track(template, search, self._gate([state.light for state in states]))
+            watched = self.watcher is not None
+            return self.network.step(template, search, query, windows, decide, gate, watched)[2].split()
+
+    def _tensor(self, values):
+        return torch.tensor(np.asarray(values), dtype=torch.float32, device=self.device)
 
     def _light(self, image, before=None):
         """Brightness of the frames up to this one; None where no enhancer asks for it."""
@@ -142,7 +226,10 @@ class LunarTracker:
         return replace(state, memory=memory), image
 
     def _predict(self, state, image):
-        state = replace(state, light=self._light(image, state.light))
+        redetect = self.config.TEST.REDETECT
+        # Every other frame: the target may also come back where it was.
+        astray = redetect > 0 and state.doubts >= redetect and (state.doubts - redetect) % 2 == 0
+        state = replace(state, light=self._light(image, state.light), astray=astray)
         if self.config.TEST.MOTION == "none":
             return state
         return replace(state, motion=kalman.predict(state.motion, state.sizes[-1]))
@@ -163,6 +250,8 @@ class LunarTracker:
         factor = (test.SEARCH_FACTOR or search.FACTOR) * growth
         side = window_side(*state.box_xywh[2:], factor, search.MIN_SIDE * growth, (width, height))
         cx, cy = self._centre(state).tolist()
+        if state.astray:
+            cx, cy = tile((width, height), side, (cx, cy), (state.doubts - test.REDETECT) // 2)
         # A prediction may run off the image, the search not.
         return Crop(min(max(cx, 0.0), width), min(max(cy, 0.0), height), side, search.SIZE)
 
@@ -185,6 +274,8 @@ class LunarTracker:
         test = self.config.TEST
         height, width = image.shape[:2]
         certain = score >= test.CONFIDENCE
+        if state.astray and not certain:
+            box = state.box_xywh
         step = test.SIZE_STEP if certain else 0.0  # an unsure size would make the next window wrong as well
         sides = state.box_xywh[2:] ** (1 - step) * box[2:] ** step
         box = np.concatenate([box[:2] + (box[2:] - sides) / 2, sides])
@@ -245,6 +336,11 @@ def hann(cells, centres):
     distance = np.minimum(np.abs(np.arange(0.5, cells) - centres[:, :, None]) / (cells + 1), 0.5)
     line = (0.5 + 0.5 * np.cos(2 * np.pi * distance)).astype(np.float32)
     return line[:, 1, None, :, None] * line[:, 0, None, None, :]
+
+
+def _place(box):
+    """(3,) centre and sqrt(w h) of a box (4,) xywh."""
+    return *boxes.xywh_to_cxcywh(box)[:2], _size(box)
 
 
 def _size(box):

@@ -2,12 +2,14 @@
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from lib.errors import UserError
 from lib.models.enhancer import save_enhancer
 from lib.models.lunar.decode import boxes_at, decode
 from lib.models.precision import autocast
 from lib.train import losses
+from lib.train.actors.clip import follow, overlap
 from lib.train.admin import distributed
 from lib.train.admin.picture import draw
 from lib.train.trainers.checkpoint import save_weights
@@ -34,7 +36,7 @@ class LunarActor(nn.Module):
     def __init__(self, network, config):
         super().__init__()
         self.network = network
-        self.options = config.TRAIN
+        self.options, self.factor = config.TRAIN, config.DATA.SEARCH.FACTOR
         if self.options.CHECKPOINTING:
             if not hasattr(network.backbone, "checkpointing"):
                 raise UserError("TRAIN.CHECKPOINTING: this network has no blocks to recompute")
@@ -42,6 +44,8 @@ class LunarActor(nn.Module):
 
     def forward(self, batch):
         """Loss (scalar) and its parts, {name: detached scalar}, of a batch as lib/train/data makes them."""
+        if self.network.remembers:
+            return self._follow(batch)
         weight, (output, tokens) = self.options.FEATURE_WEIGHT, self._respond(batch)
         loss, stats = self.loss(output, *self._targets(batch))
         if weight:
@@ -54,7 +58,32 @@ class LunarActor(nn.Module):
 
     def maps(self, batch):
         """TrackerOutput of the B*N search crops of a batch, frame by frame: all samples' first, then their second."""
-        return self._respond(batch)[0]
+        return self._clips(batch).output if self.network.remembers else self._respond(batch)[0]
+
+    def _clips(self, batch):
+        with autocast(batch["search_images"].device.type, self.options.PRECISION):
+            return follow(self.network, batch, self.factor)
+
+    def _follow(self, batch):
+        """As forward, of a network with a query, whose confidence also learns how well it did."""
+        clips = self._clips(batch)
+        side = batch["src_side"].transpose(0, 1).flatten(0, 1)
+        loss, stats = self.loss(clips.output, clips.boxes, clips.visible, side)
+        found, _, _ = decode(clips.output)
+        sound, _ = usable(clips.boxes, clips.visible)
+        truth = overlap(found.detach(), torch.where(sound[:, None], clips.boxes, 0.25), sound)
+        quality = functional.binary_cross_entropy_with_logits(clips.quality, truth)
+        off = (clips.boxes[:, :2] + clips.boxes[:, 2:] / 2 - 0.5 - clips.expected[:, :2]) / clips.expected[:, 2:]
+        # Of a t-distribution (nu = 1, in the plane): where memory misleads, it is off by any distance.
+        surprise = 1.5 * off.square().sum(dim=1).log1p() + 2 * clips.expected[:, 2].log()
+        place = torch.where(sound, surprise, 0.0).sum() / sound.sum().clamp(min=1)
+        loss = loss + self.options.QUALITY_WEIGHT * quality + self.options.PLACE_WEIGHT * place
+        return loss, {
+            **stats,
+            "Loss/quality": quality.detach(),
+            "Loss/place": place.detach(),
+            "Loss/total": loss.detach(),
+        }
 
     def _respond(self, batch, which="images"):
         """(maps, the tokens that the head makes them of). which: images, or the same clean, which are not enhanced."""

@@ -87,6 +87,8 @@ class Distractor:
 
     image, box_xywh: where it comes from (as in Shot). size: its sqrt(w h) / that of the true target. angle: where it
     lies, radian. gap: distance of the two boxes and what is added to it from frame to frame, in sizes of the target.
+    way: instead of both, (x, y) of its centre from the target's in frame 1 and what is added from frame to frame, in
+    such sizes; it may then cover the target.
     """
 
     image: np.ndarray | PartialFrame
@@ -94,6 +96,15 @@ class Distractor:
     size: float
     angle: float
     gap: tuple[float, float]
+    way: tuple | None = None
+
+    @classmethod
+    def crossing(cls, rng, image, box_xywh, frames):
+        """One that meets the target in one of `frames` frames, or nearly."""
+        size, angle, speed, when = rng.uniform((0.85, 0, 0.2, 1), (1.15, 2 * np.pi, 0.9, max(frames, 1))).tolist()
+        velocity = speed * np.array([np.cos(angle), np.sin(angle)])
+        miss = rng.normal(0, 0.25, 2)
+        return cls(image, box_xywh, size, angle, (0, 0), (miss + (1 - when) * velocity, velocity))
 
     @classmethod
     def draw(cls, rng, image, box_xywh):
@@ -103,7 +114,8 @@ class Distractor:
     def paste(self, image, box_xywh, step=0):
         """Paste into a crop, beside the true box (4,) xywh px of it: (H, W, 3) uint8 -> a new array of that form.
 
-        The true box is never touched. Where there is no room nothing is pasted, and the same array comes back.
+        Save on a `way`, the true box is never touched. Where there is no room nothing is pasted, and the same array
+        comes back.
         """
         x, y, w, h = box_xywh
         own = self.box_xywh
@@ -113,14 +125,19 @@ class Distractor:
             return image
         patch = Crop(own[0] + own[2] / 2, own[1] + own[3] / 2, count / scale, count).extract(self.image)
         extent = own[2:] * scale * MARGIN
-        # Along the direction, the centres are as far apart as it takes to part the boxes, and then the gap; 1 px is
-        # for the rounding to whole pixels.
-        cos, sin = np.cos(self.angle), np.sin(self.angle)
-        apart = (np.array([w, h]) + extent) / 2 + 1
-        distance = min(apart[0] / max(abs(cos), 1e-6), apart[1] / max(abs(sin), 1e-6))
-        distance += max(self.gap[0] + step * self.gap[1], 0) * np.sqrt(w * h)
-        left = int(round(x + w / 2 + distance * cos - count / 2))
-        top = int(round(y + h / 2 + distance * sin - count / 2))
+        if self.way is None:
+            # Along the direction, the centres are as far apart as it takes to part the boxes, and then the gap; 1 px is
+            # for the rounding to whole pixels.
+            direction = np.array([np.cos(self.angle), np.sin(self.angle)])
+            apart = (np.array([w, h]) + extent) / 2 + 1
+            distance = (apart / np.maximum(np.abs(direction), 1e-6)).min()
+            distance += max(self.gap[0] + step * self.gap[1], 0) * np.sqrt(w * h)
+            offset = distance * direction
+        else:
+            offset = (self.way[0] + (step - 1) * self.way[1]) * np.sqrt(w * h)
+        left, top = (
+            int(round(value)) for value in (x + w / 2 + offset[0] - count / 2, y + h / 2 + offset[1] - count / 2)
+        )
         x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + count, image.shape[1]), min(top + count, image.shape[0])
         if x1 <= x0 or y1 <= y0:
             return image

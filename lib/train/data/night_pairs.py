@@ -37,7 +37,7 @@ class NightPairs(Samples):
         part = self.data.TRAIN if training else self.data.VAL
         super().__init__(datasets, part, seed=seed, training=training, ratios=ratios)
 
-    def _draw(self, rng):
+    def _draw(self, rng, _epoch):
         night, size = self.data.NIGHT, self.data.CROP
         shares = (night.DARK, night.IDENTITY * self.training, night.ENLARGED, 0.5, OPEN if self.training else 1)
         dark, identity, enlarged, flip, forced = (rng.random(5) < shares).tolist()

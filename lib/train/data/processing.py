@@ -19,6 +19,8 @@ from lib.errors import FrameError
 from lib.models.lunar.model import template_mask
 from lib.train.data.augmentation import Distractor, Look, apply_look, draw_look
 
+INDEPENDENT, CHAIN_GT, CHAIN_PRED = 0, 1, 2  # where the windows of a clip lie (spec query.md B.4)
+ROOM = 2  # a search image of CHAIN_PRED shows this many sides of the window, for the network to choose its own
 ONLINE_JITTER = 0.05  # of the boxes of templates but the first: while tracking they are the tracker's own
 TRIES = 10
 
@@ -28,13 +30,36 @@ class Shot:
     """A frame of a sample.
 
     image: (H, W, 3) uint8 RGB, or a PartialFrame. box_xywh: (4,) source px, None where the target is absent. around:
-    (4,) the box around which the window lies. place: its name, for errors.
+    (4,) the box around which the window lies. place: its name, for errors. source: the part of the whole frame that the
+    image shows; None for all of it.
     """
 
     image: np.ndarray | PartialFrame
     box_xywh: np.ndarray | None
     around: np.ndarray
     place: str = ""
+    source: Crop | None = None
+
+    def to_source(self, boxes_xywh):
+        """Boxes (..., 4), px of the image -> px of the whole frame."""
+        return boxes_xywh if self.source is None else self.source.to_image(boxes_xywh)
+
+
+@dataclass(frozen=True)
+class Past:
+    """What a tracker would know at the search frames of a clip.
+
+    chain: INDEPENDENT, CHAIN_GT or CHAIN_PRED. room: whether search images show ROOM sides of their windows. before:
+    for each search frame the target's box (4,) one step earlier, px of its image, or None where there was none.
+    history: (L, 5) such boxes at the steps before the first search frame, the last one last, px of the whole frame,
+    and 1; or zeros. times: (N,) int, steps from the first template's frame to the search frames.
+    """
+
+    chain: int
+    room: bool
+    before: list
+    history: np.ndarray
+    times: np.ndarray
 
 
 def plausible(box_xywh, image):
@@ -60,7 +85,7 @@ class Processing:
         self.grid = config.DATA.TEMPLATE.SIZE // config.MODEL.BACKBONE.STRIDE
         self.clean = training and config.TRAIN.FEATURE_WEIGHT > 0
 
-    def __call__(self, rng, templates, searches, other, away=()):
+    def __call__(self, rng, templates, searches, other, away=(), past=None):
         """Make a sample.
 
         Args:
@@ -68,6 +93,7 @@ class Processing:
             templates, searches: [Shot].
             other: () -> Shot of another sequence, or None where there is none.
             away: numbers of the search shots whose window shall not show the target.
+            past: Past, for a network with a query; None for one without.
 
         Returns:
             dict of tensors, as SampleSet says, without what names the sample.
@@ -81,19 +107,22 @@ class Processing:
         augment = self.data.AUGMENT
         ratio = self._ratio(rng, searches[0])
         look = Look.plain(len(templates) + len(searches))
-        distractor = None
+        distractor, past = None, past or Past(INDEPENDENT, False, [None] * len(searches), None, None)
         if self.training:
             look = draw_look(rng, augment, len(templates), len(searches), ratio < 1)
             if rng.random() < augment.DISTRACTORS:
                 shot = other()
                 distractor = shot and Distractor.draw(rng, shot.image, np.asarray(shot.around, np.float64))
+            elif past.times is not None and rng.random() < augment.CROSSING:
+                shot = rng.random() < 0.3 and other() or templates[0]
+                distractor = Distractor.crossing(rng, shot.image, np.asarray(shot.around, np.float64), len(searches))
         shown = [self._template(rng, shot, ratio, look, number) for number, shot in enumerate(templates)]
         moves = self._moves(rng, searches)
         found = []
         for number, shot in enumerate(searches):
             crop = (rng, shot, ratio, look, len(templates) + number)
-            found.append(self._search(*crop, moves[: number + 1], distractor, other, number in away))
-        images, annos, seen, params, sides = (list(column) for column in zip(*found, strict=True))
+            found.append(self._search(*crop, moves[: number + 1], distractor, other, number in away, past, number))
+        images, annos, seen, params, windows, places, sides = (list(column) for column in zip(*found, strict=True))
         images, patches = np.stack(images), np.stack([image for image, _ in shown])
         template_annos = np.stack([anno for _, anno in shown])
         size = self.data.TEMPLATE.SIZE
@@ -107,6 +136,10 @@ class Processing:
             "crop_params": torch.tensor(params, dtype=torch.float32),
             "src_side": torch.tensor(sides, dtype=torch.float32),
         }
+        if past.times is not None:
+            sample |= self._known(rng, templates[0], ratio, look, past)
+            sample["search_windows"] = torch.tensor(windows, dtype=torch.float32)
+            sample["search_places"] = torch.tensor(places, dtype=torch.float32)
         if self.clean:
             sample["template_clean"] = torch.from_numpy(patches[:, 3:])
             sample["search_clean"] = torch.from_numpy(images[:, 3:])
@@ -146,9 +179,39 @@ class Processing:
         patch = self._shoot(rng, shot.image, window, ratio, look, number)
         return patch, _shares(boxes.cxcywh_to_xywh(box), window, look.flip)
 
-    def _search(self, rng, shot, ratio, look, number, moves, distractor, other, away):
-        """(patch (3, S, S) uint8, box (4,) in shares, visible, (cx, cy, side) px, target side px) of a search frame."""
-        window = self._away(rng, shot, ratio) if away else None
+    def _known(self, rng, shot, ratio, look, past):
+        """What the query knows before the first search frame, as SampleSet says: of a template's shot, and the Past."""
+        around = boxes.xywh_to_cxcywh(shot.around) * ratio
+        search = self.data.SEARCH
+        side = window_side(*around[2:], search.FACTOR, search.MIN_SIDE, _frame_size(shot.image, ratio))
+        window = Crop(*around[:2], side, search.SIZE, look.stretch)
+        patch = self._shoot(rng, shot.image, window, ratio, look, 0)
+        history = np.zeros((len(past.history), 4))
+        jitter = rng.normal(0, ONLINE_JITTER * self.training, (len(history), 2))
+        for row, (*box, seen), noise in zip(history, past.history, jitter, strict=True):
+            if seen:
+                row[:] = *_placed(np.array(box), look), seen
+                row[:2] += noise * row[2]
+        scale = 1.0 if shot.source is None else shot.source.side / shot.source.size
+        return {
+            "anchor_image": torch.from_numpy(patch[:3]),
+            "anchor_window": torch.tensor(_placed(_window_box(window, shot, ratio), look), dtype=torch.float32),
+            "anchor_place": torch.tensor(_placed(shot.to_source(shot.around), look), dtype=torch.float32),
+            "history": torch.from_numpy(history.astype(np.float32)),
+            "times": torch.from_numpy(past.times),
+            "chain": torch.tensor(past.chain),
+            "least_window": torch.tensor(search.MIN_SIDE / ratio * scale, dtype=torch.float32),
+        }
+
+    def _search(self, rng, shot, ratio, look, number, moves, distractor, other, away, past, which):
+        """What SampleSet says of a search frame.
+
+        (patch (3, S, S) uint8, box (4,) in shares of it, visible, what it shows (3,), the window (3,), the place (3,),
+        target's side), all px of the whole frame.
+        """
+        # A tracker that knows where its target was looks there when it is gone: a clip shows another place instead.
+        clip, gone = past.times is not None, shot
+        window = self._away(rng, shot, ratio) if away and not clip else None
         stranger = other() if away and window is None else None
         if stranger is not None:  # its target, a wrong one, is shown as large as the right one would be
             ratio = min(ratio * _side(shot.around) / _side(stranger.around), 1.0)
@@ -159,18 +222,38 @@ class Processing:
         if window is None:
             # The window lies where a still's target was one frame before.
             around[:2] -= moves[-1] * side
-            jittered = self._window(rng, self.data.SEARCH, around, (width, height), not moves.any())
+            if past.chain == INDEPENDENT:
+                jittered = self._window(rng, self.data.SEARCH, around, (width, height), not moves.any())
+            else:
+                before = past.before[which] if stranger is None else None
+                around = around if before is None else boxes.xywh_to_cxcywh(before) * ratio
+                jittered = self._chained(rng, around, (width, height))
             # As the tracker's: a prediction may run off the image, the search not.
             centre = (min(max(jittered.cx, 0.0), width), min(max(jittered.cy, 0.0), height))
             window = Crop(*centre, jittered.side, jittered.size, look.stretch)
+        shown = replace(window, side=ROOM * window.side, size=ROOM * window.size) if past.room else window
         box = None if shot.box_xywh is None else np.asarray(shot.box_xywh, np.float64) * ratio
-        patch = self._shoot(rng, shot.image, window, ratio, look, number, box, distractor, len(moves))
-        anno = np.zeros(4) if box is None else _shares(box, window, look.flip)
+        patch = self._shoot(rng, shot.image, shown, ratio, look, number, box, distractor, len(moves))
+        anno = np.zeros(4) if box is None else _shares(box, shown, look.flip)
         centre = anno[:2] + anno[2:] / 2
         visible = box is not None and bool(((centre >= 0) & (centre < 1)).all())
-        dx, dy = moves.sum(axis=0) * side
-        params = (width - window.cx - dx if look.flip else window.cx + dx, window.cy + dy, window.side)
-        return patch, anno if visible else np.zeros(4), visible, params, side
+        # A still does not move, its camera does.
+        drift = np.array([*moves.sum(axis=0) * side / ratio, 0, 0])
+        boxes_xywh = (_window_box(shown, shot, ratio), _window_box(window, shot, ratio), shot.to_source(shot.around))
+        places = [_placed(box + drift, look) for box in boxes_xywh]
+        if stranger is not None and clip:
+            cx, cy, size = _placed(gone.to_source(gone.around) + drift, look)
+            scale = size / _side(stranger.around)
+            places = [(cx, cy, scale * extent) for _, _, extent in places[:2]] + [(cx, cy, size)]
+        return patch, anno if visible else np.zeros(4), visible, *places, side
+
+    def _chained(self, rng, before_cxcywh, frame_size):
+        """The window of a tracker that found its target at a box one frame earlier, not quite exactly."""
+        search, jitter = self.data.SEARCH, self.data.CLIP.JITTER
+        cx, cy, w, h = before_cxcywh
+        dx, dy, growth = rng.normal(0, jitter, 3) if self.training else np.zeros(3)
+        side = window_side(w * np.exp(growth), h * np.exp(growth), search.FACTOR, search.MIN_SIDE, frame_size)
+        return Crop(cx + dx * math.sqrt(w * h), cy + dy * math.sqrt(w * h), side, search.SIZE)
 
     def _window(self, rng, part, box_cxcywh, frame_size, jitter_centre=True):
         """The window around a box, jittered as configured in `part`.
@@ -234,3 +317,16 @@ def _shares(box_xywh, window, flip):
     if flip:
         anno[0] = 1 - anno[0] - anno[2]
     return anno
+
+
+def _window_box(window, shot, ratio):
+    """A window in the camera's px of a shot as a box (4,) in px of the whole frame."""
+    side = window.side / ratio
+    return shot.to_source(np.array([window.cx / ratio - side / 2, window.cy / ratio - side / 2, side, side]))
+
+
+def _placed(box_xywh, look):
+    """(3,) centre and sqrt(w h) of a box as a clip sees it, mirrored and stretched."""
+    x, y, w, h = box_xywh
+    x, y = (x + w / 2) / look.stretch, (y + h / 2) * look.stretch
+    return -x if look.flip else x, y, math.sqrt(max(w * h, 0.0))

@@ -3,16 +3,19 @@
 import bisect
 import os
 from collections import OrderedDict
+from dataclasses import replace
 
 import numpy as np
 import torch
 
+from lib.data.crop import Crop
 from lib.data.frames import partial_frame
 from lib.errors import FrameError, UserError
-from lib.train.data.processing import Processing, Shot, plausible
+from lib.train.data.processing import CHAIN_GT, CHAIN_PRED, INDEPENDENT, Past, Processing, Shot, plausible
 from lib.train.data.sampler import draw_frames, usable
 
 ATTEMPTS = 10  # draws of one sample, each after one whose frames could not be used
+FATES = KEPT, DROPPED, POISONED, CORRUPTED = range(4)
 OPEN_SEQUENCES = 32  # frame sources kept open by a process
 
 
@@ -22,8 +25,8 @@ class Samples(torch.utils.data.Dataset):
         frame_ids, index, name (of `self.names`) int64: what the sample is made of
         replaced int64: how many draws before this one had a frame that could not be used
 
-    and the same for any number of workers and processes. A subclass draws them: `_draw(rng)` returns such a dict,
-    without index and replaced, or raises FrameError, upon which another one is drawn.
+    and the same for any number of workers and processes. A subclass draws them: `_draw(rng, epoch)` returns such a
+    dict, without index and replaced, or raises FrameError, upon which another one is drawn.
 
     Args:
         datasets: {name: [Sequence]}.
@@ -64,14 +67,14 @@ class Samples(torch.utils.data.Dataset):
         for attempt in range(ATTEMPTS):
             rng = np.random.default_rng([self.seed, epoch if self.training else 0, index, attempt])
             try:
-                sample = self._draw(rng)
+                sample = self._draw(rng, epoch)
             except FrameError as error:
                 failure = error
             else:
                 return {**sample, "index": torch.tensor(index), "replaced": torch.tensor(attempt)}
         raise FrameError(f"sample {index} of epoch {epoch}: {ATTEMPTS} draws failed, the last one: {failure}")
 
-    def _draw(self, rng):
+    def _draw(self, rng, epoch):
         raise NotImplementedError
 
     def _sequence(self, rng):
@@ -98,8 +101,20 @@ class SampleSet(Samples):
         template_anno (T, 4), search_anno (N, 4) float32: xywh in shares of the crop, zeros where nothing is visible
         search_images (N, 3, S, S) uint8
         search_visible (N,) bool: the target is there and its centre in the crop
-        crop_params (N, 3) float32: centre and side of the window, px of the frame as augmented (shrunk, mirrored)
-        src_side (N,) float32: sqrt(w h) of the target (where absent: as it was last), px of that frame
+        crop_params (N, 3) float32: centre and side of what the search image shows, px of the whole frame, mirrored at
+            x = 0 and stretched as the image is, so that they are the same for all frames of a clip
+        src_side (N,) float32: sqrt(w h) of the target (where absent: as it was last), px of the frame as shrunk
+
+    and for a network with a query (MODEL.QUERY), places being (3,) centre and sqrt(w h) in px as of crop_params,
+
+        search_images (N, 3, R, R), R = 2 S in the last part of the training (DATA.CLIP.CHAIN_PRED), else S
+        search_windows (N, 3) float32: as crop_params, the window that the network is to see
+        search_places (N, 3) float32: of the target, where absent as it was last
+        anchor_image (3, S, S) uint8, anchor_window, anchor_place (3,): the search crop of the first template's frame
+        history (L, 4) float32: places at the steps before the first search frame, and 1; zeros where unknown
+        times (N,) int64: steps from the first template's frame
+        chain int64: INDEPENDENT, CHAIN_GT or CHAIN_PRED. least_window float32: side of the smallest window, px
+        fate int64: FATES, what happens to the memory before the first search frame
 
     Args:
         config: a `lunar` configuration.
@@ -117,8 +132,10 @@ class SampleSet(Samples):
         part = self.data.TRAIN if training else self.data.VAL
         super().__init__(drawable, part, seed=seed, training=training, ratios=ratios)
         self.processing = Processing(config, training)
+        self.query = config.MODEL.QUERY if config.MODEL.QUERY.ENABLE else None
+        self.epochs = config.TRAIN.EPOCH
 
-    def _draw(self, rng):
+    def _draw(self, rng, epoch):
         number = self._sequence(rng)
         sequence, searches = self.sequences[number], self.data.SEARCH.NUMBER
         absent, choice = rng.random() < self.data.ABSENT, rng.random()
@@ -131,12 +148,15 @@ class SampleSet(Samples):
             absent and searches == 1,
         )
         images = {frame: self._frame(number, frame) for frame in sorted({*template_ids, *search_ids})}
+        past = fate = None
+        if self.query:
+            past, fate = self._past(rng, number, template_ids[0], search_ids, images[search_ids[0]], epoch)
         templates = [self._shot(number, frame, images[frame]) for frame in template_ids]
         shots, around = [], templates[-1].around
         for frame in search_ids:
             shot = self._shot(number, frame, images[frame])
             if shot.box_xywh is None:
-                shot = Shot(shot.image, None, around, shot.place)
+                shot = replace(shot, around=around)
             around = shot.around
             shots.append(shot)
         away = range(0)
@@ -144,8 +164,53 @@ class SampleSet(Samples):
             first = 1 + int(choice * (searches - 1)) if searches > 1 else 0  # a clip begins with its target
             away = range(first, searches if searches == 1 else min(first + 2, searches))
         other = lambda: self._other(rng, number)  # noqa: E731 -- seldom needed, and it reads a frame
-        sample = self.processing(rng, templates, shots, other, away)
+        sample = self.processing(rng, templates, shots, other, away, past)
+        if past is not None:
+            sample["fate"] = torch.tensor(fate)
         return {**sample, "frame_ids": torch.tensor(template_ids + search_ids), "name": torch.tensor(number)}
+
+    def _past(self, rng, number, template, searches, image, epoch):
+        """(Past, fate) of a clip that begins at frame `searches[0]`, shown by `image`."""
+        clip, sequence = self.data.CLIP, self.sequences[number]
+        chance, kind, cut = rng.random(3)
+        # From here on the progress of the training decides, so that a sample stays a function of (seed, epoch, index).
+        progress = (epoch - 1) / self.epochs if self.training else clip.CHAIN_GT
+        room = self.training and progress >= clip.CHAIN_PRED
+        chain = (CHAIN_PRED if room else INDEPENDENT) if chance < 0.5 else CHAIN_GT
+        if not room and progress >= clip.CHAIN_GT:
+            chain = CHAIN_GT
+        shares = np.cumsum([clip.DROP, clip.POISON, clip.CORRUPT]) * self.training
+        fate = (DROPPED, POISONED, CORRUPTED, KEPT)[int(np.searchsorted(shares, kind, side="right"))]
+        stride = max(searches[1] - searches[0], 1) if len(searches) > 1 else 1
+        earlier = searches[0] - stride * np.arange(self.query.TRAIL, 0, -1)
+        known = (earlier >= template) & sequence.visible[np.maximum(earlier, 0)]
+        if self.training and cut < 0.3:  # a track just begun
+            known[: -1 - int(cut / 0.3 * (len(known) - 1))] = False
+        history = np.zeros((len(earlier), 5))
+        for row in np.flatnonzero(known):
+            history[row] = *self._whole(number, int(earlier[row]), image.shape[0]), 1
+        before = []
+        for frame in searches:
+            last = frame - stride
+            seen = last >= 0 and sequence.visible[last] and len(sequence) > 1
+            before.append(self._seen_in(number, last, frame, image.shape[0]) if seen else None)
+        gap = max(round((searches[0] - template) / stride), 1)
+        return Past(chain, room, before, history, gap + np.arange(len(searches))), fate
+
+    def _source(self, number, frame, size):
+        """The part of the whole frame that an image shows, `size` px wide, as a Crop; None for all of it."""
+        windows = self.sequences[number].windows
+        return None if windows is None else Crop(*windows[frame, 1:].tolist(), size)
+
+    def _whole(self, number, frame, size):
+        """The target's box (4,) in a frame, px of the whole frame."""
+        source, box = self._source(number, frame, size), self.sequences[number].boxes_xywh[frame]
+        return box if source is None else source.to_image(box)
+
+    def _seen_in(self, number, last, frame, size):
+        """The target's box (4,) in frame `last`, px of the image of `frame`."""
+        source, box = self._source(number, frame, size), self._whole(number, last, size)
+        return box if source is None else source.to_patch(box)
 
     def _other(self, rng, number):
         """A visible frame of another sequence, of the same dataset if it has more, as a Shot; None if there is none."""
@@ -162,7 +227,8 @@ class SampleSet(Samples):
         sequence = self.sequences[number]
         box = np.asarray(sequence.boxes_xywh[frame], np.float64)
         seen = sequence.visible[frame] and plausible(box, image)
-        return Shot(image, box if seen else None, box, f"{self.names[number]}, frame {frame}")
+        source = self._source(number, frame, image.shape[0])
+        return Shot(image, box if seen else None, box, f"{self.names[number]}, frame {frame}", source)
 
     def _frame(self, number, frame):
         """One frame, decoded where it is cut if it can be."""

@@ -8,25 +8,28 @@ from torch import nn
 
 from lib.errors import UserError
 
+PARTS = {"backbone": "BACKBONE_MULTIPLIER", "box_head": "HEAD_MULTIPLIER"}
+
 
 def make_optimizer(network, options):
     """AdamW over a network's trainable parameters; each group carries its full rate as `base_lr`.
 
-    The backbone's rate is LR x BACKBONE_MULTIPLIER. Matrices and convolutions decay; vectors (norms, biases, scales)
-    and tables of embeddings do not. `fused`, because that version can leave a step out without asking the device.
+    The backbone's rate is LR x BACKBONE_MULTIPLIER, the head's LR x HEAD_MULTIPLIER. Matrices and convolutions decay;
+    vectors (norms, biases, scales) and tables of embeddings do not. `fused`, because that version can leave a step out
+    without asking the device.
     """
     tables = {id(m.weight) for m in network.modules() if isinstance(m, nn.Embedding)}
     groups = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            backbone = name.startswith("backbone.")
+            part = name.partition(".")[0]
             decays = name.endswith("weight") and parameter.ndim > 1 and id(parameter) not in tables
-            groups.setdefault((backbone, decays), []).append(parameter)
+            groups.setdefault((part if part in PARTS else "", decays), []).append(parameter)
     if not groups:
         raise UserError("TRAIN.FREEZE leaves nothing to train")
     settings = []
-    for (backbone, decays), parameters in groups.items():
-        rate = options.LR * (options.BACKBONE_MULTIPLIER if backbone else 1)
+    for (part, decays), parameters in groups.items():
+        rate = options.LR * (options[PARTS[part]] if part else 1)
         decay = options.WEIGHT_DECAY if decays else 0.0
         settings.append({"params": parameters, "lr": rate, "base_lr": rate, "weight_decay": decay})
     return torch.optim.AdamW(settings, fused=True)

@@ -1,0 +1,124 @@
+"""A clip through a network with a query, frame by frame, as the tracker does it (spec query.md B.4 and B.5)."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lib.models.lunar.decode import decode
+from lib.models.lunar.model import TrackerOutput
+from lib.train.data.processing import CHAIN_PRED, INDEPENDENT
+from lib.train.data.samples import CORRUPTED, DROPPED, POISONED
+
+NOISE = 0.05  # of places that are not the network's own, in target sizes
+ASTRAY = 1.0  # target sizes off its target, twice in a row, after which a window is put back
+
+
+class Followed(NamedTuple):
+    """What came of B clips of N frames, frame by frame: all clips' first frames, then their second.
+
+    output: TrackerOutput of N B crops. quality: (N B,) logits. expected: (N B, 3), see Look. boxes: (N B, 4) xywh of
+    the targets in shares of the crops that were seen. visible: (N B,) bool.
+    """
+
+    output: TrackerOutput
+    quality: Tensor
+    expected: Tensor
+    boxes: Tensor
+    visible: Tensor
+
+
+def follow(network, batch, factor):
+    """Followed: a batch of clips as SampleSet makes them. factor: side of the search window / sqrt(w h)."""
+    template = network.encode_template(batch["template_images"], batch["template_masks"])
+    place, sure = batch["anchor_place"], torch.ones_like(batch["least_window"])
+    state = network.query.start(len(place), place.device)
+    anchor = network.step(template, batch["anchor_image"], state, batch["anchor_window"], lambda *_: (place, sure))
+    state = replace(anchor[2], trail=batch["history"], time=batch["times"][:, 0])
+    state = _befall(state, batch["fate"])
+    frames, astray = [], torch.zeros_like(batch["fate"])
+    for n in range(batch["search_images"].shape[1]):
+        window, truth = batch["search_windows"][:, n], batch["search_places"][:, n]
+        if n:
+            own = torch.cat([place[:, :2], torch.maximum(factor * place[:, 2:], batch["least_window"][:, None])], dim=1)
+            chosen = (batch["chain"] == CHAIN_PRED) & (astray < 2)
+            window = torch.where(chosen[:, None], own, window)
+        search, boxes, visible = _show(batch, n, window, network.search_size)
+        decided = _Decision(network.query, window, truth, boxes, visible, batch["chain"])
+        output, look, state = network.step(template, search, state, window, decided)
+        place = decided.place
+        off = (place[:, :2] - truth[:, :2]).norm(dim=1) > ASTRAY * truth[:, 2]
+        astray = torch.where(off, astray + 1, 0)
+        frames.append(Followed(output, decided.quality, look.expected, boxes, visible))
+    outputs, *others = zip(*frames, strict=True)
+    return Followed(TrackerOutput(*map(torch.cat, zip(*outputs, strict=True))), *map(torch.cat, others))
+
+
+class _Decision:
+    """Where the target is taken to be: as in tracking at the score's peak, or where it truly is, not quite exactly."""
+
+    def __init__(self, query, window, truth, boxes, visible, chain):
+        self.query, self.window, self.truth = query, window, truth
+        self.boxes, self.visible, self.chain = boxes, visible, chain
+        self.place = self.quality = None
+
+    def __call__(self, output, look):
+        found, _, score = (value.detach() for value in decode(output))
+        self.quality = self.query.judge(look, score)
+        centre = self.window[:, :2] + (found[:, :2] - 0.5) * self.window[:, 2:]
+        size = (found[:, 2:].prod(dim=1, keepdim=True)).sqrt() * self.window[:, 2:]
+        noise = NOISE * self.query.training * torch.randn_like(centre) * self.truth[:, 2:]
+        truth = torch.cat([self.truth[:, :2] + noise, self.truth[:, 2:]], dim=1)
+        told = self.visible & (self.chain != CHAIN_PRED)
+        self.place = torch.where(told[:, None], truth, torch.cat([centre, size], dim=1))
+        # At first the network's confidence means little.
+        measured = overlap(found, self.boxes, self.visible)
+        confidence = torch.where(self.chain == INDEPENDENT, measured, self.quality.sigmoid())
+        return self.place, confidence
+
+
+def overlap(found_cxcywh, boxes_xywh, visible):
+    """(B,) IoU of boxes found (B, 4) and the targets' (B, 4), 0 where there is none."""
+    low = torch.maximum(found_cxcywh[:, :2] - found_cxcywh[:, 2:] / 2, boxes_xywh[:, :2])
+    high = torch.minimum(found_cxcywh[:, :2] + found_cxcywh[:, 2:] / 2, boxes_xywh[:, :2] + boxes_xywh[:, 2:])
+    shared = (high - low).clamp(min=0).prod(dim=1)
+    union = found_cxcywh[:, 2:].prod(dim=1) + boxes_xywh[:, 2:].prod(dim=1) - shared
+    return torch.where(visible, shared / union.clamp(min=1e-12), 0.0)
+
+
+def _befall(state, fate):
+    """The state after what training does to it, so that the network learns to mistrust it."""
+    time = state.time
+    other = state.select(torch.arange(len(fate), device=fate.device).roll(1))
+    poisoned = (fate == POISONED)[:, None]
+    size = state.marks[:, :1, 2:3]
+    offset = torch.where((fate == CORRUPTED)[:, None, None], torch.randn_like(size.expand(-1, -1, 2)), 0.0) * size
+    shift = lambda places: places + F.pad(offset, (0, places.shape[2] - 2)) * (places[..., 2:3] > 0)  # noqa: E731
+    state = replace(
+        state,
+        prior=torch.where(poisoned, other.prior, state.prior),
+        memory=torch.where(poisoned[..., None], other.memory, state.memory),
+        marks=shift(state.marks),
+        trail=shift(state.trail),
+    )
+    return replace(state.reset(fate == DROPPED), time=time)
+
+
+def _show(batch, n, window, size):
+    """(search crop (B, 3, S, S), boxes (B, 4) xywh in shares of it, visible (B,)) of a window (B, 3) in frame `n`."""
+    image, shown = batch["search_images"][:, n], batch["crop_params"][:, n]
+    boxes, visible = batch["search_anno"][:, n], batch["search_visible"][:, n]
+    if image.shape[-1] == size:
+        return image, boxes, visible
+    scale, offset = window[:, 2:] / shown[:, 2:], (window[:, :2] - shown[:, :2]) / shown[:, 2:]
+    with torch.autocast(image.device.type, enabled=False):
+        # affine_grid counts from the middle in half sides
+        matrix = torch.cat([torch.diag_embed(scale.expand(-1, 2)), 2 * offset[..., None]], dim=2)
+        grid = F.affine_grid(matrix, [len(image), 3, size, size], align_corners=False)
+        image = F.grid_sample(image.float() / 255, grid, align_corners=False)
+    centre = (boxes[:, :2] + boxes[:, 2:] / 2 - 0.5 - offset) / scale + 0.5
+    sides = boxes[:, 2:] / scale
+    visible = visible & ((centre >= 0) & (centre < 1)).all(dim=1)
+    return image, torch.cat([centre - sides / 2, sides], dim=1), visible

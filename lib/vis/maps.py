@@ -1,0 +1,63 @@
+"""What the network saw of each frame: search crop, score, and where its query looked and what it expected."""
+
+import cv2
+import numpy as np
+
+from lib.vis.draw import draw_box
+from lib.vis.video import VideoWriter
+
+PANEL = 256  # px, side of each picture
+GREEN = (60, 220, 60)
+
+
+def save_maps(path, tracker, frames, first_box, fps=10.0):
+    """Track frames once more and write a video of what the network made of them, left to right:
+
+    search crop with the box that was found, score map, where the query looked (attention, mean over heads), and where
+    it expects the target (gain: red) or not (blue); the last two only with a query.
+
+    Args:
+        path: of the video. tracker: a LunarTracker. frames: a frame source. first_box: (4,) xywh px.
+    """
+    views = []
+    tracker.watcher = lambda *view: views.append(view)
+    try:
+        with VideoWriter(path, fps) as video:
+            tracker.initialize(frames[0], {"init_bbox": list(first_box)})
+            for index in range(1, len(frames)):
+                views.clear()
+                result = tracker.track(frames[index])
+                (patch,), (crop,), output, look = views[-1]
+                video.write(panels(patch, crop.to_patch(result["target_bbox"]), output, look))
+    finally:
+        tracker.watcher = None
+
+
+def panels(patch, box_xywh, output, look):
+    """A row of pictures (PANEL, n PANEL, 3) uint8 of one search patch (S, S, 3) uint8: see save_maps.
+
+    box_xywh: (4,) px of the patch. output: TrackerOutput of B = 1. look: Look of B = 1, or None.
+    """
+    scale = PANEL / len(patch)
+    image = cv2.resize(patch, (PANEL, PANEL), interpolation=cv2.INTER_NEAREST)
+    boxed = draw_box(image, np.asarray(box_xywh) * scale, GREEN)
+    shown = [boxed, _over(image, _heat(output.score_map[0, 0].float().numpy()))]
+    if look is not None:
+        side = round(look.attention.shape[1] ** 0.5)
+        attention = look.attention[0].float().view(side, side).numpy()
+        shown.append(_over(image, _heat(attention / attention.max())))
+        if look.gain is not None:
+            gain = look.gain[0].float().view(side, side).numpy()
+            shown.append(_over(image, np.stack([gain.clip(0), np.zeros_like(gain), (-gain).clip(0)], axis=2)))
+    return np.concatenate(shown, axis=1)
+
+
+def _heat(values):
+    """(H, W) in [0, 1] -> (H, W, 3) in [0, 1], black to yellow."""
+    return np.stack([values, values**2, np.zeros_like(values)], axis=2)
+
+
+def _over(image, colours):
+    """An image dimmed, and colours (H, W, 3) in [0, 1] over it."""
+    colours = cv2.resize(colours.astype(np.float32), image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    return np.clip(0.5 * image + 255 * colours, 0, 255).astype(np.uint8)

@@ -1,0 +1,205 @@
+"""The online tracker with a query, with look-alikes followed, and with its search for a lost target."""
+
+import dataclasses
+import gc
+
+import numpy as np
+import pytest
+import torch
+
+from lib import config
+from lib.data import boxes
+from lib.models.lunar import Lunar, TrackerOutput
+from lib.test.tracker import lunar
+from lib.test.tracker.redetect import tile
+
+RNG = np.random.default_rng(0)
+FRAMES = [RNG.integers(0, 255, (120, 160, 3), np.uint8) for _ in range(18)]
+BOX = np.array([60.3, 50.7, 9.5, 7.25])
+SIZES = ["DATA.SEARCH.SIZE=64", "DATA.TEMPLATE.SIZE=32", "MODEL.HEAD.STRIDE=8"]
+
+
+def build(*overrides, remembers=True, **query):
+    """A LunarTracker with a small random network, and in it a query that is heard."""
+    cfg = config.load("lunar", "vit_tiny", [*SIZES, *overrides])
+    torch.manual_seed(0)
+    options = {"dim": 16, "heads": 2, "slots": 3, "trail": 3, "write": 0.1, "hold": 0.05, "reset": 2, "inject": True}
+    network = Lunar(
+        embed_dim=32,
+        depth=2,
+        num_heads=2,
+        head_channels=16,
+        template_size=32,
+        search_size=64,
+        head_stride=8,
+        attention=cfg.MODEL.BACKBONE.ATTENTION,
+        query=options | query if remembers else None,
+    )
+    if remembers:
+        with torch.no_grad():
+            for part in (network.query.scale, network.query.shift, *network.query.quality[-1].parameters()):
+                torch.nn.init.normal_(part, std=0.5)
+    return lunar.LunarTracker(cfg, network=network)
+
+
+def maps(scores, size=0.1):
+    """A TrackerOutput of 8 x 8 cells with given scores {(column, row): value}, centred offsets and one size."""
+    score = torch.full((1, 1, 8, 8), 0.001)
+    for (column, row), value in scores.items():
+        score[0, 0, row, column] = value
+    return TrackerOutput(score, torch.full((1, 2, 8, 8), size), torch.full((1, 2, 8, 8), 0.5))
+
+
+def equal(first, second):
+    return all(torch.equal(a, b) for a, b in zip(vars(first).values(), vars(second).values(), strict=True))
+
+
+def test_without_a_query_there_is_none():
+    tracker = build(remembers=False)
+    state = tracker.start(FRAMES[0], BOX)
+    (after,), _ = tracker.step([state], [FRAMES[1]])
+    assert state.query is None and after.query is None and not tracker.network.remembers
+
+
+def test_the_first_frame_is_remembered():
+    tracker = build()
+    query = tracker.start(FRAMES[0], BOX).query
+    place = [*boxes.xywh_to_cxcywh(BOX)[:2], np.sqrt(BOX[2] * BOX[3])]
+    assert query.time.tolist() == [1] and query.lost.tolist() == [0]
+    assert query.marks[0, 0].tolist() == pytest.approx([*place, 0, 1])
+    assert query.trail[0, -1].tolist() == pytest.approx([*place, 1])
+    assert query.memory[0, 0].any() and query.prior.any() and not query.marks[0, 1:].any()
+
+
+def test_a_b_a():
+    """Q7: what is remembered of one video does not reach the next, nor does a step change the state it is given."""
+    tracker = build()
+
+    def run(images, box):
+        tracker.initialize(images[0], {"init_bbox": box.tolist()})
+        results = [tracker.track(image) for image in images[1:]]
+        return [(each["target_bbox"], each["score"]) for each in results], tracker._state.query
+
+    first, query = run(FRAMES[:8], BOX)
+    _, other = run(FRAMES[8:], BOX + 5)
+    again, last = run(FRAMES[:8], BOX)
+    assert again == first and equal(last, query) and not equal(other, query)
+    state = tracker.start(FRAMES[0], BOX)
+    kept = state.query.each(torch.clone)
+    (after,), _ = tracker.step([state], [FRAMES[1]])
+    assert equal(state.query, kept) and not equal(after.query, kept)
+    tracker.initialize(FRAMES[0], {"init_bbox": BOX.tolist()})
+    assert equal(tracker._state.query, kept), "a new start, also in the middle of a video, forgets all"
+
+
+@pytest.mark.parametrize("options", [["MODEL.BACKBONE.ATTENTION=joint"], ["TEST.CANDIDATES=true", "TEST.REDETECT=1"]])
+def test_three_videos_together_are_each_alone(options):
+    tracker = build(*options)
+    states = [tracker.start(FRAMES[6 * n], BOX + [9 * n, 5 * n, 2 * n, n]) for n in range(3)]
+    memories = set()
+    for frame in range(1, 6):
+        images = [FRAMES[6 * n + frame] for n in range(3)]
+        after, found = tracker.step(states, images)
+        for n, image in enumerate(images):
+            # From the same state: a box that differs by a millionth may turn a pixel of the next crop by a level.
+            (alone,), (result,) = tracker.step([states[n]], [image])
+            assert np.allclose(result["target_bbox"], found[n]["target_bbox"], atol=1e-3)
+            assert result["score"] == pytest.approx(found[n]["score"], abs=1e-5)
+            for ours, theirs in zip(vars(alone.query).values(), vars(after[n].query).values(), strict=True):
+                assert torch.allclose(ours, theirs, rtol=1e-5, atol=1e-4)
+            memories.add((alone.query.marks[0, :, 4] > 0).sum().item())
+        states = after
+    assert len(memories) > 1, "some frames were remembered"
+
+
+def test_confidence_is_the_querys():
+    """The score's peak says where, the query how sure."""
+    tracker = build("TEST.CONFIDENCE=0")
+    with torch.no_grad():
+        tracker.network.query.quality[-1].weight.zero_()
+        tracker.network.query.quality[-1].bias.fill_(1.0)
+    tracker.network.locate = lambda features, seen: maps({(2, 5): 0.5})
+    state = tracker.start(FRAMES[0], BOX)
+    (state,), (result,) = tracker.step([state], [FRAMES[1]])
+    assert result["score"] == pytest.approx(1 / (1 + np.exp(-1)), abs=1e-6)
+    assert state.query.trail[0, -1, 3].item() == pytest.approx(result["score"], abs=1e-6)
+    x, y, w, h = result["target_bbox"]
+    assert state.query.trail[0, -1, :3].tolist() == pytest.approx([x + w / 2, y + h / 2, np.sqrt(w * h)], rel=1e-5)
+
+
+def test_a_long_video_in_constant_memory():
+    """Q8. The backbone is left out: it is the query's state that might grow, or what is kept beside it."""
+    tracker = build("TEST.WINDOW=none", "TEST.CANDIDATES=true", dim=4, heads=1)
+    features, answer = torch.rand(1, 32, 4, 4), maps({(4, 4): 0.9})
+    tracker.network.features = lambda *_: (features, None)
+    tracker.network.locate = lambda *_: answer
+    state = tracker.start(FRAMES[0], BOX)
+    state = dataclasses.replace(state, query=dataclasses.replace(state.query, time=state.query.time + 10_000))
+    sizes, objects = set(), []
+    for frame in range(300):
+        (state,), _ = tracker.step([state], [FRAMES[frame % len(FRAMES)]])
+        if frame in (99, 199, 299):
+            gc.collect()
+            objects.append(len(gc.get_objects()))
+            sizes.add(sum(part.untyped_storage().nbytes() for part in vars(state.query).values()))
+    assert len(sizes) == 1 and max(objects) - objects[0] < 50
+    assert state.query.time.item() == 10_301 and (state.query.marks[0, 1:, 3] > 10_000).all()
+    assert state.query.marks[0, 0, 3] == 0, "the first frame stays"
+
+
+def answering(tracker, outputs):
+    answers = iter(outputs)
+    tracker.respond = lambda states, patches, crops: next(answers)
+    return tracker
+
+
+def test_a_lost_target_is_looked_for_elsewhere_every_other_frame():
+    """While unsure the box stays; what is found there for sure is taken."""
+    tracker = build("TEST.REDETECT=2", "TEST.MOTION=none", "TEST.WINDOW=none", "TEST.LOST_FRAMES=99", remembers=False)
+    unsure, sure = maps({(4, 4): 0.2}), maps({(5, 2): 0.9})
+    answering(tracker, [unsure] * 8 + [sure])
+    state, seen = tracker.start(FRAMES[0], BOX), []
+    for image in FRAMES[1:10]:
+        ahead = tracker._predict(state, image)
+        crop, before = tracker._search_crop(ahead, image), state
+        (state,), (result,) = tracker.step([state], [image])
+        seen.append(ahead.astray)
+        centre = boxes.xywh_to_cxcywh(before.box_xywh)[:2]
+        if ahead.astray:
+            wanted = tile((160, 120), crop.side, centre, (before.doubts - 2) // 2)
+            assert (crop.cx, crop.cy) == pytest.approx(wanted)
+            kept = np.array_equal(state.box_xywh, before.box_xywh)
+            assert kept == (len(seen) < 9) and np.allclose(result["target_bbox"], state.box_xywh)
+        else:
+            assert (crop.cx, crop.cy) == pytest.approx(centre)
+            assert not np.array_equal(state.box_xywh, before.box_xywh)
+    assert seen == [False, False, True, False, True, False, True, False, True]
+    assert state.doubts == 0
+    found = boxes.xywh_to_cxcywh(state.box_xywh)[:2]
+    assert found == pytest.approx([crop.cx + (5.5 / 8 - 0.5) * crop.side, crop.cy + (2.5 / 8 - 0.5) * crop.side])
+    assert not tracker._predict(state, FRAMES[10]).astray
+    never = build(remembers=False)
+    assert not never._predict(dataclasses.replace(state, doubts=1000), FRAMES[0]).astray
+
+
+@pytest.mark.parametrize("followed", [True, False])
+def test_of_two_alike_the_targets_own_is_kept(followed):
+    """A look-alike that was there before outshines the target, and is not it."""
+    tracker = build(
+        f"TEST.CANDIDATES={followed}",
+        "TEST.MOTION=none",
+        "TEST.WINDOW=none",
+        "DATA.SEARCH.MIN_SIDE=64",
+        remembers=False,
+    )
+    # A window of 64 px on 8 x 8 cells: 8 px a cell, about one size.
+    both, brighter = maps({(4, 4): 0.6, (7, 1): 0.5}, 0.13), maps({(3, 3): 0.6, (6, 0): 0.7}, 0.13)
+    answering(tracker, [both, brighter])
+    state, places = tracker.start(FRAMES[0], BOX), [boxes.xywh_to_cxcywh(BOX)[:2]]
+    assert (state.candidates is not None) == followed
+    for image in FRAMES[1:3]:
+        (state,), (result,) = tracker.step([state], [image])
+        places.append(boxes.xywh_to_cxcywh(state.box_xywh)[:2])
+    assert result["score"] == pytest.approx(0.6 if followed else 0.7)
+    assert np.linalg.norm(places[2] - places[1]) < 8 or not followed
+    assert np.linalg.norm(places[2] - places[1]) > 20 or followed
