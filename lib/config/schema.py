@@ -77,13 +77,13 @@ class Clip(Section):
     """How clips of a network with a query follow their target (spec query.md B.4, B.5)."""
 
     CHAIN_GT: Share = key(
-        0.5, "share of training after which windows lie where the target was a frame before, as while"
+        0.1, "share of training after which windows lie where the target was a frame before, as while"
     )
-    CHAIN_PRED: Share = key(0.8, "share of training after which half of them lie where the network last saw it")
-    JITTER: NonNegative = key(0.1, "deviation of such a window's centre in target sizes, and of the log of its size")
-    DROP: Share = key(0.1, "share of clips in which all that was remembered is lost before the first search frame")
-    POISON: Share = key(0.1, "share in which it is another target's")
-    CORRUPT: Share = key(0.1, "share in which the places remembered are beside the target")
+    CHAIN_PRED: Share = key(0.4, "share of training after which half of them lie where the network last saw it")
+    JITTER: NonNegative = key(0.3, "deviation of such a window's centre in target sizes, and of the log of its size")
+    DROP: Share = key(0.05, "share of clips in which all that was remembered is lost before the first search frame")
+    POISON: Share = key(0.05, "share in which it is another target's")
+    DRAW_OFF: Share = key(0.2, "share in which the last places remembered lead away from the target")
 
 
 class Data(Section):
@@ -173,7 +173,7 @@ class Query(Section):
     HEADS: Count = key(3, "heads of its attention")
     LAYERS: Annotated[int, Field(ge=1, le=4)] = key(1, "times that it looks at a frame")
     SLOTS: Annotated[int, Field(ge=1, le=64)] = key(6, "frames remembered; the first frame's stays, 1 = it alone")
-    TRAIL: Annotated[int, Field(ge=1, le=64)] = key(8, "last places remembered")
+    TRAIL: Annotated[int, Field(ge=1, le=64)] = key(24, "last places remembered")
     WRITE: Share = key(0.6, "confidence from which a frame is remembered")
     HOLD: Share = key(0.35, "confidence below which the query decays; from here to WRITE it goes half-way")
     DECAY: Share = key(0.8, "factor of the query in a frame below HOLD")
@@ -258,15 +258,18 @@ class Test(Section):
     SIZE_STEP: Share = key(
         1.0, "share of the change of size (in its logarithm) that a frame takes over; below 1 sizes drift less", gt=0
     )
-    WINDOW: Literal["blend", "mult", "none"] = key(
-        "blend", "how a Hann window joins the score: (1-g) score + g window, score x window (OSTrack), or not"
+    WINDOW: Literal["blend", "mult", "none", "expected"] = key(
+        "blend",
+        "how a window joins the score: (1-g) score + g Hann window, score x Hann window (OSTrack), not; or as the "
+        "first, with a hill where the query expects the target, as wide as its doubt",
     )
-    WINDOW_INFLUENCE: Share = key(0.3, "g of the blended window while the target is held")
+    WINDOW_INFLUENCE: Share = key(0.3, "g of the window while the target is held; training follows clips with it too")
     WINDOW_INFLUENCE_LOST: Share = key(0.1, "g after LOST_FRAMES uncertain frames")
     CONFIDENCE: Share = key(0.35, "score below which a frame counts as uncertain: size and velocity are then kept")
     LOST_FRAMES: Count = key(3, "uncertain frames in a row after which the target counts as lost")
     LOST_GROWTH: Annotated[float, Field(ge=1, le=2)] = key(1.15, "growth of the search window per lost frame")
     LOST_MAX_GROWTH: Annotated[float, Field(ge=1)] = key(4.0, "largest growth of the search window while lost")
+    MODULATE: bool = key(True, "whether the query changes the features that the head sees, where it learned to")
     REDETECT: Annotated[int, Field(ge=0)] = key(
         0, "uncertain frames in a row after which every other frame is searched elsewhere, square by square; 0 = never"
     )
@@ -292,6 +295,8 @@ class Lunar(Section):
                 raise ValueError(f"DATA.{name}.SIZE {crop.SIZE} is not a multiple of MODEL.BACKBONE.STRIDE {patch}")
         if self.MODEL.HEAD.STRIDE not in (patch, patch // 2):
             raise ValueError(f"MODEL.HEAD.STRIDE {self.MODEL.HEAD.STRIDE}: expected {patch} or {patch // 2}")
+        if self.TEST.WINDOW == "expected" and not self.MODEL.QUERY.ENABLE:
+            raise ValueError("TEST.WINDOW expected needs MODEL.QUERY.ENABLE")
         if self.MODEL.QUERY.ENABLE and self.TRAIN.FEATURE_WEIGHT:
             raise ValueError("TRAIN.FEATURE_WEIGHT (stage B of the enhancer) is for a network without MODEL.QUERY")
         return self

@@ -28,7 +28,7 @@ def use_query(query, state, features, windows):
     look = query.read(state, expectation, features, windows)
     query.modulate(features, look)
     confidence = query.judge(look, torch.full_like(windows[:, 0], 0.9)).sigmoid()
-    return query.write(state, look, windows, confidence)
+    return query.write(state, look, windows, confidence, windows)
 
 
 def count(model):

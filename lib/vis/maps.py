@@ -7,14 +7,15 @@ from lib.vis.draw import draw_box
 from lib.vis.video import VideoWriter
 
 PANEL = 256  # px, side of each picture
-GREEN = (60, 220, 60)
+GREEN, YELLOW = (60, 220, 60), (255, 220, 40)
 
 
 def save_maps(path, tracker, frames, first_box, fps=10.0):
     """Track frames once more and write a video of what the network made of them, left to right:
 
-    search crop with the box that was found, score map, where the query looked (attention, mean over heads), and where
-    it expects the target (gain: red) or not (blue); the last two only with a query.
+    search crop with the box that was found, and a cross where the target was expected before the frame was seen; score
+    map; where the query looked (attention, mean over heads); where it asks the head to look (gain: red) and where not
+    (blue). The cross and the last two only with a query.
 
     Args:
         path: of the video. tracker: a LunarTracker. frames: a frame source. first_box: (4,) xywh px.
@@ -43,6 +44,8 @@ def panels(patch, box_xywh, output, look):
     boxed = draw_box(image, np.asarray(box_xywh) * scale, GREEN)
     shown = [boxed, _over(image, _heat(output.score_map[0, 0].float().numpy()))]
     if look is not None:
+        place = ((look.expected[0, :2].float().numpy() + 0.5) * PANEL).round().astype(int)
+        cv2.drawMarker(boxed, place.tolist(), YELLOW, cv2.MARKER_CROSS, 9, 1)
         side = round(look.attention.shape[1] ** 0.5)
         attention = look.attention[0].float().view(side, side).numpy()
         shown.append(_over(image, _heat(attention / attention.max())))

@@ -43,10 +43,11 @@ def ablate(tmp_path, clips, command):
 
 @pytest.fixture
 def recipe(tmp_path, monkeypatch):
-    """Write experiments/lunar/<name>.yaml over the real tiny.yaml in a temporary folder."""
+    """Write experiments/lunar/<name>.yaml over the real tiny.yaml, without its ABLATION, in a temporary folder."""
     (tmp_path / "experiments/lunar").mkdir(parents=True)
-    tiny = (ROOT / "experiments/lunar/tiny.yaml").read_text()
-    (tmp_path / "experiments/lunar/tiny.yaml").write_text(tiny.partition("ABLATION:")[0])
+    for base in ("tiny", "tiny_pairs"):
+        text = (ROOT / f"experiments/lunar/{base}.yaml").read_text()
+        (tmp_path / f"experiments/lunar/{base}.yaml").write_text(text.partition("ABLATION:")[0])
     monkeypatch.setattr(config, "EXPERIMENTS", tmp_path / "experiments")
 
     def write(name, text):
@@ -83,7 +84,7 @@ def test_rows_are_tracked_once_and_compared(tmp_path, clips, ablate, capsys):
 
     (dataset,) = json.loads((tmp_path / "a.json").read_text())["datasets"]
     whole, window, _ = dataset["rows"]
-    assert window["made_with"]["TEST.WINDOW"] == "none" and "TEST.WINDOW" not in whole["made_with"]
+    assert window["made_with"]["TEST.WINDOW"] == "none" and whole["made_with"]["TEST.WINDOW"] == "expected"
     changes = [window["sequences"][name]["auc"] - whole["sequences"][name]["auc"] for name in dataset["sequences"]]
     assert window["change"]["auc"]["mean"] == pytest.approx(np.mean(changes))
     assert window["change"]["auc"]["error"] == pytest.approx(np.std(changes, ddof=1) / np.sqrt(3))
@@ -216,7 +217,7 @@ def test_a_wrong_section_is_one_line(tmp_path, recipe, clips, command, capsys, t
         (["--row", "whole: TEST.MIN_BOX=2"], "a row cannot be called 'whole'"),
         (
             ["--rows", "no windw"],
-            "--rows no windw: no such row (did you mean 'no window'?); there are: whole, no window",
+            "--rows no windw: no such row (did you mean 'no window'?); there are: whole, Hann window, no window",
         ),
         (["--set", "TEST.WINDO=none"], "--set TEST.WINDO=none: unknown key TEST.WINDO"),
         (["--dataset", "lunar_deno"], "did you mean lunar_demo?"),

@@ -67,6 +67,8 @@ def test_wrong_budgets_are_one_line(recipe, text, message):
         (["--script", "lunr"], 2, "no tracker named 'lunr' (did you mean lunar?)"),
         (["--script", "identity"], 2, "--script identity: has no training; those that have: lunar"),
         (["--config", "tiny", "--set", "DATA.TRAIN.DATASETS_NAME=[]"], 2, "DATA.TRAIN.DATASETS_NAME: is empty"),
+        (["--config", "tiny_pairs", "--set", "TEST.WINDOW=expected"], 2, "WINDOW expected needs MODEL.QUERY.ENABLE"),
+        (["--config", "tiny", "--set", "TRAIN.FEATURE_WEIGHT=1"], 2, "is for a network without MODEL.QUERY"),
         (["--set", "DATA.TRAIN.DATASETS_NAME=[/gone/away]"], 2, "no benchmark or folder '/gone/away'"),
         (["--set", "DATA.TRAIN.DATASETS_NAME=[lunar]", "--data_root", "/gone"], 2, "/gone/lunar"),
         ([*DEMO, "--set", "DATA.VAL.DATASETS_NAME=[/gone]"], 2, "no benchmark or folder '/gone'"),
@@ -159,10 +161,10 @@ def test_an_enhancer_learns_through_a_frozen_tracker_then_with_it(tmp_path):
 
     folder, few = tmp_path / "checkpoints" / "train" / "lunar", [*SMALL[2:], "--save_dir", tmp_path]
     few += ["--set", "DATA.VAL.DATASETS_NAME=[]", "--set", "MODEL.ENHANCER.WEIGHTS=''"]
-    done = run("train.py", "--config", "tiny_stage_b", "--script_prv", "lunar", "--config_prv", "tiny", *few)
+    done = run("train.py", "--config", "tiny_stage_b", "--script_prv", "lunar", "--config_prv", "tiny_pairs", *few)
     assert done.returncode == 0, done.stderr
-    assert f"earlier stage: {ROOT / 'pretrained' / 'lunar_tiny.safetensors'}" in done.stdout
-    shipped, trained = load_file(ROOT / "pretrained" / "lunar_tiny.safetensors"), folder / "tiny_stage_b"
+    assert f"earlier stage: {ROOT / 'pretrained' / 'lunar_tiny_pairs.safetensors'}" in done.stdout
+    shipped, trained = load_file(ROOT / "pretrained" / "lunar_tiny_pairs.safetensors"), folder / "tiny_stage_b"
     learned = load_file(trained / "Lunar_final.safetensors")
     assert all(learned[name].equal(value) for name, value in shipped.items())
     enhancer = load_enhancer(trained / "Lunar_final_enhancer.safetensors").state_dict()

@@ -36,6 +36,17 @@ def test_every_shipped_experiment_loads(path):
     config.load(path.parent.name, path.stem)
 
 
+@pytest.mark.parametrize("name", ["baseline", "tiny"])
+def test_the_smoke_budget_of_a_query(name):
+    """Clips, with a query, in one stage; and of the pairs before them neither."""
+    cfg = config.load("lunar", name, budget="smoke")
+    assert cfg.MODEL.QUERY.ENABLE and cfg.DATA.SEARCH.NUMBER > 1 and cfg.TEST.WINDOW == "expected"
+    assert cfg.DATA.TRAIN.DATASETS_NAME == ["lunar_demo"] and not cfg.MODEL.PRETRAIN_FILE and not cfg.TRAIN.FREEZE
+    assert cfg.DATA.ABSENT == 0 and cfg.TRAIN.EPOCH <= 5
+    pairs = config.load("lunar", f"{name}_pairs", budget="smoke")
+    assert not pairs.MODEL.QUERY.ENABLE and pairs.DATA.SEARCH.NUMBER == 1 and pairs.TEST.WINDOW == "blend"
+
+
 def test_values_inheritance_and_overrides(experiment):
     experiment("TEST: {MIN_BOX: 2, WINDOW: none}\nDATA: {SEARCH: {SIZE: 320}}\n", "base")
     experiment("_BASE_: base.yaml\nTEST: {WINDOW: mult}\n")
@@ -58,7 +69,7 @@ BAD = {
     "section as a value": ("TEST: 3\n", 1, "TEST: input should be a valid dictionary"),
     "negative": ("TEST:\n  MIN_BOX: -1\n", 2, "greater than 0"),
     "not finite": ("TEST:\n  MIN_BOX: .inf\n", 2, "finite"),
-    "not among the choices": ("TEST: {WINDOW: hann}\n", 1, "'blend', 'mult' or 'none'"),
+    "not among the choices": ("TEST: {WINDOW: hann}\n", 1, "'blend', 'mult', 'none' or 'expected'"),
     "crop not a multiple of the patch": (
         "DATA: {SEARCH: {SIZE: 250}}\n",
         None,
@@ -67,6 +78,12 @@ BAD = {
     "huge crop": ("DATA: {SEARCH: {SIZE: 16000}}\n", 1, "less than or equal to 4096"),
     "elimination one way": ("MODEL:\n  BACKBONE:\n    CE_LOC: [3]\n", 2, "needs ATTENTION: joint"),
     "head stride": ("MODEL: {HEAD: {STRIDE: 7}}\n", None, "MODEL.HEAD.STRIDE 7: expected 16 or 8"),
+    "window of a query that is not there": ("TEST: {WINDOW: expected}\n", None, "expected needs MODEL.QUERY.ENABLE"),
+    "stage B with a query": (
+        "MODEL: {QUERY: {ENABLE: true}}\nTRAIN: {FEATURE_WEIGHT: 1}\n",
+        None,
+        "TRAIN.FEATURE_WEIGHT (stage B of the enhancer) is for a network without MODEL.QUERY",
+    ),
     "repeated key": ("TEST: {MIN_BOX: 1}\nTEST: {WINDOW: none}\n", 2, "TEST is given twice"),
     "tab": ("TEST:\n\tMIN_BOX: 2\n", 2, "not YAML"),
     "unclosed": ("TEST: {MIN_BOX: 2\n", 2, "not YAML"),

@@ -157,7 +157,9 @@ def test_interrupt_and_terminate(dataset):
             command += ["--threads", threads, "--save_dir", str(dataset.parent / "out")]
             environment = {**os.environ, "SECONDS_A_FRAME": "0.1"}
             quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
-            process = subprocess.Popen(command, env=environment, **quiet)
+            # What a shell starts in the background ignores SIGINT, and its children would too.
+            heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+            process = subprocess.Popen(command, env=environment, **quiet, **heard)
             time.sleep(2.0)
             process.send_signal(sent)
             _, errors = process.communicate(timeout=20)
@@ -235,7 +237,27 @@ def test_names_whose_results_would_collide(dataset):
 def test_debug_writes_a_video(dataset):
     done = run(dataset, "--sequence", "a", "--debug")
     assert done.returncode == 0
-    assert (dataset.parent / "out/test/debug/identity/baseline/set/a.mp4").stat().st_size > 1000
+    (video,) = (dataset.parent / "out/test/debug/identity/baseline/set").iterdir()
+    assert video.name == "a.mp4" and video.stat().st_size > 1000
+
+
+def test_debug_shows_what_the_network_saw(dataset):
+    """With a query, four pictures a frame: the crop, the scores, where the query looks, and what it expects."""
+    import cv2
+
+    done = run(dataset, "--sequence", "a", "--debug", "--device", "cpu", tracker=("lunar", "tiny"))
+    assert done.returncode == 0, done.stderr
+    place = dataset.parent / "out/test/debug/lunar/tiny/set"
+    assert sorted(path.name for path in place.iterdir()) == ["a.mp4", "a_maps.mp4"]
+    assert f"wrote {place / 'a_maps.mp4'}" in done.stdout
+    video, pictures = cv2.VideoCapture(str(place / "a_maps.mp4")), []
+    assert video.isOpened()
+    while (frame := video.read())[0]:
+        pictures.append(frame[1])
+    assert len(pictures) == 6 - 1, "the first frame is given"
+    assert all(picture.shape == (256, 4 * 256, 3) for picture in pictures)
+    panels = np.split(pictures[-1], 4, axis=1)
+    assert all(panel.std() > 1 for panel in panels)
 
 
 def test_lockstep_through_the_command(dataset, tmp_path):

@@ -7,7 +7,19 @@ import torch
 from torch import nn
 
 from lib.models.lunar import Lunar, decode
-from lib.models.lunar.query import FAR, REWIND, Look, QueryState, TemporalQuery, _relative
+from lib.models.lunar.query import (
+    CAUTION,
+    FADE,
+    FAR,
+    REWIND,
+    WIDTH,
+    Look,
+    QueryState,
+    TemporalQuery,
+    _relative,
+    drawn,
+    hill,
+)
 
 KINDS = {
     "compact": {"backbone": "compact", "patch_size": 8, "attention": "one_way", "embed_dim": 32, "num_heads": 2},
@@ -175,9 +187,9 @@ class Gates:
     def see(self, *confidence):
         """One frame; returns the Look."""
         count, dim = len(self.state.prior), self.query.dim
-        look = Look(torch.randn(count, dim), torch.randn(count, dim), None, None, torch.zeros(count, 3))
-        places = 100 + torch.rand(count, 3)
-        self.state = self.query.write(self.state, look, places, torch.tensor(confidence).expand(count))
+        look = Look(torch.randn(count, dim), torch.randn(count, dim), None, None, torch.zeros(count, 4))
+        places, windows = 100 + torch.rand(count, 3), torch.tensor([[100.0, 100, 64]] * count)
+        self.state = self.query.write(self.state, look, places, torch.tensor(confidence).expand(count), windows)
         return look
 
 
@@ -283,7 +295,7 @@ def test_a_state_never_grows():
     windows = torch.tensor([[30.0, 40, 64]] * 2)
     for _ in range(300):
         look = query.read(state, query.expectation(state, windows), torch.rand(2, 8, 4, 4), windows)
-        state = query.write(state, look, windows / 2, torch.rand(2))
+        state = query.write(state, look, windows / 2, torch.rand(2), windows)
     assert [part.shape for part in vars(state).values()] == shapes
     assert [part.dtype for part in vars(state).values()] == types and state.time.tolist() == [300, 300]
     assert all(part.isfinite().all() for part in vars(state).values())
@@ -368,3 +380,58 @@ def test_relative_places_by_hand():
 def test_widths_that_do_not_divide(dim, heads):
     with pytest.raises(ValueError, match=f"query of width {dim}"):
         TemporalQuery(8, 4, dim=dim, heads=heads)
+
+
+@torch.no_grad()
+def test_surprise_is_the_mean_error_in_window_sides():
+    query = TemporalQuery(8, 4, dim=8, heads=2)
+    state, windows, wanted = query.start(2), torch.tensor([[100.0, 50, 40], [10, 20, 200]]), torch.zeros(2)
+    # In sides, from the window's middle: expected, found. Nothing is farther off than FAR.
+    steps = [((0.5, 0.5), (0, 0), 0.0), ((0.1, -0.2), (0.4, 0.2), 0.5), ((0, 0), (0.3, 0), 0.3), ((0, 0), (9, 0), FAR)]
+    for number, (expected, found, error) in enumerate(steps):
+        expected = torch.tensor([[*expected, 0.1, 0.0]] * 2)
+        look = Look(torch.rand(2, 8), torch.rand(2, 8), None, None, expected)
+        places = torch.cat([windows[:, :2] + torch.tensor(found) * windows[:, 2:], windows[:, 2:] / 4], dim=1)
+        state = query.write(state, look, places, torch.tensor([0.9, 0.1]), windows)
+        if number:
+            wanted = wanted + FADE * (error - wanted)
+        assert torch.allclose(state.surprise, wanted, atol=1e-6), "also of a frame in which the target is lost"
+    assert wanted[0] > 0.2
+    expectation = query.expectation(state, windows)
+    expected = query.read(state, expectation, torch.rand(2, 8, 4, 4), windows).expected
+    assert torch.equal(expected[:, 3], state.surprise)
+    calm = torch.cat([expected[:, :3], torch.zeros(2, 1)], dim=1)
+    assert (hill(expected, 16) > hill(calm, 16)).all(), "after large errors the hill is wide"
+    assert not state.reset(torch.tensor([True, True])).surprise.any()
+
+
+def test_the_hill_by_hand():
+    cells = hill(torch.tensor([[0.25, -0.125, 0.0, 0.0], [0.25, -0.125, 0.3, 0.2]]), 4)
+    for number, width in enumerate((WIDTH**2, WIDTH**2 + 0.09 + (CAUTION * 0.2) ** 2)):
+        for row, y in enumerate((-0.375, -0.125, 0.125, 0.375)):
+            for column, x in enumerate((-0.375, -0.125, 0.125, 0.375)):
+                square = (x - 0.25) ** 2 + (y + 0.125) ** 2
+                assert cells[number, 0, row, column].item() == pytest.approx(1 / (1 + square / width), rel=1e-5)
+    assert hill(torch.tensor([[-0.125, 0.375, 0.1, 0]]), 4)[0, 0, 3, 1] == 1
+
+
+def test_a_response_is_drawn_to_where_the_target_is_expected():
+    random = torch.Generator().manual_seed(0)
+    score = torch.rand(3, 1, 16, 16, generator=random)
+    expected = torch.tensor([[0.2, -0.1, 0.05, 0.0], [-1.5, 0.3, 0.2, 0.1], [0, 0, 0.01, 0.4]])
+    assert torch.equal(drawn(score, expected, 0.0), score)
+    assert torch.equal(drawn(score, expected, 1.0), hill(expected, 16))
+
+    here = torch.tensor([[(11.5 / 16) - 0.5, (4.5 / 16) - 0.5, 0.05, 0.0]])  # column 11, row 4
+
+    def found(peaks, influence=0.15):
+        """(row, column) of the response's peak for scores {(row, column): value} over next to nothing."""
+        score = torch.full((1, 1, 16, 16), 1e-4)
+        for (row, column), value in peaks.items():
+            score[0, 0, row, column] = value
+        return divmod(drawn(score, here, influence).argmax().item(), 16)
+
+    assert found({(4, 11): 0.7, (9, 3): 0.7}) == found({(9, 3): 0.7, (4, 11): 0.7}) == (4, 11)
+    assert found({(5, 11): 0.6, (12, 2): 0.7}) == (5, 11), "the nearer one, if not far worse"
+    assert found({(9, 3): 0.8}) == (9, 3), "where nothing is seen nothing is found"
+    assert found({(5, 11): 0.1, (9, 3): 0.8}) == (9, 3), "nor hardly anything"

@@ -136,7 +136,7 @@ def main(argv=None):
     for title, data, sizes in cases:
         print(title)
         rng = np.random.default_rng(0)
-        plain = SampleSet({"bench": data}, config.load("lunar", "baseline", sizes), seed=0, ratios=[])
+        plain = SampleSet({"bench": data}, config.load("lunar", "baseline_pairs", sizes), seed=0, ratios=[])
         loops = max(count // 4, 10)
         began = time.process_time()
         for _ in range(loops):
@@ -150,7 +150,7 @@ def main(argv=None):
             ("everything, always night", [*everything, "DATA.AUGMENT.NIGHT=1"]),
         ):
             samples = SampleSet(
-                {"bench": data}, config.load("lunar", "baseline", [*sizes, *settings]), seed=0, ratios=[]
+                {"bench": data}, config.load("lunar", "baseline_pairs", [*sizes, *settings]), seed=0, ratios=[]
             )
             total, stages = measure(samples, count)
             parts = "  ".join(f"{stage.strip('_')} {ms:.2f}" for stage, ms in stages.items())

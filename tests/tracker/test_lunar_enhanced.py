@@ -29,32 +29,34 @@ def dark_clip():
     return {"made": [Sequence("a", "made", np.tile([40.0, 30.0, 12.0, 12.0], (4, 1)), lambda: images)]}
 
 
-def network(*overrides):
+def network(*overrides, name="tiny_pairs"):
     torch.manual_seed(0)
-    return build_network(config.load("lunar", "tiny", overrides))
+    return build_network(config.load("lunar", name, overrides))
 
 
-def tracked(net, images, *overrides):
-    tracker = LunarTracker(config.load("lunar", "tiny", overrides), network=net)
+def tracked(net, images, *overrides, name="tiny_pairs"):
+    tracker = LunarTracker(config.load("lunar", name, overrides), network=net)
     tracker.initialize(images[0], {"init_bbox": BOX})
     return [tracker.track(image)["target_bbox"] for image in images[1:]]
 
 
-def test_off_means_absent_and_day_means_untouched():
-    plain, enhanced = network(), network(ON)
+@pytest.mark.parametrize("name", ["tiny_pairs", "tiny"])
+def test_off_means_absent_and_day_means_untouched(name):
+    plain, enhanced = network(name=name), network(ON, name=name)
     assert not [name for name in plain.state_dict() if name.startswith("enhancer")]
     enhanced.load_state_dict(plain.state_dict(), strict=False)
     day, night = frames(100, 255), frames(0, 40)
-    assert tracked(enhanced, day, ON) == tracked(plain, day)
-    assert tracked(enhanced, night, ON) != tracked(plain, night)
+    assert tracked(enhanced, day, ON, name=name) == tracked(plain, day, name=name)
+    assert tracked(enhanced, night, ON, name=name) != tracked(plain, night, name=name)
 
 
-def test_twice_two_evaluations_and_no_more():
-    """The template once, then two evaluations of the enhancer's network a frame."""
-    net, calls = network(ON), []
+@pytest.mark.parametrize(("name", "crops"), [("tiny_pairs", 1 + 3), ("tiny", 1 + 4)])
+def test_twice_two_evaluations_and_no_more(name, crops):
+    """The template once, then two evaluations of the enhancer's network a frame; a query sees the first one as well."""
+    net, calls = network(ON, name=name), []
     net.enhancer.trunk.register_forward_hook(lambda *_: calls.append(1))
-    tracked(net, frames(0, 40, 4), ON)
-    assert len(calls) == 2 + 3 * 2
+    tracked(net, frames(0, 40, 4), ON, name=name)
+    assert len(calls) == 2 * crops
 
 
 def test_frames_are_averaged_over_time_where_the_enhancer_asks_for_it():
@@ -62,7 +64,7 @@ def test_frames_are_averaged_over_time_where_the_enhancer_asks_for_it():
     averaging = "MODEL.ENHANCER.AVERAGE=true"
     rng, net = np.random.default_rng(0), network(ON, averaging)
     night = [np.uint8(np.clip(40 + rng.normal(0, 8, (120, 160, 3)), 0, 255)) for _ in range(12)]
-    tracker = LunarTracker(config.load("lunar", "tiny", [ON, averaging]), network=net)
+    tracker = LunarTracker(config.load("lunar", "tiny_pairs", [ON, averaging]), network=net)
     state, crop = tracker.start(night[0], BOX), Crop(80, 60, 64, 128)
     for image in night[1:]:
         state, averaged = tracker._averaged(state, image, crop)
@@ -81,13 +83,13 @@ def test_weights_come_from_their_own_file_unless_the_networks_has_them(tmp_path)
     assert net.enhancer.type == "curve"  # the file says what it is
     plain = tmp_path / "plain.pth"
     torch.save(network().state_dict(), plain)
-    LunarTracker(config.load("lunar", "tiny", [ON, f"MODEL.ENHANCER.WEIGHTS={file}"]), plain)
+    LunarTracker(config.load("lunar", "tiny_pairs", [ON, f"MODEL.ENHANCER.WEIGHTS={file}"]), plain)
     with pytest.raises(UserError, match="missing"):
-        LunarTracker(config.load("lunar", "tiny", [ON]), plain)
+        LunarTracker(config.load("lunar", "tiny_pairs", [ON]), plain)
 
 
 def test_training_sees_what_tracking_sees():
-    cfg = config.load("lunar", "tiny", [ON, "TRAIN.PRECISION=fp32"])
+    cfg = config.load("lunar", "tiny_pairs", [ON, "TRAIN.PRECISION=fp32"])
     net = network(ON)
     actor = LunarActor(net, cfg)
     samples = SampleSet(dark_clip(), cfg, seed=0)
@@ -99,9 +101,10 @@ def test_training_sees_what_tracking_sees():
     assert all(one.equal(two) for one, two in zip(trained, single, strict=True))
 
 
-def test_the_gradient_reaches_the_enhancer_through_a_frozen_tracker():
-    cfg = config.load("lunar", "tiny", [ON, "TRAIN.PRECISION=fp32"])
-    net = network(ON)
+@pytest.mark.parametrize("name", ["tiny_pairs", "tiny"])
+def test_the_gradient_reaches_the_enhancer_through_a_frozen_tracker(name):
+    cfg = config.load("lunar", name, [ON, "TRAIN.PRECISION=fp32"])
+    net = network(ON, name=name)
     for name, parameter in net.named_parameters():
         parameter.requires_grad_(name.startswith("enhancer"))
     samples = SampleSet(dark_clip(), cfg, seed=0)
@@ -114,7 +117,9 @@ def test_the_clean_crop_is_that_of_the_same_place_and_its_features_are_the_goal(
     """By day there is no distance; by night there is one, and it moves the enhancer of a frozen tracker."""
     overrides = [ON, "TRAIN.FEATURE_WEIGHT=1", "TRAIN.PRECISION=fp32", "DATA.AUGMENT.TINY=0", "DATA.AUGMENT.BLUR=0"]
     overrides += [f"DATA.AUGMENT.{name}=0" for name in ("JPEG", "BRIGHTNESS", "DISTRACTORS")]
-    settings = {night: config.load("lunar", "tiny", [*overrides, f"DATA.AUGMENT.NIGHT={night}"]) for night in (0, 1)}
+    settings = {
+        night: config.load("lunar", "tiny_pairs", [*overrides, f"DATA.AUGMENT.NIGHT={night}"]) for night in (0, 1)
+    }
     clip = {"made": [Sequence("a", "made", np.tile([40.0, 30.0, 12.0, 12.0], (4, 1)), lambda: frames(150, 255))]}
     batches = {}
     for night, setting in settings.items():

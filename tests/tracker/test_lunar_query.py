@@ -127,6 +127,37 @@ def test_confidence_is_the_querys():
     assert state.query.trail[0, -1, :3].tolist() == pytest.approx([x + w / 2, y + h / 2, np.sqrt(w * h)], rel=1e-5)
 
 
+def test_features_may_stay_as_they_are():
+    """TEST.MODULATE off: the maps of a network whose scale and shift are nothing."""
+    still = build()
+    torch.nn.init.zeros_(still.network.query.scale)
+    torch.nn.init.zeros_(still.network.query.shift)
+    seen = {}
+    for name, tracker in (("on", build()), ("off", build("TEST.MODULATE=false")), ("still", still)):
+        seen[name] = views = []
+        tracker.watcher = lambda patches, crops, output, look, views=views: views.append((output, look))
+        tracker.initialize(FRAMES[0], {"init_bbox": BOX.tolist()})
+        for image in FRAMES[1:6]:
+            tracker.track(image)
+    for (on, gain), (off, none), (wanted, _) in zip(*seen.values(), strict=True):
+        assert all(torch.equal(ours, theirs) for ours, theirs in zip(off, wanted, strict=True))
+        assert none.gain is None and gain.gain is not None and not torch.equal(on.score_map, off.score_map)
+
+
+def test_the_peak_is_drawn_to_where_the_query_expects_it():
+    """TEST.WINDOW expected: of two peaks alike that by the target's last place, be the other a little higher."""
+    off = {}
+    for window, far in (("none", (1, 2)), ("expected", (1, 2)), ("expected", (7, 6))):
+        query = ["MODEL.QUERY.ENABLE=true", "DATA.SEARCH.NUMBER=2"]
+        tracker = build(*query, f"TEST.WINDOW={window}", "TEST.WINDOW_INFLUENCE=0.15", "TEST.MOTION=none")
+        tracker.network.locate = lambda features, seen, far=far: maps({far: 0.6, (4, 4): 0.59})
+        state = tracker.start(FRAMES[0], BOX)
+        _, (result,) = tracker.step([state], [FRAMES[1]])
+        x, y, w, h = result["target_bbox"]
+        off[window, far] = np.hypot(x + w / 2 - BOX[0] - BOX[2] / 2, y + h / 2 - BOX[1] - BOX[3] / 2)
+    assert off["none", (1, 2)] > 15 and max(off["expected", (1, 2)], off["expected", (7, 6)]) < 8
+
+
 def test_a_long_video_in_constant_memory():
     """Q8. The backbone is left out: it is the query's state that might grow, or what is kept beside it."""
     tracker = build("TEST.WINDOW=none", "TEST.CANDIDATES=true", dim=4, heads=1)

@@ -14,7 +14,7 @@ NAN, INF = float("nan"), float("inf")
 
 
 def actor(*overrides, network=None):
-    return LunarActor(network, config.load("lunar", "baseline", ["TRAIN.PRECISION=fp32", *overrides]))
+    return LunarActor(network, config.load("lunar", "baseline_pairs", ["TRAIN.PRECISION=fp32", *overrides]))
 
 
 def output(batch, size=8, seed=0):
@@ -129,4 +129,4 @@ def test_frames_of_a_clip_are_what_single_frames_are(attention):
 
 
 def test_who_has_training():
-    assert isinstance(registry.training("lunar").actor(None, config.load("lunar", "baseline")), LunarActor)
+    assert isinstance(registry.training("lunar").actor(None, config.load("lunar", "baseline_pairs")), LunarActor)

@@ -21,7 +21,7 @@ from lib.train.actors.lunar import LunarActor
 from lib.train.data import SampleSet
 from lib.train.data.augmentation import Distractor
 from lib.train.data.processing import CHAIN_GT, CHAIN_PRED, INDEPENDENT
-from lib.train.data.samples import CORRUPTED, DROPPED, FATES, KEPT, POISONED
+from lib.train.data.samples import DRAWN_OFF, DROPPED, FATES, KEPT, POISONED
 
 SIZES = [
     "DATA.SEARCH.SIZE=64",
@@ -37,12 +37,12 @@ SIZES = [
 PLAIN = [
     f"DATA.AUGMENT.{name}=0" for name in ("FLIP", "GRAY", "BRIGHTNESS", "STRETCH", "BLUR", "JPEG", "TINY", "NIGHT")
 ]
-CALM = [f"DATA.CLIP.{name}=0" for name in ("JITTER", "DROP", "POISON", "CORRUPT")]
+CALM = [f"DATA.CLIP.{name}=0" for name in ("JITTER", "DROP", "POISON", "DRAW_OFF")]
 FRAMES = 12
 
 
 def settings(*overrides):
-    return config.load("lunar", "baseline", [*SIZES, *PLAIN, *overrides])
+    return config.load("lunar", "baseline_pairs", [*SIZES, *PLAIN, *overrides])
 
 
 def sequence(number=0, visible=None):
@@ -151,7 +151,9 @@ def test_training_does_what_tracking_does(monkeypatch):
             part = slice(number, number + 1)
             for ours, theirs in ((before, seen[0]), (after[2], found[2])):
                 assert same(vars(ours.select(part)).values(), vars(theirs).values())
-            assert same([values[part] for values in (*after[0], *after[1][:3])], [*found[0], *found[1][:3]])
+            (maps, look, _), (theirs, their_look, _) = after, found
+            ours = (*maps, *look[:3], look.expected)
+            assert same([values[part] for values in ours], [*theirs, *their_look[:3], their_look.expected])
     assert gates == {0, 1, 2}, "the states went every way"
 
 
@@ -240,7 +242,8 @@ def test_windows_in_a_roomy_image_are_crops(monkeypatch):
 def test_the_schedule_and_its_repetition():
     """First half: about the target or chained; then all chained; at last half of them at the network's own places."""
     sequences = [sequence(number) for number in range(2)]
-    one, again = (samples(sequences, "DATA.SEARCH.NUMBER=2", "DATA.AUGMENT.FLIP=0.5") for _ in range(2))
+    when = ("DATA.CLIP.CHAIN_GT=0.5", "DATA.CLIP.CHAIN_PRED=0.8")
+    one, again = (samples(sequences, "DATA.SEARCH.NUMBER=2", "DATA.AUGMENT.FLIP=0.5", *when) for _ in range(2))
     chains = {}
     for epoch in (1, 5, 6, 8, 9, 10):
         drawn = [one[epoch, index] for index in range(12)]
@@ -273,7 +276,14 @@ def test_what_a_clip_knows_of_its_past():
     source, rng = samples([sequence()]), np.random.default_rng(0)
     drawn = [source._past(rng, 0, 0, [8, 10], image, 1) for _ in range(400)]
     counts = np.bincount([fate for _, fate in drawn], minlength=len(FATES))
-    assert 240 < counts[KEPT] < 320 and all(16 <= counts[fate] <= 64 for fate in (DROPPED, POISONED, CORRUPTED))
+    assert 240 < counts[KEPT] < 320 and all(6 <= counts[fate] <= 40 for fate in (DROPPED, POISONED))
+    assert 50 < counts[DRAWN_OFF] < 110
+    straight = next(past.history for past, fate in drawn if fate == KEPT and past.history[:, 4].all())
+    bent = [past.history - straight for past, fate in drawn if fate == DRAWN_OFF and past.history[:, 4].all()]
+    for off in bent:  # further and further, in one direction, by less than a target's size
+        length = np.hypot(*off[:, :2].T)
+        assert not off[:, 2:].any() and (np.diff(length) >= -1e-9).all() and 0 < length[-1] < 12
+        assert np.linalg.matrix_rank(off[:, :2], tol=1e-6) == 1
     lengths = np.bincount([int(past.history[:, 4].sum()) for past, _ in drawn], minlength=5)
     assert lengths[0] == 0 and (lengths[1:4] >= 12).all() and 240 < lengths[4] < 360, "some tracks are young"
     assert all(past.history[-1, 4] for past, _ in drawn)
@@ -328,6 +338,20 @@ def test_every_part_of_the_query_learns():
     assert actor(roomy)[0].isfinite()
 
 
+def test_the_surprise_at_a_targets_place_by_hand():
+    """Each place is off by as many spreads, the same in x and y, and the mean of past errors is no spread."""
+    actor, batch = actor_and_batch(*CALM)
+    torch.manual_seed(3)
+    _, stats = actor(batch)
+    torch.manual_seed(3)
+    clips, wanted = follow(actor.network, batch, 4.0), []
+    assert clips.expected.shape == (9, 4) and (clips.expected[:3, 3] == 0).all() and (clips.expected[3:, 3] > 0).all()
+    for (x, y, w, h), (dx, dy, spread, _), visible in zip(*(clips[part].tolist() for part in (4, 3, 5)), strict=True):
+        square = ((x + w / 2 - 0.5 - dx) ** 2 + (y + h / 2 - 0.5 - dy) ** 2) / spread**2
+        wanted += [1.5 * math.log(1 + square) + 2 * math.log(spread)] * visible
+    assert len(wanted) > 3 and stats["Loss/place"].item() == pytest.approx(np.mean(wanted), rel=1e-4)
+
+
 def test_confidence_of_absent_targets_goes_to_zero(monkeypatch):
     actor, batch = actor_and_batch()
     gone = {**batch, "search_visible": torch.zeros_like(batch["search_visible"])}
@@ -355,23 +379,16 @@ def test_fates_befall_their_own_clip_alone(monkeypatch):
         runs[fate] = steps[1][0], followed.quality.view(3, 3)[0]
     kept, quality = runs[KEPT]
     assert torch.equal(kept.trail, batch["history"]) and torch.equal(kept.time, batch["times"][:, 0])
-    for fate in (DROPPED, POISONED, CORRUPTED):
+    for fate in (DROPPED, POISONED):
         state, other = runs[fate]
         assert same(vars(state.select([0, 2])).values(), vars(kept.select([0, 2])).values(), 0)
         assert torch.equal(other[[0, 2]], quality[[0, 2]]) and other[1] != quality[1]
         assert torch.equal(state.time, kept.time)
     dropped = vars(runs[DROPPED][0].select([1]))
     assert not any(part.any() for name, part in dropped.items() if name != "time")
-    poisoned, corrupted = runs[POISONED][0], runs[CORRUPTED][0]
+    poisoned = runs[POISONED][0]
     assert torch.equal(poisoned.memory[1], kept.memory[0]) and torch.equal(poisoned.prior[1], kept.prior[0])
     assert torch.equal(poisoned.marks, kept.marks) and torch.equal(poisoned.trail, kept.trail)
-    assert torch.equal(corrupted.memory, kept.memory) and torch.equal(corrupted.prior, kept.prior)
-    filled = kept.trail[1, :, 3] > 0
-    shift = (corrupted.trail - kept.trail)[1]
-    assert filled.any() and not shift[~filled].any() and not shift[:, 2:].any()
-    offset = (corrupted.marks - kept.marks)[1, 0]
-    assert offset[:2].abs().min() > 0 and not offset[2:].any()
-    assert torch.allclose(shift[filled][:, :2], offset[:2].expand(int(filled.sum()), 2), atol=1e-4)
     assert _befall(kept, torch.full((3,), KEPT)).time.equal(kept.time)
 
 

@@ -35,7 +35,7 @@ def shot(image, box):
 
 
 def process(image, box, *overrides, cfg=None, seed=0, searches=1, away=(), search_box=None):
-    processing = Processing(cfg or config.load("lunar", "baseline", [*SIZES, *overrides]))
+    processing = Processing(cfg or config.load("lunar", "baseline_pairs", [*SIZES, *overrides]))
     search = shot(image, box) if search_box is None else search_box
     other = shot(scene(9), [50, 60, 30, 20])
     rng = np.random.default_rng(seed)
@@ -227,7 +227,7 @@ def test_the_frame_is_never_changed():
 
 def test_views_reach_beyond_the_frame():
     """A window partly off the frame is black there, whatever the ratio."""
-    processing = Processing(config.load("lunar", "baseline", SIZES))
+    processing = Processing(config.load("lunar", "baseline_pairs", SIZES))
     for ratio in (1.0, 0.37):
         window = Crop(0.0, 120 * ratio, 100.0, 128)
         white = np.full((240, 320, 3), 255, np.uint8)

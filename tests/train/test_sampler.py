@@ -26,7 +26,7 @@ def sequence(name="a", length=10, visible=None, dataset="made", fail=()):
 
 def samples(datasets, *overrides, **options):
     return SampleSet(
-        datasets, config.load("lunar", "baseline", [*SIZES, *overrides]), **{"seed": 0, "ratios": [], **options}
+        datasets, config.load("lunar", "baseline_pairs", [*SIZES, *overrides]), **{"seed": 0, "ratios": [], **options}
     )
 
 

@@ -32,7 +32,7 @@ WHOLE = (STILL, "MODEL.BACKBONE.DROP_PATH=0", "TRAIN.EPOCH=1", "TRAIN.EMA=0", "T
 
 
 def train_config(*overrides):
-    return config.load("lunar", "baseline", overrides).TRAIN
+    return config.load("lunar", "baseline_pairs", overrides).TRAIN
 
 
 def records(output, event="train"):

@@ -73,7 +73,7 @@ def tiny_network(cfg):
 
 
 def job(output, *overrides, **options):
-    settings = config.load("lunar", "baseline", [*OVERRIDES, *overrides])
+    settings = config.load("lunar", "baseline_pairs", [*OVERRIDES, *overrides])
     data = {"synthetic": clips()}
     return run_training.Job("lunar", "baseline", settings, data, data, Path(output), **options)
 

@@ -220,7 +220,7 @@ class Lunar(nn.Module):
         features, seen = self.features(template, search, gate, query.hint(expectation))
         look = query.read(state, expectation, features, windows, attention)
         output = self.locate(query.modulate(features, look), seen)
-        return output, look, query.write(state, look, *decide(output, look))
+        return output, look, query.write(state, look, *decide(output, look), windows)
 
     def forward(self, templates, masks, search):
         """encode_template, then track: (B, T, 3, Z, Z), (B, T, Lz) or None, (B, 3, S, S) -> TrackerOutput."""

@@ -14,6 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 FAR = 2.0  # window sides: a place farther off counts as that far
+WIDTH = 1 / 16  # window sides, of a hill whose place is certain
+CAUTION = 3.0  # widths of a hill for a mean error of 1
+FADE = 0.1  # weight of the newest error in that mean
 REWIND = 5  # frames before a loss whose memories are given up with those of the loss itself
 
 
@@ -24,13 +27,15 @@ class QueryState:
     prior: (B, d), the query that the last frames left behind. memory: (B, M, d), what was seen at the frames written;
     the first slot is the first frame's and stays. marks: (B, M, 5) float32, place (px), time and confidence of each; a
     slot of confidence 0 is empty. trail: (B, L, 4) float32, place (px) and confidence of the last L frames, the newest
-    last. lost: (B,) int64, frames in a row below the lower threshold. time: (B,) int64, frames so far.
+    last. surprise: (B,) float32, how far the target was from where it was expected, in window sides, the mean over the
+    last frames. lost: (B,) int64, frames in a row below the lower threshold. time: (B,) int64, frames so far.
     """
 
     prior: Tensor
     memory: Tensor
     marks: Tensor
     trail: Tensor
+    surprise: Tensor
     lost: Tensor
     time: Tensor
 
@@ -69,8 +74,8 @@ class Look(NamedTuple):
 
     spatial: (B, d), the query after the frame. query: (B, d), after the memory as well. gain: (B, Lx) in (-1, 1), where
     the query wants the head to look; None without modulation. attention: (B, Lx), what was looked at, where asked for.
-    expected: (B, 3), where the target was expected before the frame was seen: x, y from the window's middle and how far
-    off it may well be, in window sides.
+    expected: (B, 4), where the target was expected before the frame was seen: x, y from the window's middle, how far
+    off it may well be, and how far off it has been of late, in window sides.
     """
 
     spatial: Tensor
@@ -136,7 +141,7 @@ class TemporalQuery(nn.Module):
         heads=3,
         layers=1,
         slots=6,
-        trail=8,
+        trail=24,
         inject=False,
         modulate=True,
         write=0.6,
@@ -160,8 +165,6 @@ class TemporalQuery(nn.Module):
         nn.init.zeros_(self.place[-1].bias)
         self.keys_values = nn.Linear(channels, 2 * dim)
         self.position = nn.Parameter(_waves(grid, dim))
-        line = (torch.arange(grid) + 0.5) / grid - 0.5
-        self.register_buffer("cells", torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=2), persistent=False)
         self.looks = nn.ModuleList(Attend(dim, heads) for _ in range(layers))
         self.empty = nn.Parameter(0.02 * torch.randn(dim))  # to attend to where no memory helps
         self.mark = _mlp(5, dim, dim)
@@ -182,7 +185,7 @@ class TemporalQuery(nn.Module):
         zeros = lambda *shape: torch.zeros(count, *shape, device=device)  # noqa: E731
         counts = torch.zeros(count, dtype=torch.int64, device=device)
         memory, marks = zeros(self.slots, self.dim), zeros(self.slots, 5)
-        return QueryState(zeros(self.dim), memory, marks, zeros(self.trail, 4), counts, counts)
+        return QueryState(zeros(self.dim), memory, marks, zeros(self.trail, 4), zeros(), counts, counts)
 
     def expectation(self, state, windows):
         """(B, d), the query before the frame: what the last frames left, and the target's way seen in this window.
@@ -223,17 +226,15 @@ class TemporalQuery(nn.Module):
     def _expected(self, state, expectation, windows):
         dx_dy_spread = self.place(expectation).float()
         last = _relative(state.trail[:, -1:, :3], windows)[:, 0, :2] * (state.trail[:, -1, 3:] > 0)
-        return torch.cat([last + dx_dy_spread[:, :2], 0.1 * dx_dy_spread[:, 2:].clamp(-2.5, 2.0).exp()], dim=1)
+        spread = 0.1 * dx_dy_spread[:, 2].clamp(-2.5, 2.0).exp()
+        return torch.cat([last + dx_dy_spread[:, :2], spread[:, None], state.surprise[:, None]], dim=1)
 
     def modulate(self, features, look):
         """Features (B, C, G, G), changed where the target is, or is not, expected (FiLM, arXiv:1709.07871)."""
         if not self.modulates:
             return features
         gain = look.gain.view(-1, 1, *features.shape[2:])
-        place, spread = look.expected[:, None, None, :2], look.expected[:, 2, None, None]
-        # A hill as wide as the doubt and a cell, which falls slowly: where it is wrong it still shows the direction.
-        cell = 1 / len(self.cells)
-        bump = (1 / (1 + (self.cells - place).square().sum(dim=3) / (spread.square() + cell**2)))[:, None]
+        bump = hill(look.expected, features.shape[-1])
         scale, shift = (gain * part[0] + bump * part[1] for part in (self.scale, self.shift))
         return features + scale * features + shift
 
@@ -241,13 +242,14 @@ class TemporalQuery(nn.Module):
         """(B,) logit of the overlap of the target and a box found with a score (B,) in (0, 1); at first the score's."""
         return torch.logit(score.detach().float()) + self.quality(look.query).float()[:, 0]
 
-    def write(self, state, look, places, confidence):
+    def write(self, state, look, places, confidence, windows):
         """The state after the frame.
 
         Args:
             state: before it. look: what `read` said.
             places: (B, 3) float, where the target was taken to be: centre and sqrt(w h), px.
             confidence: (B,) in [0, 1]; no gradient flows through it.
+            windows: (B, 3) px, as for `read`.
         """
         places, confidence = places.detach().float(), confidence.detach().float()
         write, hold = self.thresholds
@@ -265,7 +267,9 @@ class TemporalQuery(nn.Module):
         recent = given_up & (marks[..., 3] > (time - self.reset - REWIND)[:, None])
         recent[:, 0] = False
         marks = marks.masked_fill(recent[..., None], 0.0)
-        return QueryState(prior.masked_fill(given_up, 0.0), memory, marks, trail, lost, time + 1)
+        error = (_relative(places[:, None], windows)[:, 0, :2] - look.expected.detach()[:, :2]).norm(dim=1)
+        surprise = torch.where(first, 0.0, state.surprise + FADE * (error - state.surprise))
+        return QueryState(prior.masked_fill(given_up, 0.0), memory, marks, trail, surprise, lost, time + 1)
 
     def _push(self, state, seen, places, confidence, sure):
         """(memory, marks) with the frame in the slot that is worth least, where `sure` (B,) bool."""
@@ -290,6 +294,26 @@ class TemporalQuery(nn.Module):
             if not self.gradient:
                 seen = seen.detach()
         return torch.where(here[..., None], seen[:, None], memory), marks
+
+
+def hill(expected, cells):
+    """Where targets are expected, as maps (B, 1, cells, cells) in (0, 1]. expected: (B, 4), see Look.
+
+    As wide as the doubt, and slow to fall: where it is wrong it still shows the direction.
+    """
+    line = (torch.arange(cells, device=expected.device) + 0.5) / cells - 0.5
+    square = (line - expected[:, :2, None]).square()
+    width = WIDTH**2 + expected[:, 2].square() + (CAUTION * expected[:, 3]).square()
+    return (1 / (1 + (square[:, 1, :, None] + square[:, 0, None, :]) / width[:, None, None]))[:, None]
+
+
+def drawn(score_map, expected, influence):
+    """A score map (B, 1, H, H) drawn to where the target is expected: a response whose peak is taken.
+
+    influence: g in [0, 1] of score^(1-g) hill^g, which pools both as opinions of equal kind: where nothing is seen
+    nothing is found, however much it is expected, and of two that look alike the expected one is taken.
+    """
+    return score_map ** (1 - influence) * hill(expected, score_map.shape[-1]) ** influence
 
 
 def _mlp(inputs, hidden, outputs):

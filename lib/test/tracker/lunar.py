@@ -18,7 +18,7 @@ from lib.models.enhancer.averaging import Memory, average
 from lib.models.lunar.backbone import TemplateState
 from lib.models.lunar.decode import boxes_at, decode
 from lib.models.lunar.model import template_mask
-from lib.models.lunar.query import QueryState
+from lib.models.lunar.query import QueryState, drawn
 from lib.models.precision import autocast
 from lib.models.weights import load_weights
 from lib.test.tracker import candidates
@@ -77,6 +77,8 @@ class LunarTracker:
         if weights is not None:
             own_file = ("enhancer.",) if config.MODEL.ENHANCER.WEIGHTS else ()
             log.info("weights: %s", load_weights(self.network, weights, optional=own_file))
+        if self.network.remembers:
+            self.network.query.modulates &= config.TEST.MODULATE
         self.network.to(self.device).requires_grad_(False)
         self.cells = config.DATA.SEARCH.SIZE // config.MODEL.HEAD.STRIDE
         self.watcher = None
@@ -141,7 +143,7 @@ class LunarTracker:
 
     def _decide(self, output, look, states, images, crops):
         """[(State, result)] of what the network's output, and its query's Look if it has one, says of each frame."""
-        response = self._windowed(output.score_map.float(), states, crops)
+        response = self._windowed(output.score_map.float(), states, crops, look)
         if self.config.TEST.CANDIDATES:
             states, cells = self._follow(output, response, states, crops)
             found, scores = boxes_at(output, cells), output.score_map.flatten(1).gather(1, cells[:, None])[:, 0]
@@ -255,11 +257,13 @@ class LunarTracker:
         # A prediction may run off the image, the search not.
         return Crop(min(max(cx, 0.0), width), min(max(cy, 0.0), height), side, search.SIZE)
 
-    def _windowed(self, score, states, crops):
+    def _windowed(self, score, states, crops, look=None):
         """score (B, 1, H, H) with the window that prefers the expected place, in the configured way."""
         test = self.config.TEST
         if test.WINDOW == "none":
             return score
+        if test.WINDOW == "expected":
+            return drawn(score, look.expected, test.WINDOW_INFLUENCE)
         places = [crop.to_patch([*self._centre(state), 0, 0])[:2] for state, crop in zip(states, crops, strict=True)]
         window = hann(self.cells, np.array(places) / self.config.MODEL.HEAD.STRIDE)
         if test.WINDOW == "mult":

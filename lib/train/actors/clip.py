@@ -9,8 +9,9 @@ from torch import Tensor
 
 from lib.models.lunar.decode import decode
 from lib.models.lunar.model import TrackerOutput
+from lib.models.lunar.query import drawn
 from lib.train.data.processing import CHAIN_PRED, INDEPENDENT
-from lib.train.data.samples import CORRUPTED, DROPPED, POISONED
+from lib.train.data.samples import DROPPED, POISONED
 
 NOISE = 0.05  # of places that are not the network's own, in target sizes
 ASTRAY = 1.0  # target sizes off its target, twice in a row, after which a window is put back
@@ -19,19 +20,24 @@ ASTRAY = 1.0  # target sizes off its target, twice in a row, after which a windo
 class Followed(NamedTuple):
     """What came of B clips of N frames, frame by frame: all clips' first frames, then their second.
 
-    output: TrackerOutput of N B crops. quality: (N B,) logits. expected: (N B, 3), see Look. boxes: (N B, 4) xywh of
-    the targets in shares of the crops that were seen. visible: (N B,) bool.
+    output: TrackerOutput of N B crops. quality: (N B,) logits of overlap (N B,), the IoU of what was taken for the
+    target. expected: (N B, 4), see Look. boxes: (N B, 4) xywh of the targets in shares of the crops that were seen.
+    visible: (N B,) bool.
     """
 
     output: TrackerOutput
     quality: Tensor
+    overlap: Tensor
     expected: Tensor
     boxes: Tensor
     visible: Tensor
 
 
-def follow(network, batch, factor):
-    """Followed: a batch of clips as SampleSet makes them. factor: side of the search window / sqrt(w h)."""
+def follow(network, batch, factor, influence=0.0):
+    """Followed: a batch of clips as SampleSet makes them.
+
+    factor: side of the search window / sqrt(w h). influence: of what is expected on where the target is found.
+    """
     template = network.encode_template(batch["template_images"], batch["template_masks"])
     place, sure = batch["anchor_place"], torch.ones_like(batch["least_window"])
     state = network.query.start(len(place), place.device)
@@ -46,12 +52,12 @@ def follow(network, batch, factor):
             chosen = (batch["chain"] == CHAIN_PRED) & (astray < 2)
             window = torch.where(chosen[:, None], own, window)
         search, boxes, visible = _show(batch, n, window, network.search_size)
-        decided = _Decision(network.query, window, truth, boxes, visible, batch["chain"])
+        decided = _Decision(network.query, influence, window, truth, boxes, visible, batch["chain"])
         output, look, state = network.step(template, search, state, window, decided)
         place = decided.place
         off = (place[:, :2] - truth[:, :2]).norm(dim=1) > ASTRAY * truth[:, 2]
         astray = torch.where(off, astray + 1, 0)
-        frames.append(Followed(output, decided.quality, look.expected, boxes, visible))
+        frames.append(Followed(output, decided.quality, decided.overlap, look.expected, boxes, visible))
     outputs, *others = zip(*frames, strict=True)
     return Followed(TrackerOutput(*map(torch.cat, zip(*outputs, strict=True))), *map(torch.cat, others))
 
@@ -59,13 +65,14 @@ def follow(network, batch, factor):
 class _Decision:
     """Where the target is taken to be: as in tracking at the score's peak, or where it truly is, not quite exactly."""
 
-    def __init__(self, query, window, truth, boxes, visible, chain):
-        self.query, self.window, self.truth = query, window, truth
+    def __init__(self, query, influence, window, truth, boxes, visible, chain):
+        self.query, self.influence, self.window, self.truth = query, influence, window, truth
         self.boxes, self.visible, self.chain = boxes, visible, chain
-        self.place = self.quality = None
+        self.place = self.quality = self.overlap = None
 
     def __call__(self, output, look):
-        found, _, score = (value.detach() for value in decode(output))
+        output = type(output)(*(part.detach() for part in output))
+        found, _, score = decode(output, drawn(output.score_map, look.expected.detach(), self.influence))
         self.quality = self.query.judge(look, score)
         centre = self.window[:, :2] + (found[:, :2] - 0.5) * self.window[:, 2:]
         size = (found[:, 2:].prod(dim=1, keepdim=True)).sqrt() * self.window[:, 2:]
@@ -74,8 +81,8 @@ class _Decision:
         told = self.visible & (self.chain != CHAIN_PRED)
         self.place = torch.where(told[:, None], truth, torch.cat([centre, size], dim=1))
         # At first the network's confidence means little.
-        measured = overlap(found, self.boxes, self.visible)
-        confidence = torch.where(self.chain == INDEPENDENT, measured, self.quality.sigmoid())
+        self.overlap = overlap(found, self.boxes, self.visible)
+        confidence = torch.where(self.chain == INDEPENDENT, self.overlap, self.quality.sigmoid())
         return self.place, confidence
 
 
@@ -89,21 +96,13 @@ def overlap(found_cxcywh, boxes_xywh, visible):
 
 
 def _befall(state, fate):
-    """The state after what training does to it, so that the network learns to mistrust it."""
+    """The state after what training does to it, so that the network learns not to rely on it blindly."""
     time = state.time
     other = state.select(torch.arange(len(fate), device=fate.device).roll(1))
     poisoned = (fate == POISONED)[:, None]
-    size = state.marks[:, :1, 2:3]
-    offset = torch.where((fate == CORRUPTED)[:, None, None], torch.randn_like(size.expand(-1, -1, 2)), 0.0) * size
-    shift = lambda places: places + F.pad(offset, (0, places.shape[2] - 2)) * (places[..., 2:3] > 0)  # noqa: E731
-    state = replace(
-        state,
-        prior=torch.where(poisoned, other.prior, state.prior),
-        memory=torch.where(poisoned[..., None], other.memory, state.memory),
-        marks=shift(state.marks),
-        trail=shift(state.trail),
-    )
-    return replace(state.reset(fate == DROPPED), time=time)
+    prior = torch.where(poisoned, other.prior, state.prior)
+    memory = torch.where(poisoned[..., None], other.memory, state.memory)
+    return replace(replace(state, prior=prior, memory=memory).reset(fate == DROPPED), time=time)
 
 
 def _show(batch, n, window, size):

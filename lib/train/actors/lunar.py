@@ -9,7 +9,7 @@ from lib.models.enhancer import save_enhancer
 from lib.models.lunar.decode import boxes_at, decode
 from lib.models.precision import autocast
 from lib.train import losses
-from lib.train.actors.clip import follow, overlap
+from lib.train.actors.clip import follow
 from lib.train.admin import distributed
 from lib.train.admin.picture import draw
 from lib.train.trainers.checkpoint import save_weights
@@ -37,6 +37,7 @@ class LunarActor(nn.Module):
         super().__init__()
         self.network = network
         self.options, self.factor = config.TRAIN, config.DATA.SEARCH.FACTOR
+        self.influence = config.TEST.WINDOW_INFLUENCE if config.TEST.WINDOW == "expected" else 0.0
         if self.options.CHECKPOINTING:
             if not hasattr(network.backbone, "checkpointing"):
                 raise UserError("TRAIN.CHECKPOINTING: this network has no blocks to recompute")
@@ -62,18 +63,16 @@ class LunarActor(nn.Module):
 
     def _clips(self, batch):
         with autocast(batch["search_images"].device.type, self.options.PRECISION):
-            return follow(self.network, batch, self.factor)
+            return follow(self.network, batch, self.factor, self.influence)
 
     def _follow(self, batch):
         """As forward, of a network with a query, whose confidence also learns how well it did."""
         clips = self._clips(batch)
         side = batch["src_side"].transpose(0, 1).flatten(0, 1)
         loss, stats = self.loss(clips.output, clips.boxes, clips.visible, side)
-        found, _, _ = decode(clips.output)
         sound, _ = usable(clips.boxes, clips.visible)
-        truth = overlap(found.detach(), torch.where(sound[:, None], clips.boxes, 0.25), sound)
-        quality = functional.binary_cross_entropy_with_logits(clips.quality, truth)
-        off = (clips.boxes[:, :2] + clips.boxes[:, 2:] / 2 - 0.5 - clips.expected[:, :2]) / clips.expected[:, 2:]
+        quality = functional.binary_cross_entropy_with_logits(clips.quality, clips.overlap * sound)
+        off = (clips.boxes[:, :2] + clips.boxes[:, 2:] / 2 - 0.5 - clips.expected[:, :2]) / clips.expected[:, 2:3]
         # Of a t-distribution (nu = 1, in the plane): where memory misleads, it is off by any distance.
         surprise = 1.5 * off.square().sum(dim=1).log1p() + 2 * clips.expected[:, 2].log()
         place = torch.where(sound, surprise, 0.0).sum() / sound.sum().clamp(min=1)

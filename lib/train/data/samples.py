@@ -15,7 +15,7 @@ from lib.train.data.processing import CHAIN_GT, CHAIN_PRED, INDEPENDENT, Past, P
 from lib.train.data.sampler import draw_frames, usable
 
 ATTEMPTS = 10  # draws of one sample, each after one whose frames could not be used
-FATES = KEPT, DROPPED, POISONED, CORRUPTED = range(4)
+FATES = KEPT, DROPPED, POISONED, DRAWN_OFF = range(4)
 OPEN_SEQUENCES = 32  # frame sources kept open by a process
 
 
@@ -129,6 +129,12 @@ class SampleSet(Samples):
         for name, sequences in drawable.items():
             if not sequences:
                 raise UserError(f"{name}: no sequence has two frames with a box to draw samples from")
+            if training and config.MODEL.QUERY.ENABLE and self.data.CACHE:
+                placeless = next((one for one in sequences if len(one) > 1 and one.windows is None), None)
+                if placeless is not None:  # motion would be learned from crops that all have the target in the middle
+                    raise UserError(
+                        "an older version made these crops, without windows.txt: make them anew", placeless.place
+                    )
         part = self.data.TRAIN if training else self.data.VAL
         super().__init__(drawable, part, seed=seed, training=training, ratios=ratios)
         self.processing = Processing(config, training)
@@ -179,8 +185,8 @@ class SampleSet(Samples):
         chain = (CHAIN_PRED if room else INDEPENDENT) if chance < 0.5 else CHAIN_GT
         if not room and progress >= clip.CHAIN_GT:
             chain = CHAIN_GT
-        shares = np.cumsum([clip.DROP, clip.POISON, clip.CORRUPT]) * self.training
-        fate = (DROPPED, POISONED, CORRUPTED, KEPT)[int(np.searchsorted(shares, kind, side="right"))]
+        shares = np.cumsum([clip.DROP, clip.POISON, clip.DRAW_OFF]) * self.training
+        fate = (DROPPED, POISONED, DRAWN_OFF, KEPT)[int(np.searchsorted(shares, kind, side="right"))]
         stride = max(searches[1] - searches[0], 1) if len(searches) > 1 else 1
         earlier = searches[0] - stride * np.arange(self.query.TRAIL, 0, -1)
         known = (earlier >= template) & sequence.visible[np.maximum(earlier, 0)]
@@ -189,6 +195,11 @@ class SampleSet(Samples):
         history = np.zeros((len(earlier), 5))
         for row in np.flatnonzero(known):
             history[row] = *self._whole(number, int(earlier[row]), image.shape[0]), 1
+        if fate == DRAWN_OFF:  # as by a look-alike that crosses the target's way
+            count, angle = int(rng.integers(1, 9)), rng.uniform(0, 2 * np.pi)
+            ramp = rng.uniform(0, 0.8) * np.arange(1, count + 1) / count
+            size = np.sqrt(history[-count:, 2:4].prod(axis=1))
+            history[-count:, :2] += (ramp[-len(size) :] * size)[:, None] * [np.cos(angle), np.sin(angle)]
         before = []
         for frame in searches:
             last = frame - stride
