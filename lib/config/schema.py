@@ -260,8 +260,8 @@ class Test(Section):
     )
     WINDOW: Literal["blend", "mult", "none", "expected"] = key(
         "blend",
-        "how a window joins the score: (1-g) score + g Hann window, score x Hann window (OSTrack), not; or as the "
-        "first, with a hill where the query expects the target, as wide as its doubt",
+        "how a window joins the score: (1-g) score + g Hann window, score x Hann window (OSTrack), not, or score^(1-g) "
+        "hill^g with a hill where the query expects the target, as wide as its doubt",
     )
     WINDOW_INFLUENCE: Share = key(0.3, "g of the window while the target is held; training follows clips with it too")
     WINDOW_INFLUENCE_LOST: Share = key(0.1, "g after LOST_FRAMES uncertain frames")
@@ -270,10 +270,6 @@ class Test(Section):
     LOST_GROWTH: Annotated[float, Field(ge=1, le=2)] = key(1.15, "growth of the search window per lost frame")
     LOST_MAX_GROWTH: Annotated[float, Field(ge=1)] = key(4.0, "largest growth of the search window while lost")
     MODULATE: bool = key(True, "whether the query changes the features that the head sees, where it learned to")
-    REDETECT: Annotated[int, Field(ge=0)] = key(
-        0, "uncertain frames in a row after which every other frame is searched elsewhere, square by square; 0 = never"
-    )
-    CANDIDATES: bool = key(False, "follow look-alikes too, and prefer the target's own track to a brighter one's")
     MOTION: Literal["kalman", "none"] = key("kalman", "centre of the search window: predicted, or the last box")
     UPDATE_INTERVAL: Count = key(25, "frames between updates of the online templates")
     UPDATE_THRESHOLD: Share = key(0.7, "score above which a frame may become a template")

@@ -27,7 +27,7 @@ from lib.models.lunar import decode
 
 def tiny():
     """A frame of `lunar tiny`: the function that computes it."""
-    network = build_network(config.load("lunar", "tiny")).eval().to(memory_format=torch.channels_last)
+    network = build_network(config.load("lunar", "tiny_pairs")).eval().to(memory_format=torch.channels_last)
     Z, S = network.template_size, network.search_size
     state = network.encode_template(torch.rand(1, 1, 3, Z, Z), torch.rand(1, 1, network.backbone.template_grid**2))
     search = torch.randint(0, 256, (1, 3, S, S), dtype=torch.uint8)

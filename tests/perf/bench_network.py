@@ -26,7 +26,7 @@ from lib.models.profile import count
 def main(frames=40):
     torch.manual_seed(0)
     fp32, bf16 = None, torch.bfloat16
-    tiny = build_network(config.load("lunar", "tiny")).eval().to(memory_format=torch.channels_last)
+    tiny = build_network(config.load("lunar", "tiny_pairs")).eval().to(memory_format=torch.channels_last)
     joint, one_way = (Lunar(backbone="vit_tiny", attention=attention).eval() for attention in ("joint", "one_way"))
     cases = {
         "vit_tiny, joint, fp32": (joint, fp32),

@@ -33,7 +33,7 @@ def main(steps=20, workers=2, batch=8, *names):
         f"TRAIN.PRINT_INTERVAL={steps}",
         "TRAIN.EPOCH=1",
     ]
-    settings = config.load("lunar", "tiny", overrides)
+    settings = config.load("lunar", "tiny_pairs", overrides)
     forward, update, whole = [], [], []
 
     def wait():

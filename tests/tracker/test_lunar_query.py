@@ -11,7 +11,6 @@ from lib import config
 from lib.data import boxes
 from lib.models.lunar import Lunar, TrackerOutput
 from lib.test.tracker import lunar
-from lib.test.tracker.redetect import tile
 
 RNG = np.random.default_rng(0)
 FRAMES = [RNG.integers(0, 255, (120, 160, 3), np.uint8) for _ in range(18)]
@@ -92,7 +91,7 @@ def test_a_b_a():
     assert equal(tracker._state.query, kept), "a new start, also in the middle of a video, forgets all"
 
 
-@pytest.mark.parametrize("options", [["MODEL.BACKBONE.ATTENTION=joint"], ["TEST.CANDIDATES=true", "TEST.REDETECT=1"]])
+@pytest.mark.parametrize("options", [["MODEL.BACKBONE.ATTENTION=joint"], ["MODEL.QUERY.INJECT=token"]])
 def test_three_videos_together_are_each_alone(options):
     tracker = build(*options)
     states = [tracker.start(FRAMES[6 * n], BOX + [9 * n, 5 * n, 2 * n, n]) for n in range(3)]
@@ -160,7 +159,7 @@ def test_the_peak_is_drawn_to_where_the_query_expects_it():
 
 def test_a_long_video_in_constant_memory():
     """Q8. The backbone is left out: it is the query's state that might grow, or what is kept beside it."""
-    tracker = build("TEST.WINDOW=none", "TEST.CANDIDATES=true", dim=4, heads=1)
+    tracker = build("TEST.WINDOW=none", dim=4, heads=1)
     features, answer = torch.rand(1, 32, 4, 4), maps({(4, 4): 0.9})
     tracker.network.features = lambda *_: (features, None)
     tracker.network.locate = lambda *_: answer
@@ -176,61 +175,3 @@ def test_a_long_video_in_constant_memory():
     assert len(sizes) == 1 and max(objects) - objects[0] < 50
     assert state.query.time.item() == 10_301 and (state.query.marks[0, 1:, 3] > 10_000).all()
     assert state.query.marks[0, 0, 3] == 0, "the first frame stays"
-
-
-def answering(tracker, outputs):
-    answers = iter(outputs)
-    tracker.respond = lambda states, patches, crops: next(answers)
-    return tracker
-
-
-def test_a_lost_target_is_looked_for_elsewhere_every_other_frame():
-    """While unsure the box stays; what is found there for sure is taken."""
-    tracker = build("TEST.REDETECT=2", "TEST.MOTION=none", "TEST.WINDOW=none", "TEST.LOST_FRAMES=99", remembers=False)
-    unsure, sure = maps({(4, 4): 0.2}), maps({(5, 2): 0.9})
-    answering(tracker, [unsure] * 8 + [sure])
-    state, seen = tracker.start(FRAMES[0], BOX), []
-    for image in FRAMES[1:10]:
-        ahead = tracker._predict(state, image)
-        crop, before = tracker._search_crop(ahead, image), state
-        (state,), (result,) = tracker.step([state], [image])
-        seen.append(ahead.astray)
-        centre = boxes.xywh_to_cxcywh(before.box_xywh)[:2]
-        if ahead.astray:
-            wanted = tile((160, 120), crop.side, centre, (before.doubts - 2) // 2)
-            assert (crop.cx, crop.cy) == pytest.approx(wanted)
-            kept = np.array_equal(state.box_xywh, before.box_xywh)
-            assert kept == (len(seen) < 9) and np.allclose(result["target_bbox"], state.box_xywh)
-        else:
-            assert (crop.cx, crop.cy) == pytest.approx(centre)
-            assert not np.array_equal(state.box_xywh, before.box_xywh)
-    assert seen == [False, False, True, False, True, False, True, False, True]
-    assert state.doubts == 0
-    found = boxes.xywh_to_cxcywh(state.box_xywh)[:2]
-    assert found == pytest.approx([crop.cx + (5.5 / 8 - 0.5) * crop.side, crop.cy + (2.5 / 8 - 0.5) * crop.side])
-    assert not tracker._predict(state, FRAMES[10]).astray
-    never = build(remembers=False)
-    assert not never._predict(dataclasses.replace(state, doubts=1000), FRAMES[0]).astray
-
-
-@pytest.mark.parametrize("followed", [True, False])
-def test_of_two_alike_the_targets_own_is_kept(followed):
-    """A look-alike that was there before outshines the target, and is not it."""
-    tracker = build(
-        f"TEST.CANDIDATES={followed}",
-        "TEST.MOTION=none",
-        "TEST.WINDOW=none",
-        "DATA.SEARCH.MIN_SIDE=64",
-        remembers=False,
-    )
-    # A window of 64 px on 8 x 8 cells: 8 px a cell, about one size.
-    both, brighter = maps({(4, 4): 0.6, (7, 1): 0.5}, 0.13), maps({(3, 3): 0.6, (6, 0): 0.7}, 0.13)
-    answering(tracker, [both, brighter])
-    state, places = tracker.start(FRAMES[0], BOX), [boxes.xywh_to_cxcywh(BOX)[:2]]
-    assert (state.candidates is not None) == followed
-    for image in FRAMES[1:3]:
-        (state,), (result,) = tracker.step([state], [image])
-        places.append(boxes.xywh_to_cxcywh(state.box_xywh)[:2])
-    assert result["score"] == pytest.approx(0.6 if followed else 0.7)
-    assert np.linalg.norm(places[2] - places[1]) < 8 or not followed
-    assert np.linalg.norm(places[2] - places[1]) > 20 or followed

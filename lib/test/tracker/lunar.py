@@ -16,15 +16,12 @@ from lib.data.crop import Crop, window_on, window_side
 from lib.data.image import brightness
 from lib.models.enhancer.averaging import Memory, average
 from lib.models.lunar.backbone import TemplateState
-from lib.models.lunar.decode import boxes_at, decode
+from lib.models.lunar.decode import decode
 from lib.models.lunar.model import template_mask
 from lib.models.lunar.query import QueryState, drawn
 from lib.models.precision import autocast
 from lib.models.weights import load_weights
-from lib.test.tracker import candidates
 from lib.test.tracker import motion as kalman
-from lib.test.tracker.candidates import Candidates
-from lib.test.tracker.redetect import tile
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +39,7 @@ class State:
     frame's always first. template: what the network made of them. motion: filter of the centre. doubts: uncertain
     frames in a row. sizes: sqrt(w h) of the last certain frames. frame: number of the last frame. light: brightness of
     the frames so far, for the enhancer's gate; None where the network has no enhancer. memory: of frames averaged over
-    time, where the enhancer asks for it. query: what the network's query knows, where it has one. candidates: the
-    look-alikes, where they are followed. astray: whether this frame looks for a lost target away from its last place.
+    time, where the enhancer asks for it. query: what the network's query knows, where it has one.
     """
 
     box_xywh: np.ndarray
@@ -57,8 +53,6 @@ class State:
     light: float | None = None
     memory: Memory | None = None
     query: QueryState | None = None
-    candidates: Candidates | None = None
-    astray: bool = False
 
 
 class LunarTracker:
@@ -78,7 +72,7 @@ class LunarTracker:
             own_file = ("enhancer.",) if config.MODEL.ENHANCER.WEIGHTS else ()
             log.info("weights: %s", load_weights(self.network, weights, optional=own_file))
         if self.network.remembers:
-            self.network.query.modulates &= config.TEST.MODULATE
+            self.network.query.modulates = config.MODEL.QUERY.MODULATE and config.TEST.MODULATE
         self.network.to(self.device).requires_grad_(False)
         self.cells = config.DATA.SEARCH.SIZE // config.MODEL.HEAD.STRIDE
         self.watcher = None
@@ -101,8 +95,6 @@ class LunarTracker:
         motion = kalman.start(boxes.xywh_to_cxcywh(box)[:2], size)
         light = self._light(image)
         state = State(box, patches, self._encode(patches, light), motion, sizes=(size,), light=light)
-        if self.config.TEST.CANDIDATES:
-            state = replace(state, candidates=candidates.start(boxes.xywh_to_cxcywh(box)[:2]))
         crop = self._search_crop(state, image)
         state, image = self._averaged(state, image, crop)
         if not self.network.remembers:
@@ -144,38 +136,12 @@ class LunarTracker:
     def _decide(self, output, look, states, images, crops):
         """[(State, result)] of what the network's output, and its query's Look if it has one, says of each frame."""
         response = self._windowed(output.score_map.float(), states, crops, look)
-        if self.config.TEST.CANDIDATES:
-            states, cells = self._follow(output, response, states, crops)
-            found, scores = boxes_at(output, cells), output.score_map.flatten(1).gather(1, cells[:, None])[:, 0]
-        else:
-            found, _, scores = decode(output, response)
+        found, _, scores = decode(output, response)
         if look is not None:
             scores = self.network.query.judge(look, scores).sigmoid()
         found, scores = found.float().cpu().numpy() * self.config.DATA.SEARCH.SIZE, scores.float().cpu().tolist()
         located = [crop.to_image(boxes.cxcywh_to_xywh(box)) for crop, box in zip(crops, found, strict=True)]
         return [self._conclude(*each) for each in zip(states, images, located, scores, strict=True)]
-
-    def _follow(self, output, response, states, crops):
-        """The states with their candidates of this frame, and the cell (B,) of the one that is each one's target."""
-        size, followed, chosen = self.config.DATA.SEARCH.SIZE, [], []
-        best = response.flatten(1).argmax(dim=1)
-        for number, (state, crop) in enumerate(zip(states, crops, strict=True)):
-            (column, row), cells = divmod(int(best[number]), self.cells)[::-1], self.cells
-            places, _ = candidates.peaks(output.score_map[number, 0].float().cpu().numpy())
-            near = np.abs(places - (column, row)).max(axis=1) <= 2
-            places = np.concatenate(
-                [[(column, row)], places[~near]]
-            )  # the best cell stands for the hill on which it is
-            indices = torch.from_numpy(places[:, 1] * cells + places[:, 0]).to(self.device)
-            one = type(output)(*(part[number : number + 1].expand(len(indices), -1, -1, -1) for part in output))
-            found = boxes_at(one, indices).float().cpu().numpy() * size
-            scores = one.score_map[0].flatten()[indices].float().cpu().numpy()
-            centres = crop.to_image(boxes.cxcywh_to_xywh(found))
-            centres = centres[:, :2] + centres[:, 2:] / 2
-            now, taken = candidates.follow(state.candidates, centres, scores, 0, state.sizes[-1])
-            followed.append(replace(state, candidates=now))
-            chosen.append(indices[taken])
-        return followed, torch.stack(chosen)
 
     def respond(self, states, patches, crops):
         """The network's output for search patches (B, S, S, 3) uint8 of `crops`, of one state each."""
@@ -228,10 +194,7 @@ class LunarTracker:
         return replace(state, memory=memory), image
 
     def _predict(self, state, image):
-        redetect = self.config.TEST.REDETECT
-        # Every other frame: the target may also come back where it was.
-        astray = redetect > 0 and state.doubts >= redetect and (state.doubts - redetect) % 2 == 0
-        state = replace(state, light=self._light(image, state.light), astray=astray)
+        state = replace(state, light=self._light(image, state.light))
         if self.config.TEST.MOTION == "none":
             return state
         return replace(state, motion=kalman.predict(state.motion, state.sizes[-1]))
@@ -252,8 +215,6 @@ class LunarTracker:
         factor = (test.SEARCH_FACTOR or search.FACTOR) * growth
         side = window_side(*state.box_xywh[2:], factor, search.MIN_SIDE * growth, (width, height))
         cx, cy = self._centre(state).tolist()
-        if state.astray:
-            cx, cy = tile((width, height), side, (cx, cy), (state.doubts - test.REDETECT) // 2)
         # A prediction may run off the image, the search not.
         return Crop(min(max(cx, 0.0), width), min(max(cy, 0.0), height), side, search.SIZE)
 
@@ -278,8 +239,6 @@ class LunarTracker:
         test = self.config.TEST
         height, width = image.shape[:2]
         certain = score >= test.CONFIDENCE
-        if state.astray and not certain:
-            box = state.box_xywh
         step = test.SIZE_STEP if certain else 0.0  # an unsure size would make the next window wrong as well
         sides = state.box_xywh[2:] ** (1 - step) * box[2:] ** step
         box = np.concatenate([box[:2] + (box[2:] - sides) / 2, sides])
