@@ -166,6 +166,19 @@ def test_sums_between_two_lines_go_on_too(tmp_path, monkeypatch):
     assert curve(tmp_path / "broken") == curve(tmp_path / "whole")
 
 
+def test_clips_with_a_query_go_on_too(tmp_path, monkeypatch):
+    """What befalls a clip, the noise of its places and its schedule are drawn anew in the same way."""
+    query = ("MODEL.QUERY.ENABLE=true", "DATA.SEARCH.NUMBER=2", "DATA.CLIP.DROP=0.2", "DATA.CLIP.POISON=0.2")
+    assert tiny_run.train(tmp_path / "whole", *query) == 0
+    with monkeypatch.context() as patch:
+        break_off(patch, 13, crash)  # in the last epoch, in which windows follow the network
+        with pytest.raises(CrashError):
+            tiny_run.train(tmp_path / "broken", *query)
+    assert tiny_run.train(tmp_path / "broken", *query) == 0
+    assert weights(tmp_path / "broken") == weights(tmp_path / "whole")
+    assert curve(tmp_path / "broken")[-1] == curve(tmp_path / "whole")[-1]
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_the_step_saves_and_leaves(unbroken, tmp_path, monkeypatch, number, code):
     with monkeypatch.context() as patch:

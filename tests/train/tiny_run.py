@@ -69,6 +69,7 @@ def tiny_network(cfg):
         attention=cfg.MODEL.BACKBONE.ATTENTION,
         head_stride=8,
         drop_path=cfg.MODEL.BACKBONE.DROP_PATH,
+        query={"dim": 16, "heads": 2} if cfg.MODEL.QUERY.ENABLE else None,
     )
 
 
