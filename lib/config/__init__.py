@@ -52,7 +52,7 @@ def ablation(script, config, overrides=(), more=None):
     rows = {}
     for label, (changes, where) in named["ABLATION"].items():
         _validate(schema, *_overlay(settings, places, changes, where))
-        rows[label] = [f"{name}={json.dumps(value)}" for name, value in _flat(changes)]
+        rows[label] = [f"{name}={json.dumps(value)}" for name, value in flat(changes)]
     for label, texts in (more or {}).items():
         if label in rows:
             raise UserError(f"--row {label}: ABLATION has a row of that name")
@@ -64,7 +64,7 @@ def ablation(script, config, overrides=(), more=None):
 def given(script, config, overrides=()):
     """{dotted key: value} of what the file and `overrides` set; all else is the schema's default."""
     settings, places, _ = _read(_experiment(script, config))
-    return dict(_flat(_override(settings, places, overrides)[0]))
+    return dict(flat(_override(settings, places, overrides)[0]))
 
 
 def keys(section, prefix=""):
@@ -136,11 +136,11 @@ def _override(settings, places, overrides, flag="--set"):
     return settings, places
 
 
-def _flat(settings, prefix=""):
+def flat(settings, prefix=""):
     """Yield (dotted key, value) of nested settings."""
     for name, value in settings.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from flat(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
 

@@ -10,6 +10,7 @@ import cv2
 import torch
 
 from lib import registry
+from lib.config import flat
 from lib.errors import UserError
 from lib.models.weights import initialise_backbone, load_weights
 from lib.train.admin import distributed
@@ -168,7 +169,7 @@ def _find_checkpoint(job, store, journal):
 
 def differences(content, config, seed, processes):
     """What of a checkpoint's making differs from now and matters, as ["KEY: then -> now"]."""
-    then, now = dict(_flat(content["config"])), dict(_flat(plain(config)))
+    then, now = dict(flat(content["config"])), dict(flat(plain(config)))
     then |= {"--seed": content["seed"], "processes": content["processes"]}
     now |= {"--seed": seed, "processes": processes}
     return [
@@ -176,14 +177,6 @@ def differences(content, config, seed, processes):
         for name in sorted({*then, *now})
         if then.get(name) != now.get(name) and not name.startswith(HARMLESS)
     ]
-
-
-def _flat(settings, prefix=""):
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
 
 
 def _dry_run(job, actor, train_set, device):
