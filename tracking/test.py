@@ -74,7 +74,8 @@ def main(argv=None):
         _report(summary, run, dataset, sequences)
         if options.debug:
             done = [sequence for sequence in sequences if sequence.name in summary.done]
-            _save_videos(done, run, paths.output, experiment)
+            remembers = options.enhancer is None and settings.get("MODEL", {}).get("QUERY", {}).get("ENABLE", False)
+            _save_videos(done, run, paths.output, experiment if remembers else None)
         failed.update({f"{dataset}/{name}": reason for name, reason in summary.failed.items()})
     if failed:
         raise IncompleteError.of(failed, "sequences")
@@ -137,19 +138,18 @@ def _report(summary, run, dataset, sequences):
 
 
 def _save_videos(sequences, run, output, experiment):
-    """What was tracked, and, of a network with a query, what it saw, for which the sequence is tracked once more."""
+    """What was tracked; and what a query saw, for which the experiment is tracked once more where it is not None."""
     from lib.test.evaluation import results
     from lib.vis.maps import save_maps
     from lib.vis.video import save_tracked
 
-    tracker = experiment.build() if sequences else None
-    watched = getattr(getattr(tracker, "network", None), "remembers", False)
+    tracker = experiment.build() if experiment and sequences else None
     for sequence in sequences:
         boxes, _ = results.read(results.find(run, sequence.dataset, sequence.name), len(sequence))
         path = Path(output) / "test" / "debug" / run.tracker / run.config / sequence.dataset / f"{sequence.name}.mp4"
         save_tracked(path, sequence.frames(), boxes, sequence.boxes_xywh)
         print(f"wrote {path}")
-        if watched:
+        if tracker is not None:
             path = path.with_stem(f"{sequence.name}_maps")
             save_maps(path, tracker, sequence.frames(), sequence.first_box)
             print(f"wrote {path}")

@@ -102,3 +102,26 @@ def nwd(first_cxcywh, second_cxcywh, constant):
 def l1_loss(predicted_xyxy, target_xyxy):
     """Mean absolute difference of the corners of each pair, (B,)."""
     return F.l1_loss(predicted_xyxy.float(), target_xyxy.float(), reduction="none").mean(dim=1)
+
+
+def corners(boxes_cxcywh):
+    """(B, 4) cxcywh -> (B, 4) xyxy."""
+    half = boxes_cxcywh[:, 2:] / 2
+    return torch.cat([boxes_cxcywh[:, :2] - half, boxes_cxcywh[:, :2] + half], dim=1)
+
+
+def iou(first_xyxy, second_xyxy):
+    """Overlap of each pair of boxes (B, 4): (B,) in [0, 1]; 0 for boxes without area."""
+    low, high = (
+        pick(first_xyxy[:, part], second_xyxy[:, part])
+        for pick, part in ((torch.maximum, slice(0, 2)), (torch.minimum, slice(2, 4)))
+    )
+    shared = (high - low).clamp(min=0).prod(dim=1)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(dim=1) for boxes in (first_xyxy, second_xyxy)]
+    return shared / (areas[0] + areas[1] - shared).clamp(min=1e-12)
+
+
+def overlap(found_cxcywh, boxes_xywh, counted):
+    """IoU (B,) of boxes found (B, 4) and true ones (B, 4); 0 where not `counted` (B,) bool, whatever the box there."""
+    true_xyxy = torch.cat([boxes_xywh[:, :2], boxes_xywh[:, :2] + boxes_xywh[:, 2:]], dim=1)
+    return torch.where(counted, iou(corners(found_cxcywh), true_xyxy), 0.0)

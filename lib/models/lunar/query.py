@@ -96,19 +96,19 @@ class Attend(nn.Module):
 
     def forward(self, x, keys, values, mask=None):
         """x (B, d), keys and values (B, N, d), mask (B, N) bool, true where it may look -> (B, d)."""
-        parts = (
-            t.unflatten(2, (self.heads, -1)).transpose(1, 2) for t in (self.query(self.norm1(x))[:, None], keys, values)
-        )
+        parts = map(self._split, (self.query(self.norm1(x))[:, None], keys, values))
         mixed = F.scaled_dot_product_attention(*parts, attn_mask=None if mask is None else mask[:, None, None])
         x = x + self.proj(mixed.flatten(1))
         return x + self.mlp(self.norm2(x))
 
     def weights(self, x, keys):
         """(B, N), the attention of `forward`, mean over heads."""
-        query, keys = (
-            t.unflatten(2, (self.heads, -1)).transpose(1, 2) for t in (self.query(self.norm1(x))[:, None], keys)
-        )
+        query, keys = map(self._split, (self.query(self.norm1(x))[:, None], keys))
         return (query @ keys.transpose(2, 3) / math.sqrt(query.shape[-1])).softmax(dim=-1).mean(dim=1)[:, 0]
+
+    def _split(self, tokens):
+        """(B, N, d) -> (B, heads, N, d / heads)."""
+        return tokens.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
 
 class TemporalQuery(nn.Module):

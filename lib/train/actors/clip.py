@@ -12,6 +12,7 @@ from lib.models.lunar.model import TrackerOutput
 from lib.models.lunar.query import drawn
 from lib.train.data.processing import CHAIN_PRED, INDEPENDENT
 from lib.train.data.samples import DROPPED, POISONED
+from lib.train.losses import overlap
 
 NOISE = 0.05  # of places that are not the network's own, in target sizes
 ASTRAY = 1.0  # target sizes off its target, twice in a row, after which a window is put back
@@ -84,15 +85,6 @@ class _Decision:
         self.overlap = overlap(found, self.boxes, self.visible)
         confidence = torch.where(self.chain == INDEPENDENT, self.overlap, self.quality.sigmoid())
         return self.place, confidence
-
-
-def overlap(found_cxcywh, boxes_xywh, visible):
-    """(B,) IoU of boxes found (B, 4) and the targets' (B, 4), 0 where there is none."""
-    low = torch.maximum(found_cxcywh[:, :2] - found_cxcywh[:, 2:] / 2, boxes_xywh[:, :2])
-    high = torch.minimum(found_cxcywh[:, :2] + found_cxcywh[:, 2:] / 2, boxes_xywh[:, :2] + boxes_xywh[:, 2:])
-    shared = (high - low).clamp(min=0).prod(dim=1)
-    union = found_cxcywh[:, 2:].prod(dim=1) + boxes_xywh[:, 2:].prod(dim=1) - shared
-    return torch.where(visible, shared / union.clamp(min=1e-12), 0.0)
 
 
 def _befall(state, fate):

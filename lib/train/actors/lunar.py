@@ -12,6 +12,7 @@ from lib.train import losses
 from lib.train.actors.clip import follow
 from lib.train.admin import distributed
 from lib.train.admin.picture import draw
+from lib.train.losses import corners, iou, overlap
 from lib.train.trainers.checkpoint import save_weights
 
 LARGEST = 100.0  # crops; a wider target box is a fault of the annotation, and its square may overflow
@@ -124,7 +125,7 @@ class LunarActor(nn.Module):
         side = torch.where(inside, side, 1.0)
         cell, peak = losses.centre_cells(boxes, size), output.score_map.flatten(1).argmax(dim=1)
         read, read_at_peak = (self._box_losses(boxes_at(output, cells), boxes, side) for cells in (cell, peak))
-        giou, l1, overlap, giou_peak, l1_peak, overlap_peak = (
+        giou, l1, shared, giou_peak, l1_peak, shared_peak = (
             torch.where(inside, values, 0.0).sum() / targets for values in (*read, *read_at_peak)
         )
         at_cell = options.GIOU_WEIGHT * giou + options.L1_WEIGHT * l1
@@ -135,8 +136,8 @@ class LunarActor(nn.Module):
             "Loss/focal": focal,
             "Loss/giou": giou,
             "Loss/l1": l1,
-            "IoU": overlap,
-            "IoU/peak": overlap_peak,
+            "IoU": shared,
+            "IoU/peak": shared_peak,
         }
         return loss, {name: value.detach() for name, value in stats.items()}
 
@@ -147,8 +148,7 @@ class LunarActor(nn.Module):
         boxes, visible, _ = self._targets(batch)
         present, _ = usable(boxes, visible)
         found, _, _ = decode(output)
-        overlap = iou(corners(found.float()), torch.cat([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], dim=1))
-        return torch.where(present, overlap, 0.0).sum(), present.sum()
+        return overlap(found.float(), boxes, present).sum(), present.sum()
 
     @torch.no_grad()
     def picture(self, batch):
@@ -191,20 +191,3 @@ def usable(boxes_xywh, visible):
     centre = low + sides / 2
     present = visible & sound & touches
     return present, present & ((centre >= 0) & (centre < 1)).all(dim=1)
-
-
-def corners(boxes_cxcywh):
-    """(B, 4) cxcywh -> (B, 4) xyxy."""
-    half = boxes_cxcywh[:, 2:] / 2
-    return torch.cat([boxes_cxcywh[:, :2] - half, boxes_cxcywh[:, :2] + half], dim=1)
-
-
-def iou(first_xyxy, second_xyxy):
-    """Overlap of each pair of boxes (B, 4): (B,) in [0, 1]; 0 for boxes without area."""
-    low, high = (
-        pick(first_xyxy[:, part], second_xyxy[:, part])
-        for pick, part in ((torch.maximum, slice(0, 2)), (torch.minimum, slice(2, 4)))
-    )
-    shared = (high - low).clamp(min=0).prod(dim=1)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(dim=1) for boxes in (first_xyxy, second_xyxy)]
-    return shared / (areas[0] + areas[1] - shared).clamp(min=1e-12)

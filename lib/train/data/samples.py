@@ -182,9 +182,8 @@ class SampleSet(Samples):
         # From here on the progress of the training decides, so that a sample stays a function of (seed, epoch, index).
         progress = (epoch - 1) / self.epochs if self.training else clip.CHAIN_GT
         room = self.training and progress >= clip.CHAIN_PRED
-        chain = (CHAIN_PRED if room else INDEPENDENT) if chance < 0.5 else CHAIN_GT
-        if not room and progress >= clip.CHAIN_GT:
-            chain = CHAIN_GT
+        other = CHAIN_PRED if room else CHAIN_GT if progress >= clip.CHAIN_GT else INDEPENDENT
+        chain = other if chance < 0.5 else CHAIN_GT
         shares = np.cumsum([clip.DROP, clip.POISON, clip.DRAW_OFF]) * self.training
         fate = (DROPPED, POISONED, DRAWN_OFF, KEPT)[int(np.searchsorted(shares, kind, side="right"))]
         stride = max(searches[1] - searches[0], 1) if len(searches) > 1 else 1
