@@ -2,7 +2,9 @@
 
 import argparse
 import datetime
+import errno
 import functools
+import io
 import os
 import signal
 import sys
@@ -11,12 +13,17 @@ import traceback
 
 from lib.errors import MachineError, UserError
 
+# What may befall any file, wherever it is opened: rights, a full or broken disk, too many open files.
+NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE)
+PACKAGES = {"cv2": "opencv-python", "yaml": "pyyaml", "PIL": "pillow"}  # where a package is not called like its module
+
 
 def command(main):
     """Decorate `main(argv=None) -> int`: a UserError becomes one line on stderr and its exit code.
 
     Exit codes: 0 done, 1 a fault of ours (traceback kept), 2 bad input or usage, 3 the machine, 4 some sequences
-    failed, 130 interrupted, 143 terminated. With --debug on the command line the traceback of a UserError is shown too.
+    failed, 130 interrupted, 143 terminated. What befalls a file or a library anywhere counts as the machine's. With
+    --debug on the command line the traceback behind the one line is shown too.
     """
 
     @functools.wraps(main)
@@ -26,23 +33,28 @@ def command(main):
             signal.signal(signal.SIGTERM, _terminated)
         except ValueError:  # only the main thread may set handlers; elsewhere the caller's stay
             previous = None
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal's encoding lacks must not end the work
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             return main(argv) or 0
-        except UserError as error:
+        except BrokenPipeError:  # the reader of our output (head, less) has left
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141
+        except (UserError, ImportError, OSError) as error:
+            known = _known(error)
+            if known is None:
+                raise
             if any(word.startswith("--debug") for word in (sys.argv[1:] if argv is None else argv)):
                 traceback.print_exc()
             sys.stdout.flush()
-            print(f"lunar: error: {error}", file=sys.stderr)
-            return error.exit_code
+            print(f"lunar: error: {known}", file=sys.stderr)
+            return known.exit_code
         except KeyboardInterrupt:
             print("lunar: interrupted; what was finished is saved", file=sys.stderr)
             return 130
         except _Terminated:
             print("lunar: terminated; what was finished is saved", file=sys.stderr)
             return 143
-        except BrokenPipeError:  # the reader of our output (head, less) has left
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 141
         finally:
             if previous is not None:
                 signal.signal(signal.SIGTERM, previous)
@@ -56,6 +68,24 @@ class _Terminated(BaseException):
 
 def _terminated(_signal, _frame):
     raise _Terminated
+
+
+def _known(error):
+    """The UserError that an exception stands for, or None where it is a fault of ours."""
+    if isinstance(error, UserError):
+        return error
+    if isinstance(error, OSError):
+        place = None if error.filename is None else str(error.filename)
+        if error.errno == errno.ENAMETOOLONG:
+            return UserError(error.strerror, place)
+        return MachineError(error.strerror, place) if error.errno in NOT_OURS else None
+    module = (error.name or "lib").partition(".")[0]
+    if module == "lib":
+        return None
+    if "libGL" in error.msg:  # what opencv-python needs of the system
+        return MachineError(f"{error}; install it with: apt-get install libgl1 (or pip install opencv-python-headless)")
+    package = PACKAGES.get(module, module)
+    return MachineError(f"{error}; install it with: pip install {package} (or everything with: bash install.sh)")
 
 
 def parser(doc, examples):

@@ -6,6 +6,11 @@ Every other exception is a fault of ours: it keeps its traceback and exits with 
 import os
 
 
+def one_line(text):
+    """`text` with control characters spelt out (\\n, \\x1b): a name in it breaks no line and commands no terminal."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 class UserError(Exception):
     """Bad input or usage: the message names the file, the line where there is one, and what was expected."""
 
@@ -13,7 +18,7 @@ class UserError(Exception):
 
     def __init__(self, message, path=None, line=None):
         place = "".join(f"{part}:" for part in (path and os.fspath(path), line) if part)
-        super().__init__(f"{place} {message}" if place else message)
+        super().__init__(one_line(f"{place} {message}" if place else message))
 
 
 class MachineError(UserError):
@@ -27,12 +32,16 @@ class FrameError(UserError):
 
 
 class IncompleteError(UserError):
-    """The work ended with some sequences failed; the rest is saved."""
+    """The work ended with some sequences failed; the rest is saved. The failures follow, each on a line of its own."""
 
     exit_code = 4
+
+    def __init__(self, message, listed=()):
+        super().__init__(message)
+        self.args = ("\n  ".join([self.args[0], *map(one_line, listed)]),)
 
     @classmethod
     def of(cls, failed, what):
         """From {name: reason}. what: they are, in the plural."""
-        listed = "".join(f"\n  {name}: {reason}" for name, reason in failed.items())
-        return cls(f"{len(failed)} {what} failed, the others are saved:{listed}")
+        listed = [f"{name}: {reason}" for name, reason in failed.items()]
+        return cls(f"{len(failed)} {what} failed, the others are saved:", listed)

@@ -169,6 +169,7 @@ def _track(row, dataset, sequences, folder, devices, options):
     )
     line.clear()
     there = f" ({len(summary.skipped)} were there already)" if summary.skipped else ""
+    there += f", {len(summary.elsewhere)} meanwhile by others" if summary.elsewhere else ""
     print(f"{row.label} on {dataset}: {len(summary.done)} of {len(sequences)} sequences tracked{there}", flush=True)
     return summary.failed
 

@@ -5,6 +5,7 @@ OUTPUT/ablation.md. "none" is always the first row: images as they are.
 """
 
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,7 +205,7 @@ def _stills(folder):
     from lib.data.frames import image_names
     from lib.data.storage import Folder
 
-    storage = Folder(Path(folder).expanduser())
+    storage = Folder(Path(os.path.expanduser(folder)))
     names = image_names(storage, "*") or image_names(storage, "*/*")
     if not names:
         what = "no images here, nor in folders below" if storage.path.is_dir() else "no such folder"
@@ -216,7 +217,7 @@ def _images(folder, items, name):
     from lib.test.analysis.enhancers import digest
 
     listed = digest("\n".join(map(name, items)).encode())
-    return Images(items, {"place": str(Path(folder).expanduser().resolve()), "images": listed})
+    return Images(items, {"place": str(Path(os.path.expanduser(folder)).resolve()), "images": listed})
 
 
 # ---- measuring ------------------------------------------------------------------------------------------------------

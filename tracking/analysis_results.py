@@ -8,24 +8,21 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from lib import cli  # noqa: E402
 from lib.errors import IncompleteError, UserError  # noqa: E402
+from lib.test.evaluation import selection  # noqa: E402
 
 EXAMPLES = """
 python tracking/analysis_results.py
 python tracking/analysis_results.py --dataset /my/videos --per_sequence --html report.html --json scores.json
 python tracking/analysis_results.py --trackers lunar:tiny:ours opencv:mil --dataset lunar_demo --plots plots
-python tracking/analysis_results.py --dataset uav123 --protocol stark --result_rounding trunc
+python tracking/analysis_results.py --dataset uav123 --protocol stark --result_rounding none trunc
+python tracking/analysis_results.py --dataset otb --also /downloads/raw_results --tables table.tex
 """
 
 
 def arguments():
     parser = cli.parser(__doc__, EXAMPLES)
+    selection.add_flags(parser)
     add = parser.add_argument
-    add("--trackers", nargs="+", metavar="NAME:CONFIG[:LABEL]", help="which trackers (default: all that have results)")
-    add(
-        "--dataset", "--dataset_name", metavar="NAME_OR_FOLDER,...", help="which benchmarks (default: all with results)"
-    )
-    add("--data_root", metavar="DIR", help="where the benchmarks are (default: ./data, see local.yaml)")
-    add("--results", metavar="DIR", help="the results, or the --save_dir of test.py (default: ./output)")
     add(
         "--protocol",
         choices=("clean", "stark", "pytracking"),
@@ -33,18 +30,24 @@ def arguments():
         help="what frames without a target count",
     )
     add(
-        "--result_rounding", choices=("none", "round", "trunc"), default="none", help="round the results before scoring"
+        "--result_rounding",
+        nargs="+",
+        choices=("none", "round", "trunc"),
+        default=["none"],
+        help="round the results before scoring; of several the first is reported in full, the others beside it",
     )
     add("--allow_missing", action="store_true", help="score trackers that lack sequences of a --dataset, and say so")
-    add("--attributes", action="store_true", help="also a table by attribute")
-    add("--darkness", action="store_true", help="also a table by brightness; decodes eight frames a sequence")
+    add("--attributes", action="store_true", help="also a table by attribute, annotated or derived from the boxes")
+    add(
+        "--darkness",
+        action="store_true",
+        help="also a table by brightness, and attributes derived from pixels; decodes eight frames a sequence",
+    )
     add("--per_sequence", action="store_true", help="also a table of every sequence")
     add("--plots", metavar="DIR", help="write the curves there, as PNG and PDF")
     add("--html", metavar="FILE", help="write a report in one file, with pictures")
+    add("--tables", metavar="FILE", nargs="+", default=[], help="write all tables, as .tex, .md, .csv, .json or .txt")
     add("--json", metavar="FILE", help="write all numbers")
-    add("--tracker_name", metavar="NAME", help="with --tracker_param: one tracker, as other projects spell it")
-    add("--tracker_param", metavar="CONFIG", help="see --tracker_name")
-    add("--run_ids", "--runid", nargs="+", type=int, metavar="N", help="the runs CONFIG_00N of --tracker_param")
     add("--debug", nargs="?", type=int, const=1, default=0, help="show the traceback of an error")
     return parser
 
@@ -52,33 +55,24 @@ def arguments():
 @cli.command
 def main(argv=None):
     args = arguments().parse_args(argv)
-    from lib.config.paths import paths
     from lib.test.analysis import scoring, tables
-    from lib.test.evaluation import results
 
-    root = results.results_root(args.results or paths().output)
-    if args.results and not root.is_dir():
-        root = Path(args.results)
-    found = results.discover(root)
-    if not found:
-        hint = "make some with: python tracking/test.py lunar baseline --dataset lunar_demo"
-        raise UserError(f"no results here; {hint}", root)
-    chosen = _chosen(args, root)
-    if args.dataset:
-        from lib.data.benchmarks import load_all
-
-        datasets = {name: sequences for name, (sequences, _) in load_all(args.dataset, args.data_root).items()}
-        lost = []
-    else:
-        datasets, lost = _datasets_of(found, chosen, args.data_root)
+    for path in args.tables:
+        tables.form_of(path)  # a wrong suffix is answered before the work, not after it
+    selected, lost = selection.select(args)
 
     evaluated = []
-    for dataset, sequences in datasets.items():
-        runs = chosen if args.dataset and chosen else _runs_of(found, chosen, dataset, sequences, bool(args.dataset))
-        if not runs:
-            raise UserError(f"no tracker has results for {dataset}", root)
+    for dataset, sequences, runs in selected:
         report = scoring.evaluate(
-            runs, dataset, sequences, args.protocol, args.result_rounding, args.darkness, _progress
+            runs,
+            dataset,
+            sequences,
+            args.protocol,
+            args.result_rounding[0],
+            also_rounded=args.result_rounding[1:],
+            derive=args.attributes,
+            dark=args.darkness,
+            progress=_progress,
         )
         _refuse_partial(report, args)
         evaluated.append((report, sequences, runs))
@@ -87,63 +81,6 @@ def main(argv=None):
     if lost:
         raise IncompleteError(f"not scored: {', '.join(lost)}; pass --dataset FOLDER to say where the sequences are")
     return 0
-
-
-def _chosen(args, root):
-    """{label: Run} of the trackers that were named, or None for all."""
-    from lib.test.evaluation.results import Run, run_name
-
-    texts = list(args.trackers or [])
-    if (args.tracker_name is None) != (args.tracker_param is None) or (args.run_ids and not args.tracker_param):
-        raise UserError("--tracker_name, --tracker_param and --run_ids: the first two go together")
-    if args.tracker_name:
-        texts += [f"{args.tracker_name}:{run_name(args.tracker_param, run)}" for run in args.run_ids or [None]]
-    chosen = {}
-    for text in texts:
-        parts = text.split(":", 2)
-        if len(parts) < 2:
-            raise UserError(f"--trackers {text}: expected NAME:CONFIG or NAME:CONFIG:LABEL")
-        run = Run(root, *parts[:2])
-        label = parts[2] if len(parts) == 3 else str(run)
-        if label in chosen:
-            raise UserError(f"--trackers: {label!r} is given twice; NAME:CONFIG:LABEL tells them apart")
-        chosen[label] = run
-    return chosen or None
-
-
-def _datasets_of(found, chosen, data_root):
-    """({name: sequences} of every dataset that the results folder has results for, [what could not be loaded])."""
-    from lib.data.benchmarks import load
-    from lib.test.evaluation.results import read_source
-
-    datasets, lost = {}, []
-    runs = [key for key in found if chosen is None or key[0] in chosen.values()]
-    if not runs:
-        raise UserError(f"no results of {', '.join(chosen)}", next(iter(chosen.values())).root)
-    for name in sorted({dataset for _, dataset in runs if dataset}):
-        sources = [read_source(run, dataset) for run, dataset in runs if dataset == name]
-        try:
-            datasets[name] = load(next(filter(None, sources), name), data_root)
-        except UserError as error:
-            lost.append(name)
-            print(f"lunar: {name}: {error}", file=sys.stderr)
-    for run, dataset in runs:
-        if dataset is None:
-            lost.append(f"{run} (flat layout)")
-    return datasets, lost
-
-
-def _runs_of(found, chosen, dataset, sequences, flat):
-    """{label: Run} of the runs that have results of a dataset, in its folder or, if `flat`, beside all others."""
-    names = {sequence.name for sequence in sequences}
-    labels = {run: label for label, run in (chosen or {}).items()}
-    return {
-        labels.get(run, str(run)): run
-        for (run, where), have in found.items()
-        if (chosen is None or run in labels)
-        and (where == dataset or (flat and where is None and (run, dataset) not in found))
-        and names & set(have)
-    }
 
 
 def _refuse_partial(report, args):
@@ -161,9 +98,18 @@ def _refuse_partial(report, args):
 def _show(report, args, tables):
     frames = sum(fact["frames"] for fact in report["sequences"])
     print(f"{tables.title(report)}: {len(report['sequences'])} sequences, {frames} frames")
-    parts = [tables.summary(report), tables.by_size(report)]
+    parts = [tables.summary(report)]
+    if report["comparisons"]:
+        parts.append(tables.comparisons(report))
+    if len(args.result_rounding) > 1:
+        parts.append(tables.rounding(report))
+    if any(tracker["presence"] for tracker in report["trackers"]):
+        parts.append(tables.presence(report))
+    if any(tracker["trackingnet"] for tracker in report["trackers"]):
+        parts.append(tables.trackingnet(report))
+    parts.append(tables.by_size(report))
     if args.attributes:
-        parts.append(tables.by_attribute(report))
+        parts += [tables.by_attribute(report), tables.by_frame_attribute(report)]
     if args.darkness:
         parts.append(tables.by_darkness(report))
     if args.per_sequence:
@@ -178,16 +124,19 @@ def _show(report, args, tables):
 
 def _write(evaluated, args):
     from lib.files import write_text
+    from lib.test.analysis import tables
 
+    reports = [report for report, *_ in evaluated]
+    for path in args.tables:
+        tables.write(path, reports)
     if args.json:
-        from lib.test.analysis.tables import to_json
-
-        write_text(args.json, to_json([report for report, *_ in evaluated]))
+        write_text(args.json, tables.to_json(reports))
     if args.plots:
-        from lib.test.analysis.plots import save
+        from lib.test.analysis import plots
 
-        for report, *_ in evaluated:
-            save(report, Path(args.plots))
+        labels = list(dict.fromkeys(label for *_, runs in evaluated for label in runs))
+        for report in reports:
+            plots.save(plots.placed(report, labels), Path(args.plots))
     if args.html:
         from lib.test.analysis.report import html
 
@@ -197,7 +146,7 @@ def _write(evaluated, args):
 def _progress(sequences):
     line = cli.ProgressLine("sequences")
     for index, sequence in enumerate(sequences):
-        line.show(index, len(sequences), "brightness:")
+        line.show(index, len(sequences), "looking at frames:")
         yield sequence
     line.clear()
 

@@ -55,6 +55,7 @@ def main(argv=None):
     failed = {}
     for dataset, (sequences, folder) in datasets.items():
         sequences = _select(sequences, options.sequence, options.shard)
+        results.write_source(run, dataset, folder)
         line = cli.ProgressLine("frames")
         summary = evaluate(
             experiment,
@@ -70,7 +71,6 @@ def main(argv=None):
             ),
         )
         line.clear()
-        results.write_source(run, dataset, folder)
         _report(summary, run, dataset, sequences)
         if options.debug:
             done = [sequence for sequence in sequences if sequence.name in summary.done]
@@ -127,6 +127,7 @@ def _select(sequences, wanted, shard):
 
 def _report(summary, run, dataset, sequences):
     there = f" ({len(summary.skipped)} were there already; --overwrite tracks them again)" if summary.skipped else ""
+    there += f", {len(summary.elsewhere)} meanwhile by others" if summary.elsewhere else ""
     print(f"{run} on {dataset}: {len(summary.done)} of {len(sequences)} sequences tracked{there}")
     if summary.frames:
         whole = summary.tracking_seconds + summary.decoding_seconds
@@ -145,7 +146,8 @@ def _save_videos(sequences, run, output, experiment):
 
     tracker = experiment.build() if experiment and sequences else None
     for sequence in sequences:
-        boxes, _ = results.read(results.find(run, sequence.dataset, sequence.name), len(sequence))
+        written, _ = results.read(results.find(run, sequence.dataset, sequence.name), len(sequence))
+        boxes = sequence.from_file(written)
         path = Path(output) / "test" / "debug" / run.tracker / run.config / sequence.dataset / f"{sequence.name}.mp4"
         save_tracked(path, sequence.frames(), boxes, sequence.boxes_xywh)
         print(f"wrote {path}")

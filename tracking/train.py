@@ -146,11 +146,16 @@ def _check(options):
 def _load(names, needed_key, options, cache=""):
     """{name: sequences} of the datasets of a configuration; needed_key names it where at least one must be there."""
     from lib.data import benchmarks
+    from lib.data.benchmarks.entries import BENCHMARKS
 
     tracks = registry.entry(options.script).tracker_place is not None
     if needed_key and not names:
         rendered = benchmarks.DEMO if tracks else benchmarks.DAY
         raise UserError(f"{needed_key}: is empty; --set {needed_key}=[{rendered}] trains on rendered videos")
+    for name in names if needed_key else ():
+        test_set = BENCHMARKS.get(benchmarks.canonical(benchmarks.split_name(name)[0]))
+        if test_set and test_set.training:
+            raise UserError(f"{needed_key}: {name} is a test set; did you mean {test_set.training}?")
     return {
         name: benchmarks.load(
             name, options.data_root, use_lmdb=bool(options.use_lmdb), cache=cache or None, boxes_needed=tracks

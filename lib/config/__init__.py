@@ -3,6 +3,8 @@
 import copy
 import difflib
 import json
+import os
+import re
 from pathlib import Path
 
 from lib.config.paths import ROOT
@@ -11,6 +13,7 @@ from lib.errors import UserError
 
 EXPERIMENTS = ROOT / "experiments"
 NAMED = ("BUDGETS", "ABLATION")  # sections of a file that hold changes to the rest of it, by name
+SHOWN = 80  # characters of a wrong value or name that an error message repeats
 
 
 def load(script, config, overrides=(), budget=None):
@@ -79,7 +82,7 @@ def keys(section, prefix=""):
 
 def _experiment(script, config):
     path = EXPERIMENTS / script / f"{config}.yaml"
-    if Path(config).name != config or not path.is_file():
+    if Path(config).name != config or not os.path.isfile(path):  # unlike Path.is_file, also for an impossible name
         known = sorted(file.stem for file in (EXPERIMENTS / script).glob("*.yaml"))
         raise UserError(
             f"no configuration {config!r} of {script}{_nearest(config, known)}; there are: {', '.join(known)}"
@@ -88,15 +91,18 @@ def _experiment(script, config):
 
 
 def _read_with_base(path, below):
-    if path in below:
-        raise UserError(f"_BASE_ leads back to itself: {' -> '.join(file.name for file in (*below, path))}", path)
     settings, places = read_yaml(path)
-    base = settings.pop("_BASE_", None)
-    if base is None:
+    if "_BASE_" not in settings:
         return settings, places
-    if not isinstance(base, str) or not (path.parent / base).is_file():
-        raise UserError(f"_BASE_: no file {base!r} beside this one", *places["_BASE_"])
-    merged, merged_places = _read_with_base((path.parent / base).resolve(), (*below, path.resolve()))
+    base = settings.pop("_BASE_")
+    if not isinstance(base, str) or not os.path.isfile(path.parent / base):
+        near = _nearest(Path(str(base)).stem, [file.stem for file in path.parent.glob("*.yaml") if file != path])
+        raise UserError(f"_BASE_: no file {_shown(base)} beside this one{near}", *places["_BASE_"])
+    target, below = (path.parent / base).resolve(), (*below, path.resolve())
+    if target in below:
+        names = " -> ".join(file.name for file in (*below, target))
+        raise UserError(f"_BASE_ leads back to itself: {names}", *places["_BASE_"])
+    merged, merged_places = _read_with_base(target, below)
     _merge(merged, settings)
     return merged, {**merged_places, **places}
 
@@ -109,7 +115,8 @@ def _read(path):
         for name, changes in entries.items() if isinstance(entries, dict) else [("", entries)]:
             if not isinstance(changes, dict):
                 place = places.get(f"{section}.{name}" if name else section)
-                raise UserError(f"{section}.{name or '<name>'}: expected KEY: value lines, found {changes!r}", *place)
+                found = f"expected KEY: value lines, found {_shown(changes)}"
+                raise UserError(f"{section}.{name or '<name>'}: {found}", *place)
         named[section] = {name: (changes, _below(places, f"{section}.{name}.")) for name, changes in entries.items()}
     return settings, {name: place for name, place in places.items() if name.split(".")[0] not in NAMED}, named
 
@@ -168,26 +175,39 @@ def _validate(schema, settings, places):
         error = failure.errors()[0]
         names = [str(name) for name in error["loc"]]
         unknown = error["type"] == "extra_forbidden"
-        while names and ".".join(names) not in places and not unknown:
+        while names and not _given(".".join(names), places) and not unknown:
             names.pop()  # an item of a list, or a rule over several keys: the place is that of the key above
         dotted = ".".join(names)
-        place, line = _place(dotted, places)
+        text = error["msg"].removeprefix("Value error, ")
+        place, line = _place(dotted, places, text)
         if unknown:
             known = [name for name, *_ in keys(schema)]
             known += {name.rpartition(".")[0] for name in known}
-            raise UserError(f"unknown key {dotted}{_nearest(dotted, known)}", place, line) from failure
-        text = error["msg"].removeprefix("Value error, ")
+            raise UserError(f"unknown key {dotted[:SHOWN]}{_nearest(dotted, known)}", place, line) from failure
         text = text[0].lower() + text[1:] if text.startswith("Input") else text
-        found = "" if isinstance(error["input"], (dict, BaseException)) or not dotted else f", found {error['input']!r}"
+        unfit = isinstance(error["input"], (dict, BaseException)) or not dotted
+        found = "" if unfit else f", found {_shown(error['input'])}"
         raise UserError(f"{dotted}: {text}{found}" if dotted else text, place, line) from failure
 
 
-def _place(dotted, places):
-    """Where a key was given: itself, else a key below it, else (a rule over several keys) only the last file read."""
-    if dotted in places:
-        return places[dotted]
+def _given(dotted, places):
+    """The places of a key and, where it is itself nowhere, of the keys below it; the last given is the last."""
     below = [place for name, place in places.items() if name.startswith(f"{dotted}.")]
-    return below[-1] if dotted and below else (next(reversed(places.values()), (None, None))[0], None)
+    return [places[dotted]] if dotted in places else below
+
+
+def _place(dotted, places, text):
+    """Where a key or one below it was given, else (a rule over several keys) the first that `text` names.
+
+    Where none of them was given, only the last file read.
+    """
+    named = [places[name] for name in re.findall(r"[A-Z_.]+[A-Z]", text) if name in places]
+    return next(iter([*_given(dotted, places)[-1:], *named]), (next(reversed(places.values()), (None, None))[0], None))
+
+
+def _shown(value):
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def _nearest(name, known):

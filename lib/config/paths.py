@@ -33,11 +33,11 @@ def paths(data=None, output=None):
             if name not in VARIABLES or not isinstance(value, str):
                 expected = ", ".join(VARIABLES)
                 raise UserError(f"expected a folder for one of {expected}; found {name}: {value!r}", *lines[name])
-            chosen[name] = ROOT / Path(value).expanduser()
+            chosen[name] = ROOT / Path(os.path.expanduser(value))
     for name, variable in VARIABLES.items():
         if os.environ.get(variable):
-            chosen[name] = Path(os.environ[variable]).expanduser()
+            chosen[name] = Path(os.path.expanduser(os.environ[variable]))
     for name, value in (("data", data), ("output", output)):
         if value:
-            chosen[name] = Path(value).expanduser()
+            chosen[name] = Path(os.path.expanduser(value))
     return Paths(**chosen)

@@ -19,6 +19,13 @@ class _Loader(yaml.SafeLoader):
             )
         return super().compose_node(parent, index)
 
+    def construct_object(self, node, deep=False):
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, AttributeError) as error:  # PyYAML's own, of `2001-99-99`, `0x_`, `!!bool x`
+            kind = node.tag.rpartition(":")[2]
+            raise yaml.MarkedYAMLError(problem=f"not a valid {kind}", problem_mark=node.start_mark) from error
+
 
 _Loader.yaml_implicit_resolvers = {key: list(value) for key, value in yaml.SafeLoader.yaml_implicit_resolvers.items()}
 _Loader.add_implicit_resolver(
@@ -33,14 +40,15 @@ def read_yaml(path):
     Raises UserError naming file and line for anything that is not plain, well-formed YAML.
     """
     try:
-        data = path.read_bytes()
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
-            raise UserError(f"{len(data)} bytes is no configuration (at most {MAX_BYTES})", path)
+            raise UserError(f"is no configuration: it has more than {MAX_BYTES} bytes", path)
         text = data.decode("utf-8-sig")
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}", path) from error
     except UnicodeDecodeError as error:
-        raise UserError("is not UTF-8 text", path) from error
+        raise UserError("is not UTF-8 text", path, data.count(b"\n", 0, error.start) + 1) from error
     return parse_yaml(text, path)
 
 
@@ -59,8 +67,11 @@ def parse_yaml(text, path):
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise UserError(f"not YAML: {error.problem or error.context}", path, mark and mark.line + 1) from error
-    except yaml.YAMLError as error:
-        raise UserError(f"not YAML: {str(error).splitlines()[0]}", path) from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise UserError(f"not YAML: unexpected character {chr(error.character)!r}", path, line) from error
+    except (ValueError, OverflowError) as error:  # PyYAML's own, of "\\UFFFFFFFF"
+        raise UserError("not YAML: an escape that stands for no character", path, loader.line + 1) from error
     except RecursionError as error:
         raise UserError("not a configuration: nested too deeply", path) from error
     finally:
@@ -72,7 +83,7 @@ def parse_value(text):
     """Read one value of `--set KEY=VALUE` as YAML would (a list as [a, b]); text that is not YAML is taken as it is."""
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 -- _Loader is a SafeLoader
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError, ValueError, OverflowError):
         return text
 
 

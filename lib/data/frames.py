@@ -4,6 +4,7 @@ A frame source has len(frames) and frames[i] -> (H, W, 3) uint8 RGB, decoded onc
 which has no length. All frames of one source have one size. A frame that cannot be decoded raises FrameError.
 """
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -146,8 +147,10 @@ def open_frames(source):
     Raises UserError where there is nothing to open, naming what was expected.
     """
     path = Path(source)
-    if str(source).isdecimal() and not path.exists():
-        return CameraFrames(int(source))
+    if not os.path.exists(path):  # unlike Path.exists, also for what can name no file
+        if str(source).isdecimal() and len(str(source)) <= 4:
+            return CameraFrames(int(source))
+        raise UserError("no such video, folder of frames or camera", path)
     if path.is_dir() or zipfile.is_zipfile(path):
         storage = open_storage(path)
         for pattern in ("*", "img/*", "imgs/*", "*/*", "*/img/*"):
@@ -157,8 +160,6 @@ def open_frames(source):
         raise UserError(
             f"no frames here: expected {', '.join(images.EXTENSIONS[:3])} ... files, or img/ with them", path
         )
-    if not path.exists():
-        raise UserError("no such video, folder of frames or camera", path)
     if path.suffix.lower() in images.EXTENSIONS:
         return ImageFrames(Folder(path.parent), [path.name])
     return VideoFrames(path)

@@ -16,26 +16,42 @@ from lib.errors import FrameError
 BLOCKS, ROWS = 64, 4  # a frame's brightness is averaged in at most so many blocks a side, from so many rows of each
 DECAY = 0.9  # share of the frames before in the brightness, so that a gate does not flicker
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+PNG_END = b"IEND\xaeB`\x82"  # the last chunk's name and checksum
+PNM_LARGEST = re.compile(rb"P[56](?:\s|#[^\n]*\n)+\d+(?:\s|#[^\n]*\n)+\d+(?:\s|#[^\n]*\n)+(\d{1,9})")
 
 
 def decode(data, name):
     """Decode an image file's bytes -> (H, W, 3) uint8 RGB, as stored (EXIF rotation is not applied).
 
     Grey becomes three equal channels, alpha is dropped, 16 bits become 8. `name` (path) only names it in errors.
-    Raises FrameError for bytes that are empty, truncated, damaged or not an image.
+    Raises FrameError for bytes that are empty, truncated, damaged or not an image, or of a kind that OpenCV is known to
+    decode to other pixels. Damage that leaves a valid file cannot be seen: a flipped bit in a JPEG often does so.
     """
     if not data:
         raise FrameError("the image is empty (0 bytes)", name)
     if data[:2] == b"\xff\xd8":
         return _decode_jpeg(data, name)
-    if data[:4] == b"\x89PNG" and b"IEND" not in data[-16:]:
-        raise FrameError("truncated PNG", name)
+    if data[:4] == b"\x89PNG":
+        width, height = (int.from_bytes(data[place : place + 4], "big") for place in (16, 20))
+        if width * height > MAX_PIXELS:
+            raise FrameError(f"{width} x {height} pixels are more than this program reads in one frame", name)
+        if PNG_END not in data:
+            raise FrameError("truncated PNG", name)
+    largest = PNM_LARGEST.match(data)
+    if largest and int(largest[1]) not in (255, 65535):  # OpenCV reads the values as if it were
+        raise FrameError(f"a PNM of values up to {int(largest[1])}: expected 255 or 65535", name)
+    if data[:4] in (b"II*\0", b"MM\0*") and _imdecode(data, name, cv2.IMREAD_UNCHANGED).shape[2:] == (4,):
+        raise FrameError("a TIFF with alpha or in CMYK: convert it to RGB", name)  # OpenCV multiplies alpha into it
+    return _imdecode(data, name, cv2.IMREAD_COLOR_RGB)
+
+
+def _imdecode(data, name, flags):
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
         raise FrameError(f"not an image: {error.err or error}", name) from error
     if image is None:
-        raise FrameError(f"not an image: it begins with {data[:8]!r}", name)
+        raise FrameError(f"not an image, or a damaged one: it begins with {data[:8]!r}", name)
     return image
 
 
@@ -100,12 +116,12 @@ def _decode_with_jpeg4py(data):
 
 @functools.cache
 def _jpeg4py():
-    """jpeg4py's decoder class, or None where libturbojpeg is not installed (its import alone does not tell)."""
-    import jpeg4py
-
+    """jpeg4py's decoder class, or None where it or libturbojpeg is not installed (its import alone does not tell)."""
     try:
+        import jpeg4py
+
         jpeg4py._cffi.initialize()
-    except OSError:
+    except (ImportError, OSError):
         return None
     return jpeg4py.JPEG
 

@@ -15,6 +15,9 @@ class Sequence:
     boxes_xywh: (N, 4) float64 px, rows of NaN where the target is absent or unlabelled. visible: (N,) bool.
     opener: called without arguments, returns a frame source (lib/data/frames.py). windows: of a sequence of crops,
     (N, 4) number of the frame that each was cut from, and centre and side of its window there, px; else None.
+    attributes: words that hold for the whole. frame_attributes: {word: (N,) bool} of those annotated by frame.
+    category: class of the target, "" where unknown. task: "box", or "point" where only a centre is annotated and the
+    boxes are squares of a nominal side about it. origin: what the dataset's own files call the first pixel's edge, px.
     """
 
     name: str
@@ -25,6 +28,10 @@ class Sequence:
     attributes: tuple = ()
     place: str = ""
     windows: np.ndarray | None = None
+    frame_attributes: dict = field(default_factory=dict)
+    category: str = ""
+    task: str = "box"
+    origin: float = 0.0
 
     def __post_init__(self):
         labelled = np.isfinite(self.boxes_xywh).all(axis=1) & (self.boxes_xywh[:, 2:] > 0).all(axis=1)
@@ -39,6 +46,14 @@ class Sequence:
         if not self.visible[0]:
             raise UserError(f"{self.name}: the first frame has no box to start from", self.place)
         return self.boxes_xywh[0]
+
+    def to_file(self, boxes_xywh):
+        """(N, 4) boxes as this class has them -> as the dataset's own files and result files have them."""
+        return np.asarray(boxes_xywh, np.float64) + (self.origin, self.origin, 0, 0)
+
+    def from_file(self, boxes_xywh):
+        """The inverse of `to_file`."""
+        return np.asarray(boxes_xywh, np.float64) - (self.origin, self.origin, 0, 0)
 
     def frames(self):
         """Open the frames. Raises UserError where their number is not that of the ground truth."""

@@ -11,7 +11,9 @@ import hashlib
 import json
 import os
 import re
+import struct
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from lib.data.image import natural_key
@@ -36,8 +38,8 @@ class Folder:
         """The bytes of a file. Raises UserError where it cannot be read."""
         try:
             return (self.path / name).read_bytes()
-        except OSError as error:
-            raise UserError(f"cannot be read: {error.strerror}", self.path / name) from error
+        except (OSError, ValueError) as error:  # ValueError: no file can be called so
+            raise UserError(f"cannot be read: {getattr(error, 'strerror', None) or error}", self.path / name) from error
 
     def place(self, name):
         """What to call a file in an error message; for a folder also its path."""
@@ -72,47 +74,66 @@ class _Packed:
 
 
 class Zip(_Packed):
-    """A zip archive, read in place; nothing is ever extracted to disk."""
+    """A zip archive, read in place; nothing is ever extracted to disk. One that holds anything suspect is refused."""
 
+    # What zipfile raises for damaged archives; RuntimeError and ValueError stand for what it cannot or may not decode.
+    _ERRORS = (OSError, EOFError, KeyError, RuntimeError, ValueError, struct.error, zipfile.BadZipFile, zlib.error)
     _names = None
 
     def _beginning_with(self, prefix):
-        if self._names is None:
-            self._names = sorted(self._list())
-        for number in range(bisect.bisect_left(self._names, prefix), len(self._names)):
-            if not self._names[number].startswith(prefix):
+        names = self._checked_names()
+        for number in range(bisect.bisect_left(names, prefix), len(names)):
+            if not names[number].startswith(prefix):
                 return
-            yield self._names[number]
+            yield names[number]
 
     def _connect(self):
         try:
             return zipfile.ZipFile(self.path)
-        except (OSError, zipfile.BadZipFile) as error:
+        except self._ERRORS as error:
             raise UserError(f"not a readable zip: {error}", self.path) from error
 
-    def _list(self):
-        names = []
-        for member in self._open().infolist():
-            path = PurePosixPath(member.filename)
-            if path.is_absolute() or ".." in path.parts or "\\" in member.filename:
-                raise UserError(f"refused: the member {member.filename!r} points outside the archive", self.path)
-            if member.external_attr >> 28 == 0xA:
-                raise UserError(f"refused: the member {member.filename!r} is a link", self.path)
-            if member.file_size > MAX_MEMBER_BYTES or member.file_size > 1000 * max(member.compress_size, 1000):
-                raise UserError(
-                    f"refused: the member {member.filename!r} unpacks to {member.file_size} bytes", self.path
-                )
-            if not member.is_dir():
-                names.append(member.filename)
-        if len(set(names)) != len(names):
-            raise UserError("refused: the archive holds two members of one name", self.path)
-        return names
+    def _checked_names(self):
+        if self._names is None:
+            members = self._open().infolist()
+            for member in members:
+                fault = _fault(member)
+                if fault:
+                    raise UserError(f"refused: the member {member.orig_filename!r} {fault}", self.path)
+            names = sorted(member.filename for member in members if not member.is_dir())
+            if len(set(names)) != len(names):
+                raise UserError("refused: the archive holds two members of one name", self.path)
+            self._names = names
+        return self._names
 
     def read(self, name):
+        self._checked_names()
         try:
-            return self._open().read(name)
-        except (KeyError, OSError, RuntimeError, zipfile.BadZipFile, zipfile.zlib.error) as error:
-            raise UserError(f"cannot be read from the zip: {error}", self.place(name)) from error
+            with self._open().open(name) as member:
+                # Not ZipFile.read: where the header understates the size, that unpacks the whole bomb first.
+                return member.read(self._open().getinfo(name).file_size)
+        except self._ERRORS as error:
+            raise UserError(f"cannot be read from the zip: {error or 'it ends early'}", self.place(name)) from error
+
+
+def _fault(member):
+    """Why a member of a zip (zipfile.ZipInfo) is not to be trusted, or None."""
+    path = PurePosixPath(member.filename)
+    if path.is_absolute() or ".." in path.parts or "\\" in member.filename:
+        return "points outside the archive"
+    if re.search(r"[\0-\x1f\x7f]", member.orig_filename):
+        return "has a control character in its name"
+    if not member.flag_bits & 0x800 and not member.filename.isascii():
+        return "has a name that is not in UTF-8: pack the folder anew, as `python -m zipfile -c` does"
+    if member.external_attr >> 28 == 0xA:
+        return "is a link"
+    if member.flag_bits & 1:
+        return "is encrypted"
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return "is packed by another method than deflate"
+    if member.file_size > MAX_MEMBER_BYTES or member.file_size > 1000 * max(member.compress_size, 1000):
+        return f"unpacks to {member.file_size} bytes"
+    return None
 
 
 class Lmdb(_Packed):
@@ -156,7 +177,7 @@ class Lmdb(_Packed):
         try:
             with self._open().begin() as transaction:
                 data = transaction.get(name.encode())
-        except lmdb.Error as error:
+        except (lmdb.Error, UnicodeEncodeError) as error:
             raise UserError(f"cannot be read from the LMDB: {error}", self.place(name)) from error
         if data is None:  # a truncated database answers None too
             raise UserError("the key is not in the LMDB, or the database is damaged", self.place(name))
@@ -298,10 +319,12 @@ def _digest(database):
 def open_storage(path):
     """Folder, Zip or Lmdb at `path`. Raises UserError where there is none."""
     path = Path(path)
+    if not os.path.exists(path):  # unlike Path.exists, also for what can name no file
+        raise UserError("no such file or folder", path)
     if (path / "data.mdb").is_file():
         return Lmdb(path)
     if path.is_dir():
         return Folder(path)
     if zipfile.is_zipfile(path):
         return Zip(path)
-    raise UserError("expected a folder, a zip or an LMDB" if path.exists() else "no such file or folder", path)
+    raise UserError("expected a folder, a zip or an LMDB", path)

@@ -70,7 +70,7 @@ def _bytes(path):
     except FileNotFoundError:
         raise UserError("no such file", path) from None
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot be read: {getattr(error, 'strerror', None) or error}", repr(path)) from None
+        raise UserError(f"cannot be read: {getattr(error, 'strerror', None) or error}", path) from None
 
 
 def _parse_fast(data):

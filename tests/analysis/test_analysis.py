@@ -114,7 +114,7 @@ def test_every_output_at_once(main, root, tmp_path, capsys):
     flags = ["--attributes", "--darkness", "--per_sequence", "--html", str(page), "--json", str(numbers)]
     assert main(["--results", str(root), *flags, "--plots", str(folder), "--result_rounding", "trunc"]) == 0
     out = capsys.readouterr().out
-    assert "(clean, results trunc)" in out and "no attribute known" in out
+    assert "(clean, results trunc)" in out and re.search(r"^tiny \(LaTOT\) +\*? *\| lunar baseline", out, re.M)
     assert re.search(r"^< 0\.05|^0\.05-0\.1", out, re.M) and re.search(r"^s6 +\| +12 \| +6\.0 \|", out, re.M)
 
     data = strict_json(numbers.read_text())["datasets"][0]
@@ -124,7 +124,8 @@ def test_every_output_at_once(main, root, tmp_path, capsys):
     assert len(best["curves"]["success"]) == 21 and len(best["sequences"]) == 3 and best["fps"] == pytest.approx(100)
     assert next(one for one in data["trackers"] if one["config"] == "tiny")["fps"] is None
 
-    names = {f"night & day_{kind}.{suffix}" for kind in plots.KINDS for suffix in ("png", "pdf")}
+    kinds = (*plots.KINDS, "intervals", "attributes")
+    names = {f"night & day_{kind}.{suffix}" for kind in kinds for suffix in ("png", "pdf")}
     assert {path.name for path in folder.iterdir()} == names
     assert all(cv2.imread(str(path)).std() > 10 for path in folder.glob("*.png"))
 
@@ -232,7 +233,7 @@ def test_same_results_same_bytes(main, root, tmp_path):
             ["--results", str(root), "--html", str(files[0]), "--json", str(files[1]), "--plots", str(tmp_path / name)]
         )
         texts.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
-    assert len(texts[0]) == 8 and texts[0] == texts[1]
+    assert len(texts[0]) == 10 and texts[0] == texts[1]
 
 
 def test_help_and_scoring_import_nothing_heavy():
@@ -265,6 +266,78 @@ def test_attributes(truth, tmp_path):
     assert re.search(r"^tiny +\| t +\| +1 \|", tables.by_attribute(one), re.M)
     assert {path.name for path in plots.save(one, tmp_path)} >= {"d_attributes.png", "d_attributes.pdf"}
     check_page(report.html([(one, sequences, {"t": run})]))
+
+
+def test_results_are_compared_in_the_datasets_own_base(tmp_path, truth):
+    """A benchmark that counts pixels from 1: its raw results, and ours, are written and scored as it counts."""
+    run = Run(tmp_path, "t", "c")
+    sequences = sequences_of(truth)
+    for sequence in sequences:
+        sequence.origin = 1.0
+        results.write(run, "d", sequence.name, sequence.boxes_xywh + [1, 1, 0, 0])
+    (tracker,) = scoring.evaluate({"t": run}, "d", sequences)["trackers"]
+    assert tracker["scores"]["ao"] == 1
+
+
+def test_intervals_and_the_leader_against_the_others(tmp_path):
+    rng = np.random.default_rng(0)
+    truth = {f"s{index}": np.tile([20.0, 20, 10, 10], (30, 1)) for index in range(12)}
+    runs = {}
+    for label, spread in (("near", 1.0), ("far", 4.0), ("as far", 4.0)):
+        runs[label] = Run(tmp_path, "t", label.replace(" ", "_"))
+        for name, boxes in truth.items():
+            shift = rng.normal(0, spread, (len(boxes), 2))
+            results.write(runs[label], "d", name, boxes + np.hstack([shift, np.zeros_like(shift)]))
+    one = scoring.evaluate(runs, "d", sequences_of(truth), also_rounded=("trunc",))
+    assert [tracker["label"] for tracker in one["trackers"]][0] == "near"
+    for tracker in one["trackers"]:
+        low, high = tracker["intervals"]["auc"]
+        assert low < tracker["scores"]["auc"] < high and set(tracker["rounded"]) == {"trunc"}
+        assert tracker["presence"] is None
+    assert all(row["first"] == "near" and row["p"] < 0.01 and row["low"] > 0 for row in one["comparisons"])
+    assert len(one["comparisons"]) == 2 and one["comparisons"][0]["sequences"] == 12
+    assert "real" in tables.comparisons(one) and "truncated" in tables.rounding(one)
+
+
+def test_what_single_benchmarks_do_otherwise(tmp_path, truth):
+    """GOT-10k clips to the image, TrackingNet rounds; both only under their own names."""
+    run = Run(tmp_path, "t", "c")
+    boxes = truth["s12"].copy()
+    boxes[5:, 0] = 152  # beyond the right border, at 160 px
+    inside = boxes.copy()
+    inside[5:, 2] = 8
+    sequences = [Sequence("s12", "x", boxes, opener=lambda: Frames(boxes))]
+    scores = {}
+    for dataset in ("x", "got10k_val", "trackingnet_train"):
+        results.write(run, dataset, "s12", inside)
+        scores[dataset] = scoring.evaluate({"t": run}, dataset, sequences)["trackers"][0]
+    assert scores["got10k_val"]["scores"]["ao"] == 1 and scores["x"]["scores"]["ao"] < 0.8
+    assert scores["got10k_val"]["scores"]["auc"] == scores["x"]["scores"]["auc"]
+    assert scores["x"]["trackingnet"] is None and set(scores["trackingnet_train"]["trackingnet"]) == {
+        "success",
+        "precision",
+        "normalised_precision",
+    }
+
+
+class Frames(list):
+    """Frames without a file: as many as boxes, 160 x 120 px."""
+
+    fps = 30.0
+
+    def __init__(self, boxes):
+        super().__init__([np.full((120, 160, 3), 30, np.uint8)] * len(boxes))
+
+
+def test_absent_targets_are_scored_where_there_are_any(tmp_path, truth):
+    run = Run(tmp_path, "t", "c")
+    boxes = truth["s12"].copy()
+    boxes[6:9] = np.nan
+    results.write(run, "d", "s12", boxes)
+    one = scoring.evaluate({"t": run}, "d", sequences_of({"s12": boxes}))
+    found = one["trackers"][0]["presence"]
+    assert found["precision"] == found["recall"] == found["f"] == 1 and found["absent_frames"] == 3
+    assert found["false_alarms"] == 0 and "100.00" in tables.presence(one)
 
 
 def test_no_target_anywhere(tmp_path):

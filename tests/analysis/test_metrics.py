@@ -1,26 +1,13 @@
-"""Scores by hand, by published numbers, by an independent package, and where the protocols part."""
+"""Scores by hand, and where the protocols part. Published numbers and other toolkits are in test_published.py."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.data.textfile import read_boxes
 from lib.test.analysis import metrics
 
 NAN = [np.nan] * 4
-PUBLISHED = {  # DTB70: success AUC, precision at 20 px
-    "NanoTrack": (0.532, 0.727),
-    "NanoTrackV3": (0.628, 0.815),
-    "LightTrack": (0.591, 0.766),
-    "SiamTPN": (0.572, 0.728),
-}
-INDEPENDENT = {
-    "NanoTrack": (0.5322, 0.7251),
-    "NanoTrackV3": (0.6287, 0.8126),
-    "LightTrack": (0.5908, 0.7637),
-    "SiamTPN": (0.5722, 0.7254),
-}
 
 
 def score(predicted, truth, visible=None, **options):
@@ -157,43 +144,43 @@ def test_any_boxes_give_shares(rows, protocol, dataset):
     assert (np.diff(one.success) <= 0).all() or np.isnan(one.success).all()
 
 
-def test_got10k_agrees():
-    """The got10k package: OTB's curves with every frame, GOT-10k's AO and SR without the first of each sequence."""
-    reference = pytest.importorskip("got10k.utils.metrics", reason="the got10k package is not installed")
-    generator = np.random.default_rng(1)
-    scores, ours, later = [], [], []
-    for count in (40, 90, 3):
-        truth = random_boxes(generator, count)
-        predicted = truth + generator.normal(0, 4, truth.shape)
-        predicted[:, 2:] = np.maximum(predicted[:, 2:], 1)
-        scores.append(score(predicted, truth))
-        predicted[0] = truth[0]
-        overlap, error = reference.rect_iou(predicted, truth), reference.center_error(predicted, truth)
-        success = (overlap[:, None] > np.linspace(0, 1, 21)).mean(axis=0)
-        precision = (error[:, None] <= np.arange(51)).mean(axis=0)
-        np.testing.assert_allclose(scores[-1].success, success, atol=1e-12)
-        np.testing.assert_allclose(scores[-1].precision[1:], precision[1:], atol=1e-12)
-        ours.append(success.mean())
-        later.append(overlap[1:])
-    total, later = metrics.summary(scores), np.concatenate(later)
-    assert total["auc"] == pytest.approx(np.mean(ours))
-    assert total["ao"] == pytest.approx(later.mean())
-    assert total["sr50"] == pytest.approx((later > 0.5).mean())
-    assert total["sr75"] == pytest.approx((later > 0.75).mean())
+def test_frame_attributes():
+    truth = [[50, 50, 8, 8]] * 4 + [NAN]
+    first = score([[50, 50, 8, 8], [50, 50, 8, 8], [90, 50, 8, 8], [60, 50, 8, 8], [0, 0, 8, 8]], truth)
+    second = score([[50, 50, 8, 8]] * 2, truth[:2])
+    flags = [
+        {"dark": np.array([0, 1, 1, 0, 1], bool), "blur": np.array([0, 0, 0, 1, 0], bool)},
+        {"dark": np.array([0, 1], bool)},
+    ]
+    blur, dark = metrics.by_frame_attribute([first, second], flags)
+    assert blur == {"attribute": "blur", "frames": 1, "auc": 0, "op50": 0, "p20": 1, "p5": 0}
+    assert (dark["attribute"], dark["frames"]) == ("dark", 3)  # the last flag of the first is where nothing is visible
+    assert dark["auc"] == pytest.approx(20 / 21 * 2 / 3) and dark["op50"] == dark["p20"] == dark["p5"] == 2 / 3
+    assert metrics.by_frame_attribute([second], [{}]) == []
+    (never,) = metrics.by_frame_attribute([second], [{"dark": np.zeros(2, bool)}])
+    assert never["frames"] == 0 and np.isnan(never["auc"])
 
 
-def test_dtb70_is_reproduced(shared_data):
-    folder = shared_data / "raw_results" / "DTB70"
-    truths = {path.name: read_boxes(path) for path in sorted((folder / "gt").glob("*.txt"))}
-    assert len(truths) == 70
-    for tracker, published in PUBLISHED.items():
-        results = {name: read_boxes(folder / "results" / tracker / name) for name in truths}
-        for protocol, expected, tolerance in (
-            ("clean", published, 0.003),
-            ("stark", published, 0.003),
-            ("stark", INDEPENDENT[tracker], 0.0002),
-        ):
-            total = metrics.summary(
-                [score(results[name][: len(truth)], truth, protocol=protocol) for name, truth in truths.items()]
-            )
-            assert (total["auc"], total["p20"]) == pytest.approx(expected, abs=tolerance), (tracker, protocol)
+def test_what_a_frame_is():
+    """Frame values are of visible frames, whose numbers go with them."""
+    truth = [[0, 0, 10, 20], NAN, [0, 0, 10, 20]]
+    one = score([[0, 0, 10, 20], [0, 0, 1, 1], [3, 8, 10, 20]], truth)
+    np.testing.assert_array_equal(one.frame, [0, 2])
+    np.testing.assert_allclose(one.normalised_error, [0, 0.5])  # 3 / 10 and 8 / 20
+
+
+def test_trackingnet_by_hand():
+    truth = [[0, 0, 10, 10]] * 4
+    # given; rounds to the truth; overlap 1/3, 5 px or 0.5 away; nowhere near
+    found = metrics.trackingnet(
+        [[0, 0, 10, 10], [0.4, 0, 10.4, 9.6], [5, 0, 10, 10], [100, 0, 10, 10]], truth, [True] * 4
+    )
+    # above 0, 0.05 ... 0.3: three of four, then two until 0.95, none above 1; the trapezoid from 0.95 to 1 is half
+    assert found["success"] == pytest.approx((0.75 * 6 + 0.625 + 0.5 * 12 + 0.25) / 20)
+    # 0 and 2.5 px: two of four; from 5 px on three
+    assert found["precision"] == pytest.approx((0.5 + 0.625 + 0.75 * 18) / 20)
+    # 0 to 0.475: two of four; at 0.5 three
+    assert found["normalised_precision"] == pytest.approx((0.5 * 19 + 0.625) / 20)
+    perfect = metrics.trackingnet(truth, truth, [True] * 4)
+    assert perfect == pytest.approx({"success": 0.975, "precision": 1, "normalised_precision": 1})
+    assert np.isnan(metrics.trackingnet(truth, [NAN] * 4, [False] * 4)["success"])

@@ -1,6 +1,7 @@
 """tracking/test.py with the identity tracker replaced by one that misbehaves on sequences of certain sizes of box.
 
-Run as a script by test_runner.py; spawned workers import it again, so the replacement holds there too.
+Run as a script by the tests beside it; spawned workers import it again, so the replacement holds there too.
+SECONDS_A_FRAME slows it down; TRACKED names a file that gets a line with the width of the first box for every start.
 """
 
 import os
@@ -22,6 +23,9 @@ RAISES, HANGS, DIES, DIVERGES = 11.0, 12.0, 13.0, 14.0  # width of the first box
 class FaultyTracker(IdentityTracker):
     def initialize(self, image, info):
         self.width = info["init_bbox"][2]
+        if "TRACKED" in os.environ:
+            with open(os.environ["TRACKED"], "a") as log:  # one short write: lines of several processes do not mix
+                log.write(f"{self.width:g}\n")
         return super().initialize(image, info)
 
     def track(self, image, info=None):

@@ -1,7 +1,6 @@
 """tracking/test.py: every finished sequence is kept, every failure is listed, whatever happens in between."""
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -123,32 +122,6 @@ def test_hanging_and_dying_processes_cost_only_their_sequence(dataset):
     assert f"set/f: the process tracking it died (signal {signal.SIGSEGV.value})" in done.stderr
 
 
-def test_killed_at_any_moment_and_run_again(dataset):
-    """SIGKILL six times at random; the results in the end are those of an unbroken run, and no partial file is seen."""
-    for number in range(8):
-        write_sequence(dataset, f"{number}", frames=20)
-    environment = {**os.environ, "SECONDS_A_FRAME": "0.004"}
-    chance = random.Random(0)
-    command = [sys.executable, str(FAULTY), "identity", "baseline", "--dataset", str(dataset)]
-    broken = [*command, "--save_dir", str(dataset.parent / "out")]
-    for _ in range(6):
-        process = subprocess.Popen(broken, env=environment, stdout=subprocess.DEVNULL, cwd=ROOT)
-        time.sleep(0.6 + chance.random() * 0.8)
-        process.kill()
-        process.wait()
-        for name, data in boxes(dataset).items():
-            assert data.count(b"\n") == (20 if name[0].isdigit() else 6), "only whole files"
-    assert subprocess.run(broken, env=environment, stdout=subprocess.DEVNULL, cwd=ROOT).returncode == 0
-    whole = dataset.parent / "whole"
-    subprocess.run(
-        [*command, "--save_dir", str(whole)], env=environment, stdout=subprocess.DEVNULL, cwd=ROOT, check=True
-    )
-    unbroken = {
-        path.name: path.read_bytes() for path in (whole / "test/tracking_results/identity/baseline/set").glob("?.txt")
-    }
-    assert boxes(dataset) == unbroken and len(unbroken) == 12
-
-
 def test_interrupt_and_terminate(dataset):
     write_sequence(dataset, "slow", frames=300)
     for sent, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
@@ -164,14 +137,6 @@ def test_interrupt_and_terminate(dataset):
             process.send_signal(sent)
             _, errors = process.communicate(timeout=20)
             assert process.returncode == code and len(errors.splitlines()) == 1, errors
-
-
-def test_two_evaluations_share_a_folder(dataset):
-    command = [sys.executable, str(FAULTY), "identity", "baseline", "--dataset", str(dataset), "--save_dir"]
-    command += [str(dataset.parent / "out")]
-    both = [subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=ROOT) for _ in range(2)]
-    assert [process.wait(60) for process in both] == [0, 0]
-    assert len(boxes(dataset)) == 4
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,14 @@ import difflib
 import fnmatch
 import functools
 import logging
+import os
 from pathlib import Path
 
 from lib.config.paths import paths
 from lib.data import night
 from lib.data.benchmarks.annotated import Photographs
 from lib.data.benchmarks.entries import ALIASES, ANY_FOLDER, BENCHMARKS
+from lib.data.benchmarks.layout import Layout, Together, loaded, read
 from lib.data.render import RenderedClip, demo_clips
 from lib.data.render.training import crossing_clips, day_clips, night_clips, training_clips
 from lib.data.sequence import Sequence
@@ -38,11 +40,11 @@ def names():
 def canonical(name_or_folder):
     """Our name of a benchmark, also where it is written as OSTrack's configurations write it; anything else as it is.
 
-    `lasot` and `trackingnet` in lower case stay: they are what the family calls the test sets.
+    In any case, but for LASOT and TRACKINGNET: in capitals they are the training sets, else the test sets.
     """
     name = str(name_or_folder)
-    known = ALIASES.get(name.lower(), name.lower())
-    return known if known in names() and name not in ("lasot", "trackingnet") else name
+    known = ALIASES.get(name) or ALIASES.get(name.lower(), name.lower())
+    return known if known in names() else name
 
 
 def load(name_or_folder, data_root=None, use_lmdb=False, cache=None, boxes_needed=True):
@@ -102,16 +104,62 @@ def _load(name_or_folder, data_root, use_lmdb, cache, boxes_needed):
         if not path.exists():
             maker = f"make_crops.py {name} {cache}" if cache else f"make_lmdb.py {name} {path}"
             raise UserError(f"no such LMDB; make it with: python tracking/{maker}", path)
-        return _read(path, dataset_name(name), ANY_FOLDER, "")
+        return _look(path, dataset_name(name), ANY_FOLDER).load()
+    found = find(name, data_root, boxes_needed)
+    if found.missing:
+        benchmark, count = BENCHMARKS[name], len(found.missing)
+        raise NotThereError(
+            f"{count} of the {count + len(found.entries)} sequences of {name} are missing, such as {found.missing[0]}"
+            f"{_or_training(benchmark)}; --dataset FOLDER takes what is in a folder",
+            found.storage.path,
+        )
+    return found.load()
+
+
+class NotThereError(UserError):
+    """A dataset, or the sequences that it should have, is not where it was looked for."""
+
+
+@dataclasses.dataclass
+class Found:
+    """A dataset on disk whose files have been seen and not yet read.
+
+    entries: {name: Entry} of layout.py; None where the layout is one of annotated.py, which reads at once.
+    missing: names of sequences that belong to it and are not there.
+    """
+
+    storage: object
+    layout: object
+    dataset: str
+    entries: dict | None = None
+    missing: tuple = ()
+
+    def load(self):
+        """Its sequences. Raises the first UserError."""
+        return self.layout.find(self.storage, self.dataset) if self.entries is None else loaded(self.each())
+
+    def each(self):
+        """(name, Sequence or the UserError that says what is wrong with it) of every sequence, reading one by one."""
+        if self.entries is not None:
+            return read(self.storage, self.dataset, self.entries)
+        return ((sequence.name, sequence) for sequence in self.load())
+
+
+def find(name_or_folder, data_root=None, boxes_needed=True):
+    """Where the dataset of a benchmark's name or of a folder, zip or LMDB is and how it lies there: Found.
+
+    Raises NotThereError that says what was looked for.
+    """
+    name = canonical(name_or_folder)
     if name in BENCHMARKS:
         return _benchmark(name, BENCHMARKS[name], paths(data=data_root).data)
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     if not path.exists():
         close = difflib.get_close_matches(name, names(), 1)
         hint = f" (did you mean {close[0]}?)" if close else ""
-        raise UserError(f"no benchmark or folder {name!r}{hint}; the benchmarks are: {', '.join(names())}")
+        raise NotThereError(f"no benchmark or folder {name!r}{hint}; the benchmarks are: {', '.join(names())}")
     layouts = ANY_FOLDER if boxes_needed else (*ANY_FOLDER, Photographs())
-    return _read(path.resolve(), dataset_name(name), layouts, "")
+    return _look(path.resolve(), dataset_name(name), layouts)
 
 
 def dataset_name(name_or_folder):
@@ -119,7 +167,7 @@ def dataset_name(name_or_folder):
     name = canonical(name_or_folder)
     if name in names():
         return name
-    path = Path(name).expanduser().resolve()
+    path = Path(os.path.expanduser(name)).resolve()
     return path.stem if path.is_file() else path.name.removesuffix(".lmdb")
 
 
@@ -128,13 +176,13 @@ def lmdb_path(name_or_folder, data_root=None):
     name = canonical(name_or_folder)
     if name in names():
         return paths(data=data_root).data / f"{name}.lmdb"
-    path = Path(name).expanduser().resolve()
+    path = Path(os.path.expanduser(name)).resolve()
     return path if path.suffix == ".lmdb" else path.with_name(f"{dataset_name(name)}.lmdb")
 
 
 def crops_path(name_or_folder, cache):
     """Where the crops of a dataset lie in a crop cache: <cache>/<dataset>.lmdb."""
-    return Path(cache).expanduser() / f"{dataset_name(name_or_folder)}.lmdb"
+    return Path(os.path.expanduser(cache)) / f"{dataset_name(name_or_folder)}.lmdb"
 
 
 def load_all(text, data_root=None):
@@ -150,7 +198,7 @@ def load_all(text, data_root=None):
         if name in datasets:
             raise UserError(f"two datasets are called {name!r}: their results would overwrite each other")
         whole, pattern, strength = split_name(part)
-        folder = None if canonical(whole) in names() else str(Path(whole).expanduser().resolve())
+        folder = None if canonical(whole) in names() else str(Path(os.path.expanduser(whole)).resolve())
         suffix = (f"#{pattern}" if pattern else "") + (f"@{strength}" if strength else "")
         datasets[name] = sequences, folder and folder + suffix
     if not datasets:
@@ -161,43 +209,60 @@ def load_all(text, data_root=None):
 def _benchmark(name, benchmark, root):
     for folder in (*benchmark.whole, *benchmark.folders):
         if (root / folder).exists():
-            hint = f"; it should hold {benchmark.source}"
-            sequences = _read(root / folder, name, benchmark.layouts, hint)
-            if benchmark.splits and folder in benchmark.folders:
-                return _select(sequences, root / folder, root, benchmark.splits)
-            return sequences
-    raise UserError(
+            hint = f"; it should hold {benchmark.source}{_or_training(benchmark)}"
+            found = _look(root / folder, name, benchmark.layouts, hint)
+            return found if folder in benchmark.whole else _select(found, benchmark, root / folder, root)
+    raise NotThereError(
         f"no such folder. It should hold {benchmark.source}; laid out as {benchmark.layouts[0]}. "
         f"--data_root DIR looks in DIR/{benchmark.folders[-1]} instead; --dataset {DEMO} needs no download",
         root / benchmark.folders[-1],
     )
 
 
-def _read(path, dataset, layouts, hint):
+def _or_training(benchmark):
+    return f" (did you mean {benchmark.training}, the training set?)" if benchmark.training else ""
+
+
+def _look(path, dataset, layouts, hint=""):
+    """Found at a path in the first layout that matches anything."""
     storage = open_storage(path)
     for layout in layouts:
-        sequences = layout.find(storage, dataset)
-        if len(sequences):
-            log.info("%s: %d sequences in %s, laid out as %s", dataset, len(sequences), path, layout)
-            return sequences
-    raise UserError(f"no sequences here; looked for {'; '.join(map(str, layouts))}{hint}", path)
+        is_text = isinstance(layout, (Layout, Together))
+        seen = layout.entries(storage) if is_text else layout.find(storage, dataset)
+        if len(seen):
+            log.info("%s: %d sequences in %s, laid out as %s", dataset, len(seen), path, layout)
+            return Found(storage, layout, dataset, seen if is_text else None)
+    raise NotThereError(f"no sequences here; looked for {'; '.join(map(str, layouts))}{hint}", path)
 
 
-def _select(sequences, folder, root, splits):
-    """Those sequences that a split file names, in its order."""
+def _select(found, benchmark, folder, root):
+    """Found, with those of its entries that belong to the benchmark, in the order of its list."""
+    if benchmark.splits:
+        chosen = _split(found.entries, benchmark.splits, folder, root)
+    elif benchmark.official:
+        chosen = benchmark.official
+    else:
+        return found
+    entries = {name: found.entries[name] for name in chosen if name in found.entries}
+    return dataclasses.replace(
+        found, entries=entries, missing=tuple(name for name in chosen if name not in found.entries)
+    )
+
+
+def _split(entries, splits, folder, root):
+    """The names that a split file lists, in its order."""
     places = [place / split for split in splits for place in (folder, folder.parent, root / "data_specs")]
     file = next((place for place in places if place.is_file()), None)
     if file is None:
-        raise UserError(f"the list of its sequences is missing; looked for {', '.join(map(str, places))}", folder)
-    by_name = {sequence.name: sequence for sequence in sequences}
+        raise NotThereError(f"the list of its sequences is missing; looked for {', '.join(map(str, places))}", folder)
     listing = folder / "list.txt"
-    order = _words(listing) if listing.is_file() else list(by_name)
+    order = _words(listing) if listing.is_file() else list(entries)
     chosen = []
     for line, word in enumerate(_words(file), 1):
-        name = order[int(word)] if word.isdecimal() and int(word) < len(order) else word
-        if name not in by_name:
-            raise UserError(f"{word}: none of the {len(by_name)} sequences in {folder}", file, line)
-        chosen.append(by_name[name])
+        name = order[int(word)] if word.isdecimal() and int(word) < len(order) else word.removesuffix(".txt")
+        if name not in entries:
+            raise UserError(f"{word}: none of the {len(entries)} sequences in {folder}", file, line)
+        chosen.append(name)
     if not chosen:
         raise UserError("is empty, expected a sequence on each line", file)
     return chosen

@@ -1,6 +1,7 @@
 """Low-light enhancers: images in [0, 1] in, images out, behind one interface and in one kind of file."""
 
 import json
+import os
 from pathlib import Path
 
 import safetensors
@@ -44,7 +45,7 @@ def load_enhancer(name_or_path):
     """
     if str(name_or_path) in UNTRAINED:
         return build_enhancer(str(name_or_path)).eval()
-    path = Path(name_or_path).expanduser()
+    path = Path(os.path.expanduser(name_or_path))
     hint = f"expected an enhancer's .safetensors file, or one of {', '.join(UNTRAINED)}"
     if not path.is_file():
         raise UserError(f"no such file; {hint}", path)

@@ -2,6 +2,7 @@
 
 import hashlib
 import multiprocessing
+import os
 import signal
 import time
 import zlib
@@ -48,7 +49,7 @@ class Variant:
     @classmethod
     def of(cls, source, averaged=False):
         """The Variant of a name or a file."""
-        path = Path(source).expanduser()
+        path = Path(os.path.expanduser(source))
         same = digest(path.read_bytes()) if path.is_file() else source
         return cls(source, averaged, f"average+{same}" if averaged else same)
 

@@ -3,35 +3,55 @@
 import numpy as np
 
 from lib.errors import UserError
-from lib.test.analysis import metrics
+from lib.test.analysis import metrics, presence, statistics
 from lib.test.evaluation import results
 
 SCORES = ("auc", "op50", "op75", "p20", "p5", "np_auc", "np20", "ao", "sr50", "sr75")
+MEANS = SCORES[:7]  # those that are means over sequences, so that their spread over sequences tells how sure they are
 CURVES = ("success", "precision", "normalised")
 
 
-def evaluate(runs, dataset, sequences, protocol="clean", rounding="none", dark=False, progress=iter):
+def evaluate(
+    runs,
+    dataset,
+    sequences,
+    protocol="clean",
+    rounding="none",
+    also_rounded=(),
+    derive=False,
+    dark=False,
+    progress=iter,
+):
     """Score trackers on one dataset. A pure function of the files; nothing is cached.
 
-    runs: {label: results.Run}. sequences: list of lib.data.sequence.Sequence. protocol, rounding: see metrics.
-    dark: also decode eight frames a sequence, and score by darkness. progress: wraps the list of sequences it decodes.
+    runs: {label: results.Run or imported.Imported}. sequences: list of lib.data.sequence.Sequence. protocol, rounding:
+    see metrics. also_rounded: other roundings whose scores go beside. derive: also attributes derived from the boxes,
+    see lib/data/attributes.py. dark: also decode eight frames a sequence, score by darkness, and derive attributes from
+    pixels. progress: wraps the list of sequences it decodes.
     Returns {"dataset", "protocol", "result_rounding", "sequences": [{"name", "frames", "visible", "side_px",
-    "attributes", "brightness"}], "trackers": [{"label", "tracker", "config", "scored", "missing", "notes", "fps",
-    "scores", "curves", "by_size", "by_attribute", "by_darkness", "sequences": [{"name", "fps", scores}]}]}, best AUC
-    first and incomplete trackers last; shares in [0, 1], NaN where there is nothing to score.
+    "category", "attributes", "derived", "brightness"}], "trackers": [{"label", "tracker", "config", "scored",
+    "missing", "notes", "fps", "scores", "intervals", "rounded", "presence", "trackingnet", "curves", "by_size",
+    "by_attribute", "by_frame_attribute", "by_darkness", "sequences": [{"name", "fps", scores}]}], "comparisons":
+    [{"first", "second", "score", "difference", "low", "high", "p", "sequences"}]}, best AUC first and incomplete
+    trackers last; shares in [0, 1], NaN where there is nothing to score. Intervals are of 95 % and over sequences, see
+    statistics. On GOT-10k AO and SR are clipped to the image, as there.
     Raises UserError where a result file is malformed or too short, or a tracker has no results at all.
     """
     facts = [_facts(sequence) for sequence in sequences]
-    if dark:
+    clipped = dataset.startswith("got10k")
+    if derive or dark or clipped:
         for sequence, fact in zip(progress(sequences), facts, strict=True):
-            fact["brightness"] = metrics.brightness(sequence.frames(), len(sequence))
-    trackers = [_tracker(label, run, dataset, sequences, facts, protocol, rounding) for label, run in runs.items()]
+            _look(sequence, fact, derive, dark, clipped)
+    roundings = (rounding, *also_rounded)
+    trackers = [_tracker(label, run, dataset, sequences, facts, protocol, roundings) for label, run in runs.items()]
+    trackers.sort(key=_rank)
     return {
         "dataset": dataset,
         "protocol": protocol,
         "result_rounding": rounding,
         "sequences": facts,
-        "trackers": sorted(trackers, key=_rank),
+        "trackers": trackers,
+        "comparisons": _comparisons(trackers),
     }
 
 
@@ -47,14 +67,32 @@ def _facts(sequence):
         "frames": len(sequence),
         "visible": len(sizes),
         "side_px": float(np.median(np.sqrt(sizes[:, 0] * sizes[:, 1]))) if len(sizes) else np.nan,
+        "category": sequence.category,
         "attributes": list(sequence.attributes),
+        "derived": [],
         "brightness": np.nan,
+        "bounds": None,
     }
 
 
-def _tracker(label, run, dataset, sequences, facts, protocol, rounding):
+def _look(sequence, fact, derive, dark, clipped):
+    """Add to the facts of a sequence what only its frames tell."""
+    from lib.data import attributes  # OpenCV, which boxes alone do without
+
+    frames = sequence.frames()
+    size = attributes.image_size(frames)
+    if clipped:
+        fact["bounds"] = size
+    if derive:
+        fact["derived"] += attributes.from_boxes(sequence, size, frames.fps)
+    if dark:
+        fact["brightness"] = metrics.brightness(frames, len(sequence))
+        fact["derived"] += attributes.from_pixels(sequence, frames)
+
+
+def _tracker(label, run, dataset, sequences, facts, protocol, roundings):
     scored, missing, notes, frames, seconds = [], [], [], 0, 0.0
-    rows = []
+    rows, others, answers = [], {name: [] for name in roundings[1:]}, []
     for sequence, fact in zip(sequences, facts, strict=True):
         path = results.find(run, dataset, sequence.name)
         if path is None:
@@ -63,18 +101,25 @@ def _tracker(label, run, dataset, sequences, facts, protocol, rounding):
         boxes, surplus = results.read(path, len(sequence))
         if surplus:
             notes.append(f"{path}: {surplus} rows more than frames, left out")
-        boxes = metrics.ROUNDINGS[rounding](boxes)
-        one = metrics.score(boxes, sequence.boxes_xywh, sequence.visible, protocol, dataset)
+        truth = sequence.to_file(sequence.boxes_xywh)
+        one, *more = (
+            metrics.score(metrics.ROUNDINGS[name](boxes), truth, sequence.visible, protocol, dataset, fact["bounds"])
+            for name in roundings
+        )
+        for kept, other in zip(others.values(), more, strict=True):
+            kept.append(other)
+        answers.append((boxes, truth, sequence.visible, results.read_companion(path, "_score", len(sequence))))
         times = results.read_companion(path, "_time", len(sequence))
         if times is not None and times.sum() > 0:
             frames, seconds = frames + len(times), seconds + times.sum()
         fps = len(times) / times.sum() if times is not None and times.sum() > 0 else np.nan
-        scored.append((one, fact))
+        scored.append((one, sequence, fact))
         rows.append({"name": sequence.name, "fps": fps, **_plain(metrics.summary([one]), SCORES)})
     if not scored:
-        folders = " and ".join(str(folder) for folder in (run.folder / dataset, run.folder))
-        raise UserError(f"no results of {run} for the {len(sequences)} sequences of {dataset}: looked in {folders}")
-    total = metrics.summary([one for one, _ in scored])
+        raise UserError(f"no results of {run} for the {len(sequences)} sequences of {dataset}: looked in {run.folder}")
+    scores = [one for one, *_ in scored]
+    total = metrics.summary(scores)
+    low, high = statistics.interval(np.array([[row[name] for name in MEANS] for row in rows]))
     return {
         "label": label,
         "tracker": run.tracker,
@@ -84,20 +129,47 @@ def _tracker(label, run, dataset, sequences, facts, protocol, rounding):
         "notes": notes,
         "fps": frames / seconds if seconds else np.nan,
         "scores": _plain(total, SCORES),
+        "intervals": {name: [float(low[i]), float(high[i])] for i, name in enumerate(MEANS)},
+        "rounded": {name: _plain(metrics.summary(kept), SCORES) for name, kept in others.items()},
+        "presence": presence.summary(answers),
+        "trackingnet": _trackingnet(answers) if dataset.startswith("trackingnet") else None,
         "curves": {name: total[name].tolist() for name in CURVES},
-        "by_size": metrics.by_size([one for one, _ in scored]),
-        "by_attribute": _by_attribute(scored, sorted({name for fact in facts for name in fact["attributes"]})),
+        "by_size": metrics.by_size(scores),
+        "by_attribute": _by_attribute(scored, facts),
+        "by_frame_attribute": metrics.by_frame_attribute(scores, [one.frame_attributes for _, one, _ in scored]),
         "by_darkness": _by_darkness(scored),
         "sequences": rows,
     }
 
 
-def _by_attribute(scored, names):
-    return [_group([one for one, fact in scored if name in fact["attributes"]], attribute=name) for name in names]
+def _trackingnet(answers):
+    known = [answer for answer in answers if answer[2].any()]
+    scores = [metrics.trackingnet(boxes, truth, visible) for boxes, truth, visible, _ in known]
+    return {name: float(np.mean([one[name] for one in scores])) for name in scores[0]} if scores else None
+
+
+def _comparisons(trackers):
+    """The leader against every other tracker, by AUC, on the sequences that both have."""
+    compared = []
+    first, *others = trackers
+    values = {row["name"]: row["auc"] for row in first["sequences"]}
+    for other in others:
+        pairs = [(values[row["name"]], row["auc"]) for row in other["sequences"] if row["name"] in values]
+        one = statistics.compare(*np.array(pairs).reshape(-1, 2).T)
+        compared.append({"first": first["label"], "second": other["label"], "score": "auc", **one._asdict()})
+    return compared
+
+
+def _by_attribute(scored, facts):
+    return [
+        _group([one for one, _, fact in scored if name in fact[key]], attribute=name, derived=key == "derived")
+        for key in ("attributes", "derived")
+        for name in sorted({name for fact in facts for name in fact[key]})
+    ]
 
 
 def _by_darkness(scored):
-    brightness = np.array([fact["brightness"] for _, fact in scored])
+    brightness = np.array([fact["brightness"] for *_, fact in scored])
     if np.isnan(brightness).all():
         return []
     bucket = np.searchsorted(metrics.DARKNESS_EDGES, brightness, side="right")

@@ -1,7 +1,15 @@
-"""Plain text tables and JSON of what `scoring.evaluate` returns."""
+"""The tables of what `scoring.evaluate` returns: described once, rendered as text, LaTeX, Markdown, CSV and JSON."""
 
+import csv
+import io
 import json
 import math
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lib.errors import UserError
+from lib.files import write_text
 
 HEADERS = {
     "auc": "AUC",
@@ -15,16 +23,155 @@ HEADERS = {
     "sr50": "SR50",
     "sr75": "SR75",
 }
+ROUNDINGS = {"none": "as written", "round": "rounded", "trunc": "truncated"}
+PRESENCE = {"precision": "Pr", "recall": "Re", "f": "F"}
+FORMS = {".txt": "text", ".tex": "latex", ".md": "markdown", ".csv": "csv", ".json": "json"}
+LONG = 40  # rows that still fit on a page of LaTeX
+CHANCE = 0.05  # a difference is called real where p is below it and the 95 % interval does not hold zero
+
+
+class Cell(NamedTuple):
+    """text: as shown. value: for programs, a number, text, or (low, high). mark: "best", "second" or ""."""
+
+    text: str
+    value: Any
+    mark: str = ""
+
+
+class Table(NamedTuple):
+    """name: a word for files and labels. title: what it shows. left: how many columns, from the left, are words."""
+
+    name: str
+    title: str
+    headers: tuple
+    rows: list
+    left: int = 1
+    note: str = ""
+
+
+def all_tables(report):
+    """Every table that a report of `scoring.evaluate` has rows for. Returns a list of Table; scores in percent."""
+    builders = (
+        _summary,
+        _comparisons,
+        _rounding,
+        _presence,
+        _trackingnet,
+        _by_size,
+        _by_attribute,
+        _by_frame_attribute,
+        _by_darkness,
+        _per_sequence,
+    )
+    return [one for one in (build(report) for build in builders) if one.rows]
+
+
+def overview(reports):
+    """The main scores of several datasets side by side, a row a tracker, as a Table."""
+    names = ("auc", "p20", "p5")
+    labels = list(dict.fromkeys(tracker["label"] for report in reports for tracker in report["trackers"]))
+    columns = []
+    for report in reports:
+        by_label = {tracker["label"]: tracker for tracker in report["trackers"]}
+        found = [by_label.get(label) for label in labels]
+        for name in names:
+            values = [math.nan if one is None else one["scores"][name] for one in found]
+            columns.append(_shares(values, [one is not None and not one["missing"] for one in found]))
+    return Table(
+        "overview",
+        "All datasets",
+        ("tracker", *(f"{report['dataset']} {HEADERS[name]}" for report in reports for name in names)),
+        [[_word(label), *cells] for label, *cells in zip(labels, *columns, strict=True)],
+        note="In percent.",
+    )
+
+
+def render(table, form):
+    """A Table as text. form: "text", "latex" (booktabs), "markdown" or "csv"."""
+    return {"text": _text, "latex": _latex, "markdown": _markdown, "csv": _csv}[form](table)
+
+
+def form_of(path):
+    """The form that a file's name asks for, a value of FORMS. Raises UserError for any other suffix."""
+    form = FORMS.get(Path(path).suffix.lower())
+    if form is None:
+        raise UserError(f"cannot write such a table: expected a name ending in {', '.join(FORMS)}", path)
+    return form
+
+
+def write(path, reports):
+    """Write all tables of one or several datasets in the form that the file's name asks for.
+
+    A CSV file holds one table: `scores.csv` the summary, and beside it `scores_by_size.csv` and so on, all with the
+    dataset in the first column. Returns the Paths written. Raises UserError as `form_of`, MachineError as a full disk.
+    """
+    path, form = Path(path), form_of(path)
+    if form == "json":
+        write_text(path, to_json(reports))
+        return [path]
+    if form == "csv":
+        return _write_csv(path, reports)
+    several = [overview(reports)] if len(reports) > 1 else []
+    shown = [*several, *(one for report in reports for one in all_tables(report))]
+    head = "% needs \\usepackage{booktabs,longtable}\n\n" if form == "latex" else ""
+    titled = (f"{one.title}\n" if form == "text" else "" for one in shown)
+    write_text(path, head + "\n".join(title + render(one, form) for title, one in zip(titled, shown, strict=True)))
+    return [path]
+
+
+def to_json(reports):
+    """Everything, for other programs: shares in [0, 1], null where there is nothing to score. Returns text."""
+    return json.dumps({"unit": "share in [0, 1]", "datasets": _without_nan(reports)}, indent=1, allow_nan=False) + "\n"
 
 
 def summary(report):
     """One row a tracker, in the order of the report. Returns text; scores in percent."""
-    total = len(report["sequences"])
-    rows = []
-    for tracker in report["trackers"]:
-        scores = [percent(tracker["scores"][name]) for name in HEADERS]
-        rows.append([tracker["label"], *scores, number(tracker["fps"], 1), coverage(tracker, total)])
-    return table([title(report), *HEADERS.values(), "FPS", "sequences"], rows)
+    return _text(_summary(report))
+
+
+def comparisons(report):
+    """Whether the best tracker's lead over each of the others is more than chance. Returns text."""
+    return _or_none(_comparisons(report), "no second tracker to compare with")
+
+
+def rounding(report):
+    """Scores as they would be if results were whole pixels. Returns text."""
+    return _or_none(_rounding(report), "no other rounding asked for")
+
+
+def presence(report):
+    """How well trackers tell that the target is absent. Returns text."""
+    return _or_none(_presence(report), "no target is ever absent")
+
+
+def trackingnet(report):
+    """TrackingNet's own three numbers. Returns text."""
+    return _or_none(_trackingnet(report), "not TrackingNet")
+
+
+def by_size(report):
+    """Scores of frames by the side of the target. Returns text."""
+    return _or_none(_by_size(report), "no target side known")
+
+
+def by_attribute(report):
+    """Scores of sequences by attribute. Returns text."""
+    return _or_none(_by_attribute(report), "no attribute known")
+
+
+def by_frame_attribute(report):
+    """Scores of frames by attributes annotated frame by frame. Returns text."""
+    return _or_none(_by_frame_attribute(report), "no attribute of frames known")
+
+
+def by_darkness(report):
+    """Scores of sequences by mean brightness. Returns text."""
+    return _or_none(_by_darkness(report), "no mean brightness known")
+
+
+def per_sequence(report):
+    """The AUC of every sequence under every tracker, the worst mean first. Returns text."""
+    return _text(_per_sequence(report))
 
 
 def title(report):
@@ -38,34 +185,6 @@ def coverage(tracker, total):
     return f"{tracker['scored']}" if tracker["scored"] == total else f"PARTIAL {tracker['scored']}/{total}"
 
 
-def by_size(report):
-    """Scores of frames by the side of the target."""
-    return _groups(report, "by_size", lambda row: interval(row, "g", " px"), "frames", ("auc", "op50", "p20", "p5"))
-
-
-def by_attribute(report):
-    """Scores of sequences by attribute."""
-    return _groups(report, "by_attribute", lambda row: row["attribute"], "sequences", ("auc", "p20", "p5", "np_auc"))
-
-
-def by_darkness(report):
-    """Scores of sequences by mean brightness."""
-    return _groups(
-        report, "by_darkness", lambda row: interval(row, "g", ""), "sequences", ("auc", "p20", "p5", "np_auc")
-    )
-
-
-def per_sequence(report):
-    """The AUC of every sequence under every tracker, the worst mean first."""
-    return table(
-        ["sequence", "frames", "px", *(tracker["label"] for tracker in report["trackers"])],
-        [
-            [fact["name"], str(fact["frames"]), number(fact["side_px"], 1), *map(percent, values)]
-            for fact, values in sequence_scores(report, "auc")
-        ],
-    )
-
-
 def sequence_scores(report, name):
     """[(facts of a sequence, [its score under every tracker, NaN if missing])], the lowest mean first."""
     columns = [{row["name"]: row[name] for row in tracker["sequences"]} for tracker in report["trackers"]]
@@ -73,9 +192,37 @@ def sequence_scores(report, name):
     return sorted(pairs, key=lambda pair: _mean(pair[1]))
 
 
-def to_json(reports):
-    """Everything, for other programs: shares in [0, 1], null where there is nothing to score. Returns text."""
-    return json.dumps({"unit": "share in [0, 1]", "datasets": _without_nan(reports)}, indent=1, allow_nan=False) + "\n"
+def is_real(row):
+    """Whether a row of a report's comparisons is more than chance: CHANCE, and an interval that does not hold zero."""
+    return row["p"] < CHANCE and (row["low"] > 0 or row["high"] < 0)
+
+
+def verdict(row):
+    """`real`, `could be chance`, or `-` where a row of a report's comparisons has too few sequences to tell."""
+    if math.isnan(row["p"]):
+        return "-"
+    return "real" if is_real(row) else "could be chance"
+
+
+def in_words(row):
+    """A row of a report's comparisons as a sentence."""
+    first, second, score = row["first"], row["second"], HEADERS[row["score"]]
+    if math.isnan(row["difference"]) or math.isnan(row["p"]):
+        return f"{first} and {second} share too few scored sequences to be compared."
+    side = "ahead of" if row["difference"] >= 0 else "behind"
+    low, high = (f"{100 * row[end]:+.1f}" for end in ("low", "high"))
+    p = "p < 0.001" if row["p"] < 0.001 else f"p = {chance(row['p'])}"
+    return (
+        f"{first} is {side} {second} by {abs(100 * row['difference']):.1f} points of {score} on {row['sequences']} "
+        f"sequences, 95 % interval {low} to {high}, {p}: {verdict(row)}."
+    )
+
+
+def chance(p):
+    """A p-value as text, two significant digits."""
+    if math.isnan(p):
+        return "-"
+    return "< 0.001" if p < 0.001 else f"{p:.2g}"
 
 
 def table(headers, rows, left=1):
@@ -107,19 +254,296 @@ def interval(row, form, unit):
     return f"{low:{form}}-{high:{form}}{unit}" if low else f"< {high:{form}}{unit}"
 
 
-def _groups(report, key, name, count, scores):
-    titles = {"by_size": "target side", "by_attribute": "attribute", "by_darkness": "mean brightness"}
+def bounds(share_interval):
+    """(low, high) in [0, 1] as `[65.5, 71.7]`, `-` for NaN."""
+    low, high = share_interval
+    return "-" if math.isnan(low) or math.isnan(high) else f"[{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def attribute_name(row):
+    """The attribute of a row, a derived one with an asterisk, in words."""
+    return row["attribute"].replace("_", " ") + (" *" if row.get("derived") else "")
+
+
+def _summary(report):
+    total = len(report["sequences"])
+    trackers = report["trackers"]
+    complete = [not tracker["missing"] for tracker in trackers]
+    columns = {name: _shares([tracker["scores"][name] for tracker in trackers], complete) for name in HEADERS}
+    headers = {name: [header] for name, header in HEADERS.items()}
+    known = [tracker.get("intervals", {}).get("auc") for tracker in trackers]
+    note = "In percent."
+    if any(known):
+        headers["auc"].append("95 % CI")
+        note = "In percent; 95 % confidence interval of the AUC by bootstrap over sequences."
+    rows = []
+    for index, tracker in enumerate(trackers):
+        cells = [_word(tracker["label"])]
+        for name in HEADERS:
+            cells.append(columns[name][index])
+            if len(headers[name]) > 1:
+                cells.append(_interval(known[index] or (math.nan, math.nan)))
+        cells += [_number(tracker["fps"], 1), Cell(coverage(tracker, total), tracker["scored"])]
+        rows.append(cells)
+    names = (header for name in HEADERS for header in headers[name])
+    return Table("summary", f"Results on {title(report)}", ("tracker", *names, "FPS", "sequences"), rows, note=note)
+
+
+def _comparisons(report):
     rows = [
-        [name(row), tracker["label"], str(row[count]), *(percent(row[score]) for score in scores)]
-        for index in range(max(len(tracker[key]) for tracker in report["trackers"]))
-        for tracker in report["trackers"]
-        if index < len(tracker[key])
-        for row in [tracker[key][index]]
-        if row[count]
+        [
+            _word(row["first"]),
+            _word(row["second"]),
+            Cell(_signed(row["difference"]), 100 * row["difference"]),
+            _interval((row["low"], row["high"])),
+            Cell(chance(row["p"]), row["p"]),
+            Cell(str(row["sequences"]), row["sequences"]),
+            _word(verdict(row)),
+        ]
+        for row in report.get("comparisons", [])
     ]
-    if not rows:
-        return f"no {titles[key]} known\n"
-    return table([titles[key], "tracker", count, *(HEADERS[score] for score in scores)], rows, left=2)
+    score = HEADERS[report["comparisons"][0]["score"]] if rows else ""
+    return Table(
+        "comparisons",
+        f"Is the difference real? {title(report)}",
+        ("tracker", "compared with", f"{score} points", "95 % CI", "p", "sequences", "difference"),
+        rows,
+        left=2,
+        note=f"Paired over sequences; real: p below {CHANCE} and an interval without zero.",
+    )
+
+
+def _rounding(report):
+    names = ("auc", "op50", "op75", "p20", "p5")
+    rows = []
+    for tracker in report["trackers"]:
+        others = tracker.get("rounded") or {}
+        kinds = {report["result_rounding"]: tracker["scores"], **others} if others else {}
+        for kind, scores in kinds.items():
+            rows.append([_word(tracker["label"]), _word(ROUNDINGS[kind]), *(_share(scores[name]) for name in names)])
+    headers = ("tracker", "boxes", *(HEADERS[name] for name in names))
+    return Table("rounding", f"Scores if boxes are whole pixels: {title(report)}", headers, rows, 2, "In percent.")
+
+
+def _trackingnet(report):
+    trackers = [tracker for tracker in report["trackers"] if tracker.get("trackingnet")]
+    rows = [[_word(one["label"]), *(_share(share) for share in one["trackingnet"].values())] for one in trackers]
+    headers = ("tracker", "success", "precision", "norm. precision")
+    note = "In percent, by the rules of TrackingNet's development kit: whole pixels, areas under 21 thresholds."
+    return Table("trackingnet", f"As TrackingNet scores: {title(report)}", headers, rows, note=note)
+
+
+def _presence(report):
+    trackers = [tracker for tracker in report["trackers"] if tracker.get("presence")]
+    complete = [not tracker["missing"] for tracker in trackers]
+    found = [tracker["presence"] for tracker in trackers]
+    columns = [_shares([one[name] for one in found], complete) for name in PRESENCE]
+    rows = []
+    for tracker, one, *cells in zip(trackers, found, *columns, strict=True):
+        errors = (_share(one["false_alarms"]), _share(one["not_reported"]))
+        absent = Cell(str(one["absent_frames"]), one["absent_frames"])
+        rows.append([_word(tracker["label"]), *cells, *errors, absent])
+    return Table(
+        "presence",
+        f"Frames without the target: {title(report)}",
+        ("tracker", *PRESENCE.values(), "false alarms", "not reported", "absent frames"),
+        rows,
+        note="In percent; tracking precision, recall and F-measure of VOT-LT. False alarms: absent frames with a box; "
+        "not reported: visible frames without one.",
+    )
+
+
+def _by_size(report):
+    scores = ("auc", "op50", "p20", "p5")
+    return _groups(report, "by_size", "target side", lambda row: interval(row, "g", " px"), "frames", scores)
+
+
+def _by_attribute(report):
+    scores = ("auc", "p20", "p5", "np_auc")
+    made = _groups(report, "by_attribute", "attribute", attribute_name, "sequences", scores)
+    derived = any(row.get("derived") for tracker in report["trackers"] for row in tracker["by_attribute"])
+    return made._replace(note=made.note + " * derived from boxes or frames, not annotated.") if derived else made
+
+
+def _by_frame_attribute(report):
+    scores = ("auc", "op50", "p20", "p5")
+    return _groups(report, "by_frame_attribute", "attribute of the frame", attribute_name, "frames", scores)
+
+
+def _by_darkness(report):
+    scores = ("auc", "p20", "p5", "np_auc")
+    return _groups(report, "by_darkness", "mean brightness", lambda row: interval(row, "g", ""), "sequences", scores)
+
+
+def _per_sequence(report):
+    rows = []
+    for fact, values in sequence_scores(report, "auc"):
+        facts = [_word(fact["name"]), Cell(str(fact["frames"]), fact["frames"]), _number(fact["side_px"], 1)]
+        rows.append(facts + _shares(values, [True] * len(values)))
+    labels = (tracker["label"] for tracker in report["trackers"])
+    return Table(
+        "per_sequence",
+        f"AUC of every sequence: {title(report)}",
+        ("sequence", "frames", "px", *labels),
+        rows,
+        note="In percent, the hardest first; px: median side of the target.",
+    )
+
+
+def _groups(report, key, what, name, count, scores):
+    """Rows of one bucket under every tracker, then of the next; empty buckets are left out."""
+    trackers = [tracker for tracker in report["trackers"] if tracker.get(key)]
+    rows = []
+    for index in range(len(trackers[0][key]) if trackers else 0):
+        there = [(tracker, tracker[key][index]) for tracker in trackers if tracker[key][index][count]]
+        complete = [not tracker["missing"] for tracker, _ in there]
+        columns = [_shares([row[score] for _, row in there], complete) for score in scores]
+        for (tracker, row), *cells in zip(there, *columns, strict=True):
+            rows.append([_word(name(row)), _word(tracker["label"]), Cell(str(row[count]), row[count]), *cells])
+    headers = (what, "tracker", count, *(HEADERS[score] for score in scores))
+    return Table(key, f"By {what}: {title(report)}", headers, rows, left=2, note="In percent.")
+
+
+def _word(text):
+    return Cell(text, text)
+
+
+def _number(value, decimals):
+    return Cell(number(value, decimals), value)
+
+
+def _share(share):
+    return Cell(percent(share), 100 * share)
+
+
+def _interval(shares):
+    return Cell(bounds(shares), tuple(100 * share for share in shares))
+
+
+def _shares(shares, comparable):
+    """Cells of one score under every tracker, the best and the second of those that are comparable marked.
+
+    Equal as shown is equal. The best of one and the second of two are nothing to show.
+    """
+    shown = [percent(share) for share in shares]
+    ranked = [text for text, fair in zip(shown, comparable, strict=True) if fair and text != "-"]
+    order = sorted(set(ranked), key=float, reverse=True)
+    marks = dict(zip(order, ("best", "second")[: max(len(ranked) - 1, 0)], strict=False))
+    return [
+        Cell(text, 100 * share, marks.get(text, "") if fair else "")
+        for text, share, fair in zip(shown, shares, comparable, strict=True)
+    ]
+
+
+def _signed(share):
+    return "-" if math.isnan(share) else f"{100 * share:+.1f}"
+
+
+def _text(described):
+    rows = [[cell.text for cell in row] for row in described.rows]
+    return table(described.headers, rows, described.left)
+
+
+def _or_none(described, nothing):
+    return _text(described) if described.rows else f"{nothing}\n"
+
+
+def _latex(described):
+    marks = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
+    lines = [" & ".join(marks[cell.mark] % _latex_cell(cell) for cell in row) + r" \\" for row in described.rows]
+    head = " & ".join(map(_escape_latex, described.headers)) + r" \\"
+    columns = "l" * described.left + "r" * (len(described.headers) - described.left)
+    marked = any(cell.mark for row in described.rows for cell in row)
+    note = described.note + (" Best in bold, second underlined." if marked else "")
+    caption = rf"\caption{{{_escape_latex(described.title.rstrip('.?'))}. {_escape_latex(note)}}}"
+    label = rf"\label{{tab:{_slug(described.title)}}}"
+    body = [r"\toprule", head, r"\midrule", *lines, r"\bottomrule"]
+    if len(lines) > LONG:
+        body[0:3] = [caption + label + r" \\", r"\toprule", head, r"\midrule", r"\endhead"]
+        parts = [r"{\small", rf"\begin{{longtable}}{{@{{}}{columns}@{{}}}}", *body, r"\end{longtable}", "}"]
+    else:
+        parts = [r"\begin{table}", r"\centering\small", caption, label]
+        parts += [rf"\begin{{tabular}}{{@{{}}{columns}@{{}}}}", *body, r"\end{tabular}", r"\end{table}"]
+    return "\n".join(parts) + "\n"
+
+
+def _latex_cell(cell):
+    if isinstance(cell.value, str):
+        return _escape_latex(cell.text)
+    return "--" if cell.text == "-" else _escape_latex(cell.text).replace("-", "$-$")
+
+
+def _escape_latex(text):
+    special = {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": "$<$",
+        ">": "$>$",
+        "[": "{[}",  # a row that begins with one would be taken for the option of the line break before it
+        "]": "{]}",
+        "*": "$^{*}$",
+        **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    }
+    return "".join(special.get(letter, letter) for letter in text).replace("$>$=", r"$\ge$")
+
+
+def _slug(text):
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def _markdown(described):
+    marks = {"best": "**%s**", "second": "<ins>%s</ins>", "": "%s"}
+    rows = [[marks[cell.mark] % _escape_markdown(cell.text) for cell in row] for row in described.rows]
+    rules = [":--" if index < described.left else "--:" for index in range(len(described.headers))]
+    lines = [f"| {' | '.join(row)} |" for row in (map(_escape_markdown, described.headers), rules, *rows)]
+    heading, note = _escape_markdown(described.title), _escape_markdown(described.note)
+    return "\n".join([f"### {heading}\n", *lines, f"\n{note}\n"])
+
+
+def _escape_markdown(text):
+    return re.sub(r"([\\|*`\[\]])", r"\\\1", text).replace("&", "&amp;").replace("<", "&lt;")
+
+
+def _csv(described):
+    records = _records(described)
+    return _csv_text(list(dict.fromkeys(name for record in records for name in record)), records)
+
+
+def _write_csv(path, reports):
+    """One file a kind of table: those of several datasets below each other."""
+    records = {}
+    for report in reports:
+        for one in all_tables(report):
+            first = {"dataset": report["dataset"], "protocol": title(report).rpartition("(")[2].rstrip(")")}
+            records.setdefault(one.name, []).extend({**first, **record} for record in _records(one))
+    written = []
+    for name, rows in records.items():
+        place = path if name == "summary" else path.with_name(f"{path.stem}_{name}{path.suffix}")
+        write_text(place, _csv_text(list(dict.fromkeys(column for row in rows for column in row)), rows))
+        written.append(place)
+    return written
+
+
+def _records(described):
+    """[{header: value}] of a Table; an interval makes two columns, NaN is left empty."""
+    records = []
+    for row in described.rows:
+        record = {}
+        for header, cell in zip(described.headers, row, strict=True):
+            pair = isinstance(cell.value, tuple)
+            ends = {f"{header} low": cell.value[0], f"{header} high": cell.value[1]} if pair else {header: cell.value}
+            record |= {name: "" if value != value else value for name, value in ends.items()}
+        records.append(record)
+    return records
+
+
+def _csv_text(columns, records):
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return text.getvalue()
 
 
 def _mean(values):

@@ -8,6 +8,8 @@
 That is the layout of ODTrack and SUTrack; the flat one of STARK and OSTrack, without the dataset's folder, is read as
 well and written on request. It is not the default because sequences of different benchmarks share names. Files are
 written whole or not at all, the boxes last: a sequence is finished when its boxes are there.
+
+Published raw results of other projects are read where they lie, see imported.py.
 """
 
 import json
@@ -16,12 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.data.textfile import read_boxes, read_numbers
+from lib.data.textfile import parse_boxes, parse_numbers
 from lib.errors import UserError
 from lib.files import write_text
 
 SOURCE = "_source.json"
 COMPANIONS = ("_time", "_score", "_all_boxes", "_all_scores", "_object_presence_scores")  # ours and other projects'
+SAME_AS = {"_score": ("_object_presence_scores",)}  # what other projects call a companion of ours
 MAX_NAME_BYTES = 200  # what file systems allow is 255, and suffixes are added
 
 
@@ -113,35 +116,45 @@ def write(run, dataset, sequence, boxes_xywh, times=None, scores=None, flat=Fals
 
 
 def find(run, dataset, sequence):
-    """The Path of a sequence's boxes, or None where there are none.
+    """Where a sequence's boxes are, for `read`: a Path or what is read like one, or None where there are none.
 
-    A run that has no folder of the dataset's name is taken to be in the flat layout; the two are never mixed, since
-    sequences of different benchmarks share names.
+    A Run that has no folder of the dataset's name is taken to be in the flat layout; the two are never mixed, since
+    sequences of different benchmarks share names. Results of other projects (imported.py) find their own.
     """
+    if not isinstance(run, Run):
+        return run.find(dataset, check_name(sequence, "sequence"))
     path = boxes_path(run, dataset, sequence, flat=not (run.folder / dataset).is_dir())
     return path if path.is_file() else None
 
 
-def read(path, frames):
-    """The boxes of a result file found by `find`, for a sequence of `frames` frames.
+def read(path, frames=None):
+    """The boxes of a result file found by `find`, for a sequence of `frames` frames; None takes every row.
 
     Returns ((frames, 4) float64 xywh px, rows of NaN where the tracker said absent; number of surplus rows left out).
     Raises UserError naming file and line where a row is malformed, or where there are fewer rows than frames.
     """
-    boxes = read_boxes(path)
+    boxes = parse_boxes(_bytes(path), str(path))
+    frames = len(boxes) if frames is None else frames
     if len(boxes) < frames:
-        raise UserError(f"expected {frames} rows, one a frame, found {len(boxes)}", path)
+        raise UserError(f"expected {frames} rows, one a frame, found {len(boxes)}", str(path))
     return boxes[:frames], len(boxes) - frames
 
 
 def read_companion(path, suffix, frames):
-    """The (frames,) values beside a boxes file, suffix "_time" [s] or "_score", or None where there are none."""
-    path = path.with_name(f"{path.stem}{suffix}.txt")
-    if not path.is_file():
+    """The (frames,) values beside a boxes file, suffix "_time" [s] or "_score", or None where there are none.
+
+    Other projects' are found under their names. Of several columns, GOT-10k's repetitions, the first is read.
+    """
+    path = next((each for each in _companions(path, suffix) if each.is_file()), None)
+    if path is None:
         return None
-    values = read_numbers(path)
+    data = _bytes(path)
+    values = parse_numbers(data, str(path))
+    rows = len(data.rstrip().splitlines())
+    if rows > 1 and len(values) % rows == 0:
+        values = values.reshape(rows, -1)[:, 0]
     if len(values) < frames:
-        raise UserError(f"expected {frames} rows, one a frame, found {len(values)}", path)
+        raise UserError(f"expected {frames} rows, one a frame, found {len(values)}", str(path))
     return values[:frames]
 
 
@@ -154,6 +167,12 @@ def discover(root):
             found[run, None] = _sequences(run_folder)
             found.update({(run, dataset.name): _sequences(dataset) for dataset in _folders(run_folder)})
     return {key: names for key, names in found.items() if names}
+
+
+def sequences(run, dataset):
+    """Names of the sequences that a Run has results of, sorted: in the dataset's folder, else in the flat layout."""
+    folder = run.folder / check_name(dataset, "dataset")
+    return _sequences(folder if folder.is_dir() else run.folder)
 
 
 def write_source(run, dataset, path=None):
@@ -196,3 +215,19 @@ def _sequences(folder):
     names = {path.name.removesuffix(".txt") for path in folder.glob("*.txt") if not path.name.startswith(".")}
     companions = {name + suffix for name in names for suffix in COMPANIONS}
     return sorted(names - companions)
+
+
+def _bytes(path):
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot be read: {error.strerror}", path) from None
+
+
+def _companions(path, suffix):
+    """Where the companion of a boxes file may lie: beside it, or (OTB's toolkit) in a folder of times."""
+    stems = [path.stem]
+    if path.stem == f"{path.parent.name}_001":  # GOT-10k's toolkit numbers the repetitions of the boxes alone
+        stems.append(path.parent.name)
+    names = [f"{stem}{called}.txt" for stem in stems for called in (suffix, *SAME_AS.get(suffix, ()))]
+    return [folder / name for folder in (path.parent, path.parent / "times") for name in names]

@@ -2,8 +2,10 @@
 
 A sequence is the unit of work: it is tracked from its first frame to its last by one process, its files are written
 when it is done, and it is not tracked again. A sequence that fails is listed with its reason; the others go on.
+Several evaluations may share a folder, on one machine or many: each takes the next sequence that none has taken.
 """
 
+import errno
 import logging
 import multiprocessing
 import os
@@ -12,6 +14,9 @@ import traceback
 from collections import deque
 from dataclasses import dataclass, field
 from multiprocessing import connection
+from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from lib import config as configuration
 from lib import registry
@@ -21,6 +26,8 @@ from lib.test.evaluation import results
 log = logging.getLogger(__name__)
 
 REPORT_EVERY = 0.5  # s between two reports of progress from a worker
+LOOK_AGAIN_EVERY = 1.0  # s between two looks at what other evaluations have in work
+WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # what file systems answer that have none
 
 
 @dataclass(frozen=True)
@@ -50,10 +57,14 @@ class Experiment:
 
 @dataclass
 class Summary:
-    """What an evaluation came to. failed: {sequence name: reason}; seconds are summed over processes."""
+    """What an evaluation came to. failed: {sequence name: reason}; seconds are summed over processes.
+
+    skipped: finished before it began. elsewhere: finished by others while it ran.
+    """
 
     done: list = field(default_factory=list)
     skipped: list = field(default_factory=list)
+    elsewhere: list = field(default_factory=list)
     failed: dict = field(default_factory=dict)
     frames: int = 0
     tracking_seconds: float = 0.0
@@ -69,42 +80,125 @@ def evaluate(
     process tracks in lockstep, their crops through the network together. overwrite: track finished ones again.
     timeout: s without a frame after which a process is given up (only with processes). progress: called with
     (frames tracked, frames in all, Summary).
-    Returns Summary. Raises UserError where the tracker itself cannot be built.
+    What another evaluation is tracking at the time is left to it and waited for; if it gives up, it is tracked here.
+    Returns Summary. Raises UserError where the tracker itself cannot be built, MachineError for a full disk.
     """
     names = {sequence.name for sequence in sequences}
     for clash in names & {name + suffix for name in names for suffix in results.COMPANIONS}:
         raise UserError(f"the results of sequence {clash!r} would overwrite another sequence's: rename it")
-    summary = Summary()
-    waiting = deque()
-    for sequence in sequences:
-        if not overwrite and results.finished(run, sequence.dataset, sequence.name):
-            summary.skipped.append(sequence.name)
-        else:
-            waiting.append(sequence)
-    total, tracked = sum(map(len, waiting)), 0
-    if not waiting:
-        return summary
-    if processes:
-        events = _in_processes(experiment, waiting, run, min(processes, len(waiting)), devices, batch, timeout)
-    else:
-        events = _work(experiment.build(devices[0]), waiting.popleft, run, batch)
-    for kind, *values in events:
-        if kind == "frames":
-            tracked += values[0]
-        elif kind == "done":
-            name, frames, tracking, decoding = values
-            summary.done.append(name)
-            summary.frames += frames
-            summary.tracking_seconds += tracking
-            summary.decoding_seconds += decoding
-        else:
-            name, reason, detail = values
-            summary.failed[name] = reason
-            log.warning("%s failed: %s", name, reason)
-            log.log(logging.ERROR if detail else logging.DEBUG, "%s", detail or reason)
-        if progress:
-            progress(tracked, total, summary)
+    queue, tracked = _Queue(sequences, run, overwrite), 0
+    summary = queue.summary
+    try:
+        while queue.waiting:
+            if processes:
+                number = min(processes, len(queue.waiting))
+                events = _in_processes(experiment, queue, run, number, devices, batch, timeout)
+            else:
+                events = _work(experiment.build(devices[0]), queue.next, run, batch)
+            for kind, *values in events:
+                if kind == "frames":
+                    tracked += values[0]
+                elif kind == "done":
+                    name, frames, tracking, decoding = values
+                    queue.release(name)
+                    summary.done.append(name)
+                    summary.frames += frames
+                    summary.tracking_seconds += tracking
+                    summary.decoding_seconds += decoding
+                else:
+                    name, reason, detail = values
+                    queue.release(name)
+                    summary.failed[name] = reason
+                    log.warning("%s failed: %s", name, reason)
+                    log.log(logging.ERROR if detail else logging.DEBUG, "%s", detail or reason)
+                if progress:
+                    progress(tracked, queue.frames, summary)
+            queue.wait_for_others()
+    finally:
+        for name in list(queue.locks):
+            queue.release(name)
     return summary
+
+
+class _Queue:
+    """Sequences on their way into work, each under a lock so that no other evaluation of the folder tracks it too.
+
+    The lock is on a hidden file beside the results; the system frees it with its process, however that ends. waiting:
+    not looked at yet; taken: locked by others when they were; frames: of all that is or will be tracked here.
+    """
+
+    def __init__(self, sequences, run, overwrite):
+        self.run, self.summary = run, Summary()
+        self.waiting, self.taken, self.locks, self.before = deque(), [], {}, {}
+        self.unlocked = False
+        for sequence in sequences:
+            before = self._written(sequence)
+            if before and not overwrite:
+                self.summary.skipped.append(sequence.name)
+            else:
+                self.waiting.append(sequence)
+                self.before[sequence.name] = before
+        self.frames = sum(map(len, self.waiting))
+
+    def next(self):
+        """Claim and return the next sequence that is free, or None."""
+        while self.waiting:
+            sequence = self.waiting.popleft()
+            if self._claim(sequence):
+                return sequence
+        return None
+
+    def release(self, name):
+        """Give up the claim. The lock's file goes while it is held; filelock sees it if another had opened it."""
+        lock = self.locks.pop(name)
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+    def wait_for_others(self):
+        """Until something that others had taken is waiting again, because they gave it up, or nothing is left."""
+        self._look_again()
+        if self.taken and not self.waiting:
+            log.info("waiting for %d sequences another evaluation tracks (Ctrl-C leaves them to it)", len(self.taken))
+        while self.taken and not self.waiting:
+            time.sleep(LOOK_AGAIN_EVERY)
+            self._look_again()
+
+    def _look_again(self):
+        taken, self.taken = self.taken, []
+        for sequence in taken:
+            if self._claim(sequence):
+                self.release(sequence.name)
+                self.waiting.append(sequence)
+
+    def _claim(self, sequence):
+        path = results.boxes_path(self.run, sequence.dataset, sequence.name)
+        lock = FileLock(path.with_name(f".{sequence.name}.lock"), fallback_to_soft=False)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire(blocking=False)
+        except OSError as error:
+            if isinstance(error, Timeout) or error.errno == errno.ESTALE:  # held, or over NFS given up this moment
+                self.taken.append(sequence)
+                return False
+            if error.errno not in WITHOUT_LOCKS:
+                raise MachineError(f"cannot write: {error.strerror}", lock.lock_file) from error
+            if not self.unlocked:
+                log.warning("%s: a file system without locks; evaluations at the same time repeat work", path.parent)
+            self.unlocked = True
+        self.locks[sequence.name] = lock
+        if self._written(sequence) in (None, self.before[sequence.name]):
+            return True
+        self.release(sequence.name)
+        self.summary.elsewhere.append(sequence.name)
+        self.frames -= len(sequence)
+        return False
+
+    def _written(self, sequence):
+        """What tells one result file from the next in its place; None where there is none."""
+        if not results.finished(self.run, sequence.dataset, sequence.name):
+            return None
+        status = results.boxes_path(self.run, sequence.dataset, sequence.name).stat()
+        return status.st_ino, status.st_mtime_ns
 
 
 class _Session:
@@ -135,7 +229,7 @@ class _Session:
 
 
 def _work(tracker, next_sequence, run, batch):
-    """Track sequences from `next_sequence()` (IndexError at the end), `batch` in lockstep; yield what happens.
+    """Track sequences from `next_sequence()` (None at the end), `batch` in lockstep; yield what happens.
 
     ("frames", count) | ("done", name, frames, tracking s, decoding s) | ("failed", name, reason, traceback or None)
     """
@@ -143,11 +237,7 @@ def _work(tracker, next_sequence, run, batch):
         raise UserError("--batch: this tracker has no network to batch for")
     active, reported, frames = {}, time.monotonic(), 0
     while True:
-        while len(active) < batch:
-            try:
-                sequence = next_sequence()
-            except IndexError:
-                break
+        while len(active) < batch and (sequence := next_sequence()) is not None:
             try:
                 session = _Session(sequence)
                 active[session] = _start(tracker, session)
@@ -173,7 +263,8 @@ def _work(tracker, next_sequence, run, batch):
             del active[session]
             sequence = session.sequence
             try:
-                results.write(run, sequence.dataset, sequence.name, session.boxes, session.times, session.scores)
+                boxes = sequence.to_file(session.boxes)
+                results.write(run, sequence.dataset, sequence.name, boxes, session.times, session.scores)
             except MachineError:  # a full disk would fail every sequence
                 raise
             except Exception as error:  # noqa: BLE001 -- as above
@@ -221,7 +312,7 @@ def _failure(sequence, error):
 # ---- several processes ----------------------------------------------------------------------------------------------
 
 
-def _in_processes(experiment, waiting, run, processes, devices, batch, timeout):
+def _in_processes(experiment, queue, run, processes, devices, batch, timeout):
     """As _work, in `processes` others. One that dies or hangs costs its sequences only, and another takes its place."""
     workers = {}
 
@@ -242,16 +333,16 @@ def _in_processes(experiment, waiting, run, processes, devices, batch, timeout):
                         raise RuntimeError(f"a process ended before it could track ({worker.exit_text()})") from None
                     yield from worker.lost(f"the process tracking it died ({worker.exit_text()})")
                     del workers[pipe]
-                    if waiting:
+                    if queue.waiting:
                         launch(number)
                     continue
-                yield from worker.take(event, waiting)
+                yield from worker.take(event, queue)
             for pipe, (number, worker) in list(workers.items()):
                 if timeout and worker.started and time.monotonic() - worker.heard > timeout:
                     worker.process.kill()
                     yield from worker.lost(f"no frame in {timeout:g} s (--timeout)")
                     del workers[pipe]
-                    if waiting:
+                    if queue.waiting:
                         launch(number)
                 elif worker.ended:
                     worker.process.join()
@@ -272,12 +363,12 @@ class _Worker:
         far.close()
         self.busy, self.started, self.ended, self.heard = {}, False, False, time.monotonic()
 
-    def take(self, event, waiting):
+    def take(self, event, queue):
         self.heard = time.monotonic()
         kind, *values = event
         if kind == "next":
             self.started = True
-            sequence = waiting.popleft() if waiting else None
+            sequence = queue.next()
             if sequence is not None:
                 self.busy[sequence.name] = sequence
             self.pipe.send(sequence)
@@ -308,10 +399,7 @@ def _serve(pipe, experiment, run, device, batch):
 
     def next_sequence():
         pipe.send(("next",))
-        sequence = pipe.recv()
-        if sequence is None:
-            raise IndexError
-        return sequence
+        return pipe.recv()
 
     try:
         for event in _work(experiment.build(device), next_sequence, run, batch):

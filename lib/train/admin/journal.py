@@ -56,15 +56,17 @@ class Journal:
         """A line for programs, and what of it is a named number (`Loss/total`) for TensorBoard too."""
         if self.active:
             self._append(self.records, json.dumps(values) + "\n")
-            board = self.board()
-            for name, value in values.items():
-                if board and isinstance(value, float):
-                    board.add_scalar(f"{values['event']}/{name}", value, values["step"])
+            if board := self.board():
+                with _writing(board.log_dir):
+                    for name, value in values.items():
+                        if isinstance(value, float):
+                            board.add_scalar(f"{values['event']}/{name}", value, values["step"])
 
     def picture(self, name, image, step):
         """A (3, H, W) uint8 tensor for TensorBoard."""
-        if self.active and self.board():
-            self.board().add_image(name, image, step)
+        if self.active and (board := self.board()):
+            with _writing(board.log_dir):
+                board.add_image(name, image, step)
 
     def board(self):
         """TensorBoard's writer, made when first needed because its import takes seconds; False where it is missing."""
@@ -74,7 +76,8 @@ class Journal:
 
                 script, _, config = self.name.partition("-")
                 place = self.folder / "tensorboard" / "train" / script / config
-                self._board = SummaryWriter(place, purge_step=self._began + 1 if self._began else None)
+                with _writing(place):
+                    self._board = SummaryWriter(place, purge_step=self._began + 1 if self._began else None)
             except ImportError as error:
                 log.warning("no TensorBoard (%s): pip install tensorboard", error)
                 self._board = False
@@ -82,7 +85,8 @@ class Journal:
 
     def close(self):
         if self._board:
-            self._board.close()
+            with _writing(self._board.log_dir):
+                self._board.close()
 
     def _append(self, path, text):
         with _writing(path), open(path, "a", encoding="utf-8") as file:

@@ -65,8 +65,9 @@ class _Loader(DataLoader):
             _leave_dead_workers_to_the_iterator()
         try:
             yield from iterator
-        except UserError as error:  # a worker's error comes with its traceback: the last line is the message
-            raise type(error)(str(error).strip().splitlines()[-1].partition(": ")[2]) from error
+        except UserError as error:  # a worker's error comes with its traceback: what follows its name is the message
+            name = f"{type(error).__module__}.{type(error).__qualname__}: "
+            raise type(error)(str(error).rpartition(name)[2].removesuffix(r"\n")) from error
         except (RuntimeError, ConnectionError, EOFError) as error:
             # As torch says it, or as a tensor in the memory of a dead worker shows; not a worker's own exception.
             text = str(error)

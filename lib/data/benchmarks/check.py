@@ -1,0 +1,146 @@
+"""What of a dataset is on disk, what is wrong with it, and what was expected. Files are counted, never decoded."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+
+from lib.config.paths import paths
+from lib.data.benchmarks import RENDERED, NotThereError, canonical, find, load
+from lib.data.benchmarks.annotated import StillSequences
+from lib.data.benchmarks.entries import BENCHMARKS
+from lib.data.benchmarks.layout import Layout, Together
+from lib.errors import UserError
+
+
+@dataclass
+class Report:
+    """absent: why it is not there, "" where it is. problems: one line each, the file and the line first.
+
+    frames, labelled: number of frames, and of those with a box. attributes, tags: how many sequences have each word,
+    for the whole and by frame. categories: how many sequences each class has. layout, origin: see Layout.
+    """
+
+    name: str
+    absent: str = ""
+    problems: list = field(default_factory=list)
+    place: str = ""
+    layout: str = ""
+    sequences: int = 0
+    frames: int = 0
+    labelled: int = 0
+    attributes: Counter = field(default_factory=Counter)
+    tags: Counter = field(default_factory=Counter)
+    categories: Counter = field(default_factory=Counter)
+    origin: float = 0.0
+
+
+def check(name_or_folder, data_root=None, progress=lambda done, total: None):
+    """Read every annotation of a benchmark or folder and count its frames, past everything that is wrong: a Report.
+
+    progress: called with the number of sequences read so far and of all.
+    """
+    report = Report(canonical(name_or_folder))
+    if report.name in RENDERED:
+        report.place = "rendered in memory"
+        _count(report, load(report.name))
+        return report
+    try:
+        found = find(name_or_folder, data_root)
+        report.place, report.layout = str(found.storage.path), str(found.layout)
+        if found.entries is None:
+            _count(report, found.load())
+            return report
+    except NotThereError as error:
+        report.absent = str(error)
+        return report
+    except UserError as error:
+        report.problems.append(str(error))
+        return report
+    if found.missing and not found.entries:
+        report.absent = f"{report.place}: none of its {len(found.missing)} sequences, such as {found.missing[0]}"
+        return report
+    if found.missing:
+        some = ", ".join(found.missing[:5]) + (", ..." if len(found.missing) > 5 else "")
+        of = len(found.missing) + len(found.entries)
+        report.problems.append(f"{report.place}: {len(found.missing)} of the {of} sequences are missing: {some}")
+    benchmark = BENCHMARKS.get(report.name)
+    tracked = benchmark is None or not benchmark.to_train
+    for number, (_, sequence) in enumerate(found.each(), 1):
+        progress(number, len(found.entries))
+        try:
+            _add(report, sequence, tracked)
+        except UserError as error:
+            report.problems.append(str(error))
+    return report
+
+
+def _add(report, sequence, tracked):
+    """Count one sequence. tracked: it must have a box to start from. Raises UserError, also where it is one."""
+    report.sequences += 1
+    if isinstance(sequence, UserError):
+        raise sequence
+    report.labelled += int(sequence.visible.sum())
+    report.attributes.update(sequence.attributes)
+    report.tags.update(sequence.frame_attributes)
+    report.categories.update(filter(None, [sequence.category]))
+    report.origin = sequence.origin
+    report.frames += len(sequence.frames())
+    if tracked:
+        sequence.first_box  # noqa: B018 -- raises where there is none
+
+
+def _count(report, sequences):
+    """Count what was read and checked in one piece: a file of annotations, where each box is a sequence."""
+    report.sequences = len(sequences)
+    if isinstance(sequences, StillSequences):
+        report.frames, report.labelled = len(sequences.files), len(sequences)
+        return
+    report.frames = sum(map(len, sequences))
+    report.labelled = sum(int(sequence.visible.sum()) for sequence in sequences)
+
+
+def expected(name, data_root=None):
+    """A drawing of the folders and files that a benchmark is expected to have, and its other layouts."""
+    benchmark = BENCHMARKS[name]
+    lines = [f"{paths(data=data_root).data / benchmark.folders[-1]}/", *_tree(_files(benchmark.layouts[0]))]
+    lines += [f"or {layout}" for layout in benchmark.layouts[1:]]
+    if benchmark.splits:
+        lines.append(f"with {' or '.join(benchmark.splits)} in it, above it or in data_specs/")
+    elif benchmark.official:
+        lines.append(f"of which {len(benchmark.official)} belong to it, such as {benchmark.official[0]}")
+    return "\n".join(lines)
+
+
+def _files(layout):
+    """{pattern: remark} of the files of a layout."""
+    if isinstance(layout, Together):
+        return {file: remark for each in layout.layouts for file, remark in _files(each).items()}
+    if not isinstance(layout, Layout):
+        return dict.fromkeys(re.split(r" with |, ", str(layout)), "")
+    frames = [f"{pattern}.jpg" for pattern in layout.frames[:1]]
+    video = [f"{layout.video}.mp4"] if layout.video else []
+    tags = [file.replace("{tag}", tag) for file in layout.tag_files[:1] for tag in layout.tags]
+    optional = [*layout.absent, layout.cover, layout.about, *layout.attributes[:1], *tags]
+    files = dict.fromkeys([layout.boxes, *(frames or video), *filter(None, [layout.span])], "")
+    files.update(dict.fromkeys(video if frames else [], "in place of the images"))
+    files.update(dict.fromkeys(filter(None, optional), "where there is one"))
+    return {re.sub(r"{(\w+)}", r"<\1>", file.replace("{folder}", "{seq}")): remark for file, remark in files.items()}
+
+
+def _tree(files):
+    """Lines of a drawing of {path: remark}."""
+    tree = {}
+    for file, remark in files.items():
+        node = tree
+        *folders, last = file.split("/")
+        for folder in folders:
+            node = node.setdefault(f"{folder}/", {})
+        node[last + (f"   ({remark})" if remark else "")] = {}
+    return list(_branches(tree, ""))
+
+
+def _branches(tree, indent):
+    for number, (name, below) in enumerate(tree.items(), 1):
+        last = number == len(tree)
+        yield f"{indent}{'└── ' if last else '├── '}{name}"
+        yield from _branches(below, indent + ("    " if last else "│   "))

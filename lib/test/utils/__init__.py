@@ -1,0 +1,1 @@
+"""Results packed as the servers of benchmarks take them."""

@@ -1,0 +1,68 @@
+"""The recipes of docs/recipes as they are: with their engines where those are installed, their answers without."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.evaluation.test_runner import write_sequence
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPES = {"submitit": ["--cluster", "local"], "ray": []}
+every_recipe = pytest.mark.parametrize("engine", RECIPES)
+
+
+def run(engine, *words, **environment):
+    return subprocess.run(
+        [sys.executable, ROOT / f"docs/recipes/evaluate_{engine}.py", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env={**os.environ, **environment},
+    )
+
+
+@every_recipe
+def test_a_recipe_is_one_page(engine):
+    assert len((ROOT / f"docs/recipes/evaluate_{engine}.py").read_text().splitlines()) <= 60
+
+
+@every_recipe
+def test_help_and_wrong_words(engine):
+    done = run(engine, "--help")
+    assert done.returncode == 0 and f"docs/recipes/evaluate_{engine}.py" in done.stdout and "--parts" in done.stdout
+    for words, message in (
+        (["lunar"], "required: tracker_param, --dataset"),
+        (["lunar", "tiny", "--dataset", "x", "--parts", "0"], "--parts: expected at least 1"),
+        (["lunar", "tiny", "--dataset", "x", "--parts", "many"], "invalid int value: 'many'"),
+    ):
+        done = run(engine, *words)
+        assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
+
+
+@every_recipe
+def test_without_its_engine_it_says_what_to_install(engine, tmp_path):
+    (tmp_path / f"{engine}.py").write_text("raise ImportError\n")
+    done = run(engine, "identity", "baseline", "--dataset", "x", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 3
+    assert done.stderr == f"lunar: error: {engine} is missing: pip install {engine}\n"
+
+
+@every_recipe
+def test_parts_are_tracked_and_scored(engine, tmp_path):
+    """All is there and scored; a failing sequence gives the exit code of test.py, and nothing is scored."""
+    pytest.importorskip(engine, reason=f"needs {engine}: pip install {engine}")
+    for name in "abc":
+        write_sequence(tmp_path / "set", name)
+    words = ["identity", "baseline", "--dataset", tmp_path / "set", "--save_dir", tmp_path / "out", *RECIPES[engine]]
+    done = run(engine, *words, "--runid", "7")
+    assert done.returncode == 0, done.stderr
+    assert "part 1/2: exit code 0" in done.stdout and "part 2/2: exit code 0" in done.stdout
+    assert "set (clean): 3 sequences, 18 frames" in done.stdout and "identity baseline_007" in done.stdout
+    (tmp_path / "set/b/img/0003.jpg").write_bytes(b"no image")
+    done = run(engine, *words)
+    assert done.returncode == 4 and "part 2/2: exit code 4" in done.stdout and "(clean)" not in done.stdout
+    place = tmp_path / "out/test/tracking_results/identity/baseline/set"
+    assert sorted(path.name for path in place.glob("?.txt")) == ["a.txt", "c.txt"]
