@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import logging
 import sys
 from pathlib import Path
 
@@ -20,6 +21,14 @@ def shared_data():
     if not SHARED.is_dir():
         pytest.skip(f"needs the real data in {SHARED}, which is not here")
     return SHARED
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was():
+    """Commands log to the standard output of their process; here that is another one in the next test."""
+    yield
+    root = logging.getLogger()
+    root.handlers = [handler for handler in root.handlers if type(handler) is not logging.StreamHandler]
 
 
 @pytest.fixture
