@@ -63,6 +63,9 @@ def main(argv=None):
 
     evaluated = []
     for dataset, sequences, runs in selected:
+        sequences = _labelled(dataset, sequences, args)
+        if not sequences:
+            continue
         report = scoring.evaluate(
             runs,
             dataset,
@@ -83,6 +86,20 @@ def main(argv=None):
     return 0
 
 
+def _labelled(dataset, sequences, args):
+    """Those with more than the box that trackers are given; the others say nothing about any of them."""
+    labelled = [sequence for sequence in sequences if sequence.visible[1:].any()]
+    if not labelled:
+        problem = f"{dataset}: only first frames are labelled; its server scores what lib/test/utils packs for it"
+        if args.dataset:
+            raise UserError(problem)
+        print(f"lunar: not scored: {problem}", file=sys.stderr)
+    elif len(labelled) < len(sequences):
+        count = len(sequences) - len(labelled)
+        print(f"lunar: {dataset}: left out {count} sequences without a label beyond the first frame", file=sys.stderr)
+    return labelled
+
+
 def _refuse_partial(report, args):
     """A benchmark that was asked for by name is scored whole or not at all, unless the user says otherwise."""
     partial = [tracker for tracker in report["trackers"] if tracker["missing"]]
@@ -98,23 +115,20 @@ def _refuse_partial(report, args):
 def _show(report, args, tables):
     frames = sum(fact["frames"] for fact in report["sequences"])
     print(f"{tables.title(report)}: {len(report['sequences'])} sequences, {frames} frames")
-    parts = [tables.summary(report)]
-    if report["comparisons"]:
-        parts.append(tables.comparisons(report))
-    if len(args.result_rounding) > 1:
-        parts.append(tables.rounding(report))
-    if any(tracker["presence"] for tracker in report["trackers"]):
-        parts.append(tables.presence(report))
-    if any(tracker["trackingnet"] for tracker in report["trackers"]):
-        parts.append(tables.trackingnet(report))
-    parts.append(tables.by_size(report))
-    if args.attributes:
-        parts += [tables.by_attribute(report), tables.by_frame_attribute(report)]
-    if args.darkness:
-        parts.append(tables.by_darkness(report))
-    if args.per_sequence:
-        parts.append(tables.per_sequence(report))
-    print("\n".join(parts), flush=True)
+    left_out = {
+        *(() if args.attributes else ("by_attribute", "by_frame_attribute")),
+        *(() if args.per_sequence else ("per_sequence",)),
+    }
+    for one in tables.all_tables(report):
+        if one.name in left_out:
+            continue
+        if one.name == "summary":  # as wide as a terminal; files have all of it
+            ours, theirs = ("OP50", "OP75", "NP@.2"), ("NP@.2", "AO", "SR50", "SR75")
+            shown = tables.without(one, ours if report["dataset"].startswith("got10k") else theirs)
+        else:
+            shown = one
+            print(one.title)
+        print(f"{tables.render(shown, 'text')}{one.note}\n", flush=True)
     for tracker in report["trackers"]:
         if tracker["notes"]:
             count = len(tracker["notes"])

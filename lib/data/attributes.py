@@ -24,6 +24,7 @@ DARK = 0.2  # of full brightness: below it the enhancer is fully on (spec enhanc
 DIM = 1.3  # standard deviations of the surroundings: nine in ten patches beside the target stay below
 ALIKE = 0.7  # structural similarity
 
+SAMPLES = 8  # frames that are looked at
 WINDOW, LEAST_WINDOW = 5.0, 64.0  # the surroundings: so many sides of the target, at least so many px
 LEAST_PATCH = 8.0  # px: smaller patches look like something by chance
 LARGEST_SIDE = 32.0  # px: larger targets are compared at a smaller scale, where nothing is lost and much time won
@@ -80,13 +81,13 @@ def from_boxes(sequence, size, fps=30.0):
     return words(FROM_BOXES, measure_boxes(sequence, size, fps))
 
 
-def from_pixels(sequence, frames, samples=8):
+def from_pixels(sequence, frames):
     """The words of FROM_PIXELS that hold for a sequence, as a tuple.
 
-    frames: its frame source, of which `samples` labelled frames are decoded, evenly spread (of images the surroundings
+    frames: its frame source, of which SAMPLES labelled frames are decoded, evenly spread (of images the surroundings
     of the target alone; of a video all frames up to the last of them). Raises FrameError.
     """
-    return words(FROM_PIXELS, measure_pixels(sequence, frames, samples))
+    return words(FROM_PIXELS, measure_pixels(sequence, frames))
 
 
 def words(table, values):
@@ -94,7 +95,7 @@ def words(table, values):
     return tuple(word for word, attribute in table.items() if values["labelled"] >= 2 and attribute.holds(values))
 
 
-def image_size(frames):
+def frame_size(frames):
     """(width, height) px of a frame source: from the header of its first image, or the first frame of a video."""
     height, width = partial_frame(frames, 0).shape[:2]
     return width, height
@@ -137,8 +138,8 @@ def measure_boxes(sequence, size, fps=30.0):
     }
 
 
-def measure_pixels(sequence, frames, samples=8):
-    """What FROM_PIXELS is decided from, from `samples` labelled frames, evenly spread.
+def measure_pixels(sequence, frames):
+    """What FROM_PIXELS is decided from, from SAMPLES labelled frames, evenly spread.
 
     Returns {name: float}, NaN where it cannot be told: labelled, frames with a box; brightness, mean of the brightest
     channel of the target's surroundings in [0, 1]; contrast, median over frames of the signal-to-clutter ratio;
@@ -148,7 +149,7 @@ def measure_pixels(sequence, frames, samples=8):
     values = {"labelled": float(len(labelled)), **dict.fromkeys(("brightness", "contrast", "similarity"), math.nan)}
     if not len(labelled) or sequence.windows is not None:
         return values
-    chosen = labelled[np.unique(np.linspace(0, len(labelled) - 1, samples).round().astype(int))]
+    chosen = labelled[np.unique(np.linspace(0, len(labelled) - 1, SAMPLES).round().astype(int))]
     surroundings = [_surroundings(partial_frame(frames, int(i)), sequence.boxes_xywh[i]) for i in chosen]
     surroundings = [(pixels, box) for pixels, box in surroundings if pixels.size]
     values["brightness"] = _over(np.mean, [pixels.max(axis=2).mean() / 255 for pixels, _ in surroundings])

@@ -73,6 +73,10 @@ def sequences_of(truth):
     return [Sequence(name, "d", boxes, opener=lambda boxes=boxes: frames * len(boxes)) for name, boxes in truth.items()]
 
 
+def text_of(one, name):
+    return tables.render(next(table for table in tables.all_tables(one) if table.name == name), "text")
+
+
 def strict_json(text):
     def refuse(constant):
         raise AssertionError(f"{constant} is not JSON")
@@ -183,6 +187,8 @@ def test_dataset_that_is_gone(main, root, dataset, truth, capsys):
         (["--trackers", "lunar"], "expected NAME:CONFIG"),
         (["--trackers", "../lunar:x"], "cannot name a tracker"),
         (["--trackers", "lunar:nothing"], "no results of lunar nothing"),
+        (["--trackers", "lunar:baseline", "lunar:bassline"], "no results of lunar bassline"),
+        (["--trackers", "lunar:baseline:"], "expected NAME:CONFIG"),
         (["--trackers", "a:b:x", "a:c:x"], "given twice"),
         (["--tracker_name", "lunar"], "go together"),
         (["--dataset", "/nowhere/at/all"], "/nowhere/at/all"),
@@ -263,7 +269,7 @@ def test_attributes(truth, tmp_path):
     rows = {row["attribute"]: row for row in one["trackers"][0]["by_attribute"]}
     assert rows["night"]["sequences"] == 2 and rows["tiny"]["sequences"] == 1
     assert rows["tiny"]["auc"] < 0.1 < rows["night"]["auc"] < 0.6
-    assert re.search(r"^tiny +\| t +\| +1 \|", tables.by_attribute(one), re.M)
+    assert re.search(r"^tiny +\| t +\| +1 \|", text_of(one, "by_attribute"), re.M)
     assert {path.name for path in plots.save(one, tmp_path)} >= {"d_attributes.png", "d_attributes.pdf"}
     check_page(report.html([(one, sequences, {"t": run})]))
 
@@ -296,7 +302,7 @@ def test_intervals_and_the_leader_against_the_others(tmp_path):
         assert tracker["presence"] is None
     assert all(row["first"] == "near" and row["p"] < 0.01 and row["low"] > 0 for row in one["comparisons"])
     assert len(one["comparisons"]) == 2 and one["comparisons"][0]["sequences"] == 12
-    assert "real" in tables.comparisons(one) and "truncated" in tables.rounding(one)
+    assert "real" in text_of(one, "comparisons") and "truncated" in text_of(one, "rounding")
 
 
 def test_what_single_benchmarks_do_otherwise(tmp_path, truth):
@@ -329,6 +335,66 @@ class Frames(list):
         super().__init__([np.full((120, 160, 3), 30, np.uint8)] * len(boxes))
 
 
+def test_where_only_the_first_frame_is_labelled_nothing_is_scored(main, root, dataset, capsys):
+    """Test sets that a server scores: the box that was given is a hit for every tracker."""
+    rows = {name: (dataset / name / "groundtruth.txt").read_text().splitlines()[0] for name in ("s6", "s12", "s40")}
+    (dataset / "s6" / "groundtruth.txt").write_text(rows.pop("s6"))
+    asked = ["--results", str(root), "--trackers", "lunar:baseline"]
+    assert main(asked) == 0
+    out, err = capsys.readouterr()
+    assert "night & day (clean): 2 sequences" in out and "left out 1 sequences" in err
+    for name, row in rows.items():
+        (dataset / name / "groundtruth.txt").write_text(row)
+    assert main(asked) == 0
+    out, err = capsys.readouterr()
+    assert not out and "only first frames are labelled" in err
+    assert main([*asked, "--dataset", str(dataset)]) == 2
+
+
+def test_points_have_no_sizes(tmp_path, truth):
+    runs = {label: Run(tmp_path, "t", label) for label in ("near", "large")}
+    sequences = sequences_of(truth)
+    for sequence in sequences:
+        sequence.task = "point"
+        results.write(runs["near"], "d", sequence.name, sequence.boxes_xywh + [7, 0, 0, 0])
+        results.write(runs["large"], "d", sequence.name, sequence.boxes_xywh + [-9, -9, 18, 18])
+    one = scoring.evaluate(runs, "d", sequences)
+    assert [tracker["label"] for tracker in one["trackers"]] == ["large", "near"], "the smaller error, whatever size"
+    assert one["comparisons"][0]["score"] == "p5" and "points: only P5 and P20" in tables.title(one)
+    assert not one["trackers"][0]["by_size"] and np.isnan(one["sequences"][0]["side_px"])
+    check_page(report.html([(one, sequences, runs)]))
+
+
+def test_a_partial_tracker_where_frames_have_attributes(tmp_path, truth):
+    runs = {label: Run(tmp_path, "t", label) for label in ("all", "some")}
+    sequences = sequences_of(truth)
+    sequences[0].frame_attributes = {"occlusion": np.arange(12) > 5}
+    for sequence in sequences:
+        results.write(runs["all"], "d", sequence.name, sequence.boxes_xywh)
+    results.write(runs["some"], "d", "s40", truth["s40"])
+    one = scoring.evaluate(runs, "d", sequences)
+    rows = [tracker["by_frame_attribute"] for tracker in one["trackers"]]
+    assert [[row["frames"] for row in each] for each in rows] == [[6], [0]]
+    assert "occlusion" in text_of(one, "by_frame_attribute")
+    check_page(report.html([(one, sequences, runs)]))
+
+
+def test_the_same_rounding_twice_is_one(main, root, capsys):
+    asked = ["--results", str(root), "--trackers", "lunar:baseline", "--result_rounding", "none", "trunc", "trunc"]
+    assert main(asked) == 0
+    assert capsys.readouterr().out.count("truncated") == 1
+
+
+def test_a_sequence_without_a_target_has_no_picture(tmp_path, truth):
+    run = Run(tmp_path, "t", "c")
+    truth["gone"] = np.full((12, 4), np.nan)
+    sequences = sequences_of(truth)
+    for name in truth:
+        results.write(run, "d", name, truth["s6"])
+    one = scoring.evaluate({"t": run}, "d", sequences, "stark")
+    check_page(report.html([(one, sequences, {"t": run})]))
+
+
 def test_absent_targets_are_scored_where_there_are_any(tmp_path, truth):
     run = Run(tmp_path, "t", "c")
     boxes = truth["s12"].copy()
@@ -337,7 +403,7 @@ def test_absent_targets_are_scored_where_there_are_any(tmp_path, truth):
     one = scoring.evaluate({"t": run}, "d", sequences_of({"s12": boxes}))
     found = one["trackers"][0]["presence"]
     assert found["precision"] == found["recall"] == found["f"] == 1 and found["absent_frames"] == 3
-    assert found["false_alarms"] == 0 and "100.00" in tables.presence(one)
+    assert found["false_alarms"] == 0 and "100.00" in text_of(one, "presence")
 
 
 def test_no_target_anywhere(tmp_path):
@@ -347,7 +413,7 @@ def test_no_target_anywhere(tmp_path):
     results.write(run, "d", "s", boxes)
     sequences = sequences_of({"s": boxes})
     one = scoring.evaluate({"t": run}, "d", sequences)
-    assert re.search(r"^t +\| +- \|", tables.summary(one), re.M)
+    assert re.search(r"^t +\| +- \|", text_of(one, "summary"), re.M)
     assert strict_json(tables.to_json([one]))["datasets"][0]["trackers"][0]["scores"]["auc"] is None
     check_page(report.html([(one, sequences, {"t": run})]))
 

@@ -147,3 +147,14 @@ def test_tables_are_what_tables_renders(made):
     for one in census.all_tables([census.take("made", made, pixels=True)], per_sequence=True):
         for form in ("text", "latex", "markdown", "csv"):
             assert tables.render(one, form).count("\n") > len(one.rows)
+
+
+def test_what_is_not_known_is_not_counted_as_none():
+    """A set that annotates nothing, and words that cannot be told from what it labels, are dashes and not zeros."""
+    known = census.take("known", [video("a", 30, 3, attributes=("SV",))])
+    first = census.take("first", [video("b", 30, 3, labelled=1)], pixels=True)
+    (shown,) = (one for one in census.all_tables([known, first]) if one.name == "attributes")
+    rows = {row[0].text: [cell.text for cell in row[1:]] for row in shown.rows}
+    assert (
+        rows["SV"] == ["1", "-"] and rows["tiny (LaTOT) *"] == ["1", "-"] and rows["low illumination *"] == ["-", "-"]
+    )

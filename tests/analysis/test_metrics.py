@@ -184,3 +184,11 @@ def test_trackingnet_by_hand():
     perfect = metrics.trackingnet(truth, truth, [True] * 4)
     assert perfect == pytest.approx({"success": 0.975, "precision": 1, "normalised_precision": 1})
     assert np.isnan(metrics.trackingnet(truth, [NAN] * 4, [False] * 4)["success"])
+
+
+def test_by_night_a_dataset_keeps_its_rules():
+    boxes = np.tile([5.0, 5, 9, 9], (4, 1))
+    visible = np.array([True, True, False, False])
+    for dataset in ("uav123", "lasot", "got10k_val"):
+        day, night = (metrics.score(boxes, boxes, visible, "stark", name) for name in (dataset, f"{dataset}@heavy"))
+        assert np.array_equal(day.precision, night.precision) and np.array_equal(day.normalised, night.normalised)

@@ -32,8 +32,12 @@ def tracker(label, auc, missing=(), **more):
 
 def report(*trackers, **more):
     facts = [{"name": name, "frames": 10, "side_px": 7.5, "attributes": []} for name in ("a_1", "b&2", "c")]
-    plain = {"dataset": "night_50%", "protocol": "clean", "result_rounding": "none", "sequences": facts}
+    plain = {"dataset": "night_50%", "task": "box", "protocol": "clean", "result_rounding": "none", "sequences": facts}
     return {**plain, "trackers": list(trackers), **more}
+
+
+def text_of(one, name):
+    return tables.render(named(one)[name], "text")
 
 
 @pytest.fixture
@@ -159,23 +163,22 @@ def test_long_tables_break_over_pages():
 
 
 def test_intervals_comparisons_and_derived_attributes_in_text(full):
-    assert re.search(r"^ours_\* +\| 60\.00 \| \[41\.1, 69\.9\] \|", tables.summary(full), re.M)
-    text = tables.comparisons(full)
+    assert re.search(r"^ours_\* +\| 60\.00 \| \[41\.1, 69\.9\] \|", text_of(full, "summary"), re.M)
+    text = text_of(full, "comparisons")
     assert re.search(r"^ours_\* +\| b\|2 +\| +\+5\.0 \| +\[1\.0, 9\.0\] \| < 0\.001 \| +3 \| +real$", text, re.M)
     assert re.search(r"\| +-10\.0 \| +\[-21\.0, 1\.0\] \| +0\.06 \| +3 \| +could be chance$", text, re.M)
-    assert re.search(r"^tiny \* +\|", tables.by_attribute(full), re.M)
-    assert re.search(r"^fast motion +\|", tables.by_attribute(full), re.M)
-    assert re.search(r"^ours_\* +\| truncated +\| 30\.00", tables.rounding(full), re.M)
+    assert re.search(r"^tiny \* +\|", text_of(full, "by_attribute"), re.M)
+    assert re.search(r"^fast motion +\|", text_of(full, "by_attribute"), re.M)
+    assert re.search(r"^ours_\* +\| truncated +\| 30\.00", text_of(full, "rounding"), re.M)
     assert re.search(
-        r"^ours_\* +\| 50\.00 \| 25\.00 \| 33\.33 \| +100\.00 \| +0\.00 \| +4$", tables.presence(full), re.M
+        r"^ours_\* +\| 50\.00 \| 25\.00 \| 33\.33 \| +100\.00 \| +0\.00 \| +4$", text_of(full, "presence"), re.M
     )
 
 
-def test_nothing_known_is_said():
+def test_what_nothing_is_known_of_has_no_table():
     one = report(tracker("t", NAN))
-    said = [tables.comparisons, tables.rounding, tables.presence, tables.by_attribute, tables.by_frame_attribute]
-    assert all(re.fullmatch(r"no .*\n", show(one)) for show in said)
-    assert re.search(r"^t +\| +- \|", tables.summary(one), re.M)
+    assert set(named(one)) == {"summary", "by_size", "per_sequence"}
+    assert re.search(r"^t +\| +- \|", text_of(one, "summary"), re.M)
 
 
 def test_differences_in_words(full):

@@ -265,8 +265,8 @@ def test_few_frames_are_decoded_and_only_labelled_ones():
     frames = Counting(np.zeros((100, 100, 3), np.uint8) for _ in range(90))
     boxes = still(90, (10, 10), (40, 40))
     boxes[30:] = np.nan
-    measure_pixels(sequence(boxes), frames, samples=5)
-    assert asked == sorted(asked) and asked[0] == 0 and asked[-1] == 29 and len(asked) == 5
+    measure_pixels(sequence(boxes), frames)
+    assert asked == sorted(asked) and asked[0] == 0 and asked[-1] == 29 and len(asked) == attributes.SAMPLES
 
 
 def test_jpegs_are_decoded_in_part_with_the_same_outcome(tmp_path):
@@ -276,7 +276,7 @@ def test_jpegs_are_decoded_in_part_with_the_same_outcome(tmp_path):
         (tmp_path / f"{number}.jpg").write_bytes(encode_jpeg(frame, 95))
     files = ImageFrames(Folder(tmp_path), [f"{number}.jpg" for number in range(len(frames))])
     whole = Frames(files[index] for index in range(len(frames)))
-    assert attributes.image_size(files) == (960, 720) == attributes.image_size(whole)
+    assert attributes.frame_size(files) == (960, 720) == attributes.frame_size(whole)
     assert measure_pixels(made, files) == measure_pixels(made, whole)
 
 
@@ -293,7 +293,7 @@ def test_agreement_with_true_attributes_of_rendered_clips():
     found = []
     for clip in clips:
         frames = clip.frames()
-        found.append(from_boxes(clip, frames.size, frames.fps) + from_pixels(clip, frames, samples=8))
+        found.append(from_boxes(clip, frames.size, frames.fps) + from_pixels(clip, frames))
     true, words = [set(clip.attributes) for clip in clips], list(map(set, found))
     assert all(("FM" in one) == ("fast motion" in other) for one, other in zip(true, words, strict=True))
     assert all("tiny (LaTOT)" in other for one, other in zip(true, words, strict=True) if "TO" in one)
@@ -306,7 +306,7 @@ def test_real_videos_as_recorded(shared_data):
     found = {}
     for one in benchmarks.load(shared_data / "dev#*V_*") + benchmarks.load(shared_data / "dev#uavdt*"):
         frames = one.frames()
-        words = from_boxes(one, attributes.image_size(frames), frames.fps) + from_pixels(one, frames)
+        words = from_boxes(one, attributes.frame_size(frames), frames.fps) + from_pixels(one, frames)
         found[one.name] = set(words)
     assert {"scale variation", "fast motion"} <= found["dd_V_DRONE_101"]
     assert found["dd_V_HELICOPTER_055"] == set()

@@ -341,3 +341,13 @@ def test_published_results_of_dtb70(shared_data, tmp_path, packed):
     scores = {tracker["label"]: tracker["scores"]["auc"] for tracker in report["trackers"]}
     published = {"NanoTrackV3": 0.628, "LightTrack": 0.591, "SiamTPN": 0.572, "NanoTrack": 0.532}
     assert scores == pytest.approx(published, abs=0.003)
+
+
+def test_two_targets_in_one_video_of_otb(tmp_path):
+    for toolkit, mark in (("pysot", "-"), ("toolkit", ".")):
+        (tmp_path / toolkit).mkdir()
+        for name in (f"Jogging{mark}1", f"Jogging{mark}2", "Human4"):
+            (tmp_path / toolkit / f"{name}.txt").write_text("1,2,3,4\n")
+        run = Imported(tmp_path / toolkit, "t")
+        for name in ("Jogging_1", "Jogging_2", "Human4_2"):
+            assert results.find(run, "otb", name) is not None

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from lib.data import attributes
-from lib.files import atomic_path, write_text
+from lib.files import write_text
 from lib.test.analysis import plots, tables
 from lib.test.analysis.metrics import DARKNESS_EDGES, intervals
 
@@ -72,7 +72,7 @@ def take(dataset, sequences, pixels=False, progress=iter):
 
 def _measure(sequence, pixels):
     frames = sequence.frames()
-    width, height = attributes.image_size(frames)
+    width, height = attributes.frame_size(frames)
     values = attributes.measure_boxes(sequence, (width, height), frames.fps)
     derived = attributes.words(attributes.FROM_BOXES, values)
     light = {"brightness": math.nan, "contrast": math.nan, "similarity": math.nan}
@@ -163,7 +163,7 @@ def to_json(censuses):
     """Everything, for other programs: null where unknown. Returns text."""
     edges = {"sides": FINE_SIDES.tolist(), "relative_sizes": FINE_SHARES.tolist(), "brightnesses": FINE_LIGHT.tolist()}
     edges |= {"side_buckets": SIDE_EDGES, "light_buckets": DARKNESS_EDGES}
-    return json.dumps(_without_nan({"edges": edges, "datasets": censuses}), indent=1, allow_nan=False) + "\n"
+    return json.dumps(tables.without_nan({"edges": edges, "datasets": censuses}), indent=1, allow_nan=False) + "\n"
 
 
 def figures(censuses):
@@ -180,19 +180,11 @@ def figures(censuses):
 
 def save(censuses, folder):
     """Write the figures as census_<kind>.png and .pdf into `folder`. Returns the Paths."""
-    written = []
-    for kind, figure in figures(censuses).items():
-        for suffix in ("png", "pdf"):
-            path = folder / f"census_{kind}.{suffix}"
-            when = {"CreationDate": None} if suffix == "pdf" else None  # same data, same bytes
-            with atomic_path(path) as temporary:
-                figure.savefig(temporary, format=suffix, dpi=180, bbox_inches="tight", metadata=when)
-            written.append(path)
-    return written
+    return plots.write(figures(censuses), folder, "census")
 
 
 def _figure(censuses, key, edges, name, what, base=None):
-    figure, axes = plots._axes((5.2, 3.4))
+    figure, axes = plots.new_axes((5.2, 3.4))
     for index, census in enumerate(censuses):
         counts = np.array(census[key])
         colour, dashes = plots.style(index)
@@ -205,7 +197,7 @@ def _figure(censuses, key, edges, name, what, base=None):
         axes.axvline(attributes.TINY_SIDE, color=plots.INK, linewidth=0.8, linestyle=(0, (2, 3)), zorder=0)
         axes.xaxis.set_major_formatter("{x:g}")
     axes.set(xlabel=name, ylabel=f"{what} [%]", xlim=(edges[0], edges[-1]), ylim=(0, None))
-    plots._legend(axes)
+    plots.add_legend(axes)
     return figure
 
 
@@ -214,16 +206,16 @@ def _overview(censuses):
     headers += ("tiny videos", "tiny frames")
     rows = [
         [
-            _word(census["dataset"]),
+            tables.word(census["dataset"]),
             _count(census["videos"]),
             _count(census["classes"]),
             _count(census["min"]),
-            _number(census["mean"], 1),
+            tables.number_cell(census["mean"], 1),
             _count(census["max"]),
             _count(census["frames"]),
-            _number(census["seconds"] / 60, 1),
+            tables.number_cell(census["seconds"] / 60, 1),
             _percent(census["unlabelled"], census["frames"]),
-            *(_number(100 * census[key]["LaTOT"], 1) for key in ("tiny", "tiny_frames")),
+            *(tables.number_cell(100 * census[key]["LaTOT"], 1) for key in ("tiny", "tiny_frames")),
         ]
         for census in censuses
     ]
@@ -236,16 +228,16 @@ def _sizes(censuses):
     known = [census for census in censuses if census["sized"]]
     rows = [
         [
-            _word(tables.interval({"from": low, "below": high}, "g", " px")),
+            tables.word(tables.interval({"from": low, "below": high}, "g", " px")),
             *(_percent(census["side_buckets"][index], sum(census["side_buckets"])) for census in known),
         ]
         for index, (low, high) in enumerate(intervals(SIDE_EDGES))
     ]
-    rows.append([_word("median side, px"), *(_number(census["median_side"], 1) for census in known)])
+    rows.append([tables.word("median side, px"), *(tables.number_cell(census["median_side"], 1) for census in known)])
     for key, what in (("tiny_frames", "frames"), ("tiny", "videos")):
         for rule in known[0][key] if known else ():
-            cells = (_number(100 * census[key][rule], 1) for census in known)
-            rows.append([_word(f"tiny {what} ({rule})"), *cells])
+            cells = (tables.number_cell(100 * census[key][rule], 1) for census in known)
+            rows.append([tables.word(f"tiny {what} ({rule})"), *cells])
     headers = ("side of the target", *(census["dataset"] for census in known))
     return tables.Table("sizes", "Size of the targets", headers, rows if known else [], note="Frames in percent.")
 
@@ -254,7 +246,7 @@ def _light(censuses):
     lit = [census for census in censuses if census["pixels"]]
     rows = [
         [
-            _word(tables.interval({"from": low, "below": high}, "g", "")),
+            tables.word(tables.interval({"from": low, "below": high}, "g", "")),
             *(_percent(census["light_buckets"][index], sum(census["light_buckets"])) for census in lit),
         ]
         for index, (low, high) in enumerate(intervals(DARKNESS_EDGES))
@@ -267,17 +259,22 @@ def _attributes(censuses):
     """Annotated words as they are, derived ones with an asterisk, those of pixels only where pixels were looked at."""
     rows = []
     for word in sorted({word for census in censuses for word in census["attributes"]}):
-        rows.append([_word(word), *(_count(census["attributes"].get(word, 0)) for census in censuses)])
+        counts = (census["attributes"].get(word, 0) if census["attributes"] else None for census in censuses)
+        rows.append([tables.word(word), *map(_count, counts)])
     looked = any(census["pixels"] for census in censuses)
     for word in (*attributes.FROM_BOXES, *(attributes.FROM_PIXELS if looked else ())):
-        cells = (
-            _count(census["derived"].get(word, 0) if word in attributes.FROM_BOXES or census["pixels"] else None)
-            for census in censuses
-        )
-        rows.append([_word(f"{word} *"), *cells])
+        cells = (_count(census["derived"].get(word, 0) if _can_tell(census, word) else None) for census in censuses)
+        rows.append([tables.word(f"{word} *"), *cells])
     headers = ("attribute", *(census["dataset"] for census in censuses))
     note = "Videos. * derived from boxes or pixels, not annotated."
     return tables.Table("attributes", "Attributes", headers, rows, note=note)
+
+
+def _can_tell(census, word):
+    """Whether any video has what a derived word is told from: sizes, or two labelled frames whose pixels were seen."""
+    if word in attributes.FROM_BOXES:
+        return census["sized"] > 0
+    return census["pixels"] and any(row["labelled"] >= 2 for row in census["sequences"])
 
 
 def _per_sequence(census):
@@ -286,11 +283,11 @@ def _per_sequence(census):
         values |= {"light": "brightness", "contrast": "contrast", "alike": "similarity"}
     rows = [
         [
-            _word(row["name"]),
-            _word(", ".join(row["derived"]) or "-"),
+            tables.word(row["name"]),
+            tables.word(", ".join(row["derived"]) or "-"),
             _count(row["frames"]),
-            _word(f"{row['width']}x{row['height']}"),
-            *(_number(row[name], 2) for name in values.values()),
+            tables.word(f"{row['width']}x{row['height']}"),
+            *(tables.number_cell(row[name], 2) for name in values.values()),
         ]
         for row in census["sequences"]
     ]
@@ -300,25 +297,9 @@ def _per_sequence(census):
     return tables.Table(f"sequences_{name}", f"Sequences of {name}", headers, rows, left=2, note=note)
 
 
-def _word(text):
-    return tables.Cell(text, text)
-
-
 def _count(number):
     return tables.Cell("-", math.nan) if number is None else tables.Cell(str(number), number)
 
 
-def _number(value, decimals):
-    return tables.Cell(tables.number(value, decimals), value)
-
-
 def _percent(part, whole):
-    return _number(100 * part / whole if whole else math.nan, 1)
-
-
-def _without_nan(value):
-    if isinstance(value, dict):
-        return {name: _without_nan(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return tables.number_cell(100 * part / whole if whole else math.nan, 1)

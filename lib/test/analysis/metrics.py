@@ -95,8 +95,9 @@ def score(predicted_xywh, truth_xywh, visible, protocol="clean", dataset="", siz
         hits = normalised_hits = 0
     else:
         count = len(present)
-        hits = absent if dataset.lower() in UAV else 0
-        normalised_hits = 0 if dataset.lower() == "lasot" else absent
+        name = dataset.lower().partition("@")[0]  # by night it is the same dataset
+        hits = absent if name in UAV else 0
+        normalised_hits = 0 if name == "lasot" else absent
     with np.errstate(invalid="ignore"):
         return Scores(
             success=np.float64(len(truth) - _at_most(overlap, OVERLAPS)) / count,

@@ -71,7 +71,7 @@ def html(report, sequences, runs):
     """
     trackers = report["trackers"][:SHOWN_TRACKERS]
     order = tables.sequence_scores({**report, "trackers": trackers}, "auc")
-    order = [(fact, values) for fact, values in order if not all(math.isnan(value) for value in values)]
+    order = [each for each in order if each[0]["visible"] and not all(math.isnan(value) for value in each[1])]
     easiest = order[len(order) - min(EASIEST, len(order) // 2) :][::-1]
     hardest = order[: min(HARDEST, len(order) - len(easiest))]
     by_name = {sequence.name: sequence for sequence in sequences}

@@ -46,7 +46,7 @@ def places(report):
 def curves(report, kind, bare=False):
     """A figure of one of KINDS for a report of `scoring.evaluate`. bare: small, without title and legend."""
     thresholds, title, axis_name, score = KINDS[kind]
-    figure, axes = _axes((4.1, 3.0) if bare else (5.2, 3.9))
+    figure, axes = new_axes((4.1, 3.0) if bare else (5.2, 3.9))
     for index, label in ranking(report, kind):
         colour, dashes = style(places(report)[index])
         values = report["trackers"][index]["curves"][kind]
@@ -56,7 +56,7 @@ def curves(report, kind, bare=False):
     axes.set(xlabel=axis_name, ylabel="share of frames", xlim=(thresholds[0], thresholds[-1]), ylim=(0, 1))
     if not bare:
         axes.set_title(f"{title}: {tables.title(report)}", fontsize=11, loc="left")
-        _legend(axes, tables.HEADERS[score])
+        add_legend(axes, tables.HEADERS[score])
     return figure
 
 
@@ -74,7 +74,7 @@ def ranking(report, kind):
 def attributes(report):
     """A figure of the AUC by attribute: a row an attribute, a mark a tracker."""
     rows = report["trackers"][0]["by_attribute"]
-    figure, axes = _axes((6.2, 1.3 + 0.32 * len(rows)))
+    figure, axes = new_axes((6.2, 1.3 + 0.32 * len(rows)))
     for place, tracker in zip(places(report), report["trackers"], strict=True):
         values = [100 * row["auc"] for row in tracker["by_attribute"]]
         marker = MARKERS[place % len(MARKERS)]
@@ -82,7 +82,7 @@ def attributes(report):
     axes.set(xlabel="AUC [%]", xlim=(0, 100), ylim=(len(rows) - 0.5, -0.5))
     axes.set_yticks(range(len(rows)), [f"{tables.attribute_name(row)} ({row['sequences']})" for row in rows])
     axes.set_title(f"AUC by attribute: {tables.title(report)}", fontsize=11, loc="left")
-    _legend(axes)
+    add_legend(axes)
     return figure
 
 
@@ -92,7 +92,7 @@ def intervals(report, score="auc", bare=False):
     known = [(place, one) for place, one in pairs if _interval(one, score) is not None]
     if not known:
         return None
-    figure, axes = _axes((5.4 if bare else 6.2, 0.9 + 0.34 * len(known)))
+    figure, axes = new_axes((5.4 if bare else 6.2, 0.9 + 0.34 * len(known)))
     for row, (place, tracker) in enumerate(known):
         low, high = _interval(tracker, score)
         colour, value = style(place)[0], 100 * tracker["scores"][score]
@@ -118,7 +118,7 @@ def radar(report, score="auc", bare=False):
     rows = _radar_rows([tracker for _, tracker in shown], score)
     if len(rows) < AXES[0]:
         return None
-    figure, axes = _axes((4.6, 4.0) if bare else (5.6, 5.2), projection="polar")
+    figure, axes = new_axes((4.6, 4.0) if bare else (5.6, 5.2), projection="polar")
     angles = [2 * math.pi * place / len(rows) for place in range(len(rows))]
     low, high = _scale([value for _, values in rows for value in values])
     for line, (place, tracker) in enumerate(shown):
@@ -178,10 +178,15 @@ def save(report, folder):
         figures["attributes"] = attributes(report)
     more = {"radar": radar(report), "intervals": intervals(report)}
     figures |= {kind: figure for kind, figure in more.items() if figure is not None}
+    return write(figures, folder, report["dataset"])
+
+
+def write(figures, folder, stem):
+    """Write {kind: figure} as <stem>_<kind>.png and .pdf into `folder`. Returns the Paths."""
     written = []
     for kind, figure in figures.items():
         for suffix in ("png", "pdf"):
-            path = folder / f"{report['dataset']}_{kind}.{suffix}"
+            path = folder / f"{stem}_{kind}.{suffix}"
             when = {"CreationDate": None} if suffix == "pdf" else None  # same results, same bytes
             with atomic_path(path) as temporary:
                 figure.savefig(temporary, format=suffix, dpi=180, bbox_inches="tight", metadata=when)
@@ -199,7 +204,8 @@ def to_svg(figure):
     return text.getvalue()[text.getvalue().index("<svg") :].replace(INK, "currentColor")
 
 
-def _axes(size, projection=None):
+def new_axes(size, projection=None):
+    """(figure, axes) of a size in inches, in the style of all figures. Raises MachineError without matplotlib."""
     try:
         import matplotlib
     except ImportError:
@@ -246,7 +252,7 @@ def _scale(values):
     return low, max(high, low + 20)
 
 
-def _legend(axes, title=None):
+def add_legend(axes, title=None):
     """Beside the axes, where it hides nothing however many trackers there are."""
     legend = axes.legend(
         title=title,

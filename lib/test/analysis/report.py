@@ -133,7 +133,9 @@ def _dataset(anchor, report, sequences, runs):
         report, "by_darkness", "By mean brightness", "sequences", lambda row: tables.interval(row, "g", "")
     )
     by_frame = _groups(report, "by_frame_attribute", "By attribute of the frame", "frames", tables.attribute_name)
-    extra = "".join(_card(described[name], report) for name in ("rounding", "presence") if name in described)
+    extra = "".join(
+        _card(described[name], report) for name in ("rounding", "presence", "trackingnet") if name in described
+    )
     parts = [
         f'<section id="{anchor}"><h2>{escape(report["dataset"])}</h2><p>{len(sequences)} sequences, {frames:,} frames; '
         f"protocol {report['protocol']}: {PROTOCOLS[report['protocol']]}.{changed}{warning}</p>",

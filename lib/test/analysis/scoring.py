@@ -8,6 +8,7 @@ from lib.test.evaluation import results
 
 SCORES = ("auc", "op50", "op75", "p20", "p5", "np_auc", "np20", "ao", "sr50", "sr75")
 MEANS = SCORES[:7]  # those that are means over sequences, so that their spread over sequences tells how sure they are
+MAIN = {"box": "auc", "point": "p5"}  # what ranks; the sizes of squares about points mean nothing
 CURVES = ("success", "precision", "normalised")
 
 
@@ -28,13 +29,13 @@ def evaluate(
     see metrics. also_rounded: other roundings whose scores go beside. derive: also attributes derived from the boxes,
     see lib/data/attributes.py. dark: also decode eight frames a sequence, score by darkness, and derive attributes from
     pixels. progress: wraps the list of sequences it decodes.
-    Returns {"dataset", "protocol", "result_rounding", "sequences": [{"name", "frames", "visible", "side_px",
+    Returns {"dataset", "task", "protocol", "result_rounding", "sequences": [{"name", "frames", "visible", "side_px",
     "category", "attributes", "derived", "brightness"}], "trackers": [{"label", "tracker", "config", "scored",
     "missing", "notes", "fps", "scores", "intervals", "rounded", "presence", "trackingnet", "curves", "by_size",
     "by_attribute", "by_frame_attribute", "by_darkness", "sequences": [{"name", "fps", scores}]}], "comparisons":
-    [{"first", "second", "score", "difference", "low", "high", "p", "sequences"}]}, best AUC first and incomplete
-    trackers last; shares in [0, 1], NaN where there is nothing to score. Intervals are of 95 % and over sequences, see
-    statistics. On GOT-10k AO and SR are clipped to the image, as there.
+    [{"first", "second", "score", "difference", "low", "high", "p", "sequences"}]}, the best by MAIN first,
+    incomplete trackers last; shares in [0, 1], NaN where there is nothing to score. Intervals are of 95 % and over
+    sequences, see statistics. On GOT-10k AO and SR are clipped to the image, as there.
     Raises UserError where a result file is malformed or too short, or a tracker has no results at all.
     """
     facts = [_facts(sequence) for sequence in sequences]
@@ -42,22 +43,25 @@ def evaluate(
     if derive or dark or clipped:
         for sequence, fact in zip(progress(sequences), facts, strict=True):
             _look(sequence, fact, derive, dark, clipped)
-    roundings = (rounding, *also_rounded)
+    roundings = tuple(dict.fromkeys((rounding, *also_rounded)))
     trackers = [_tracker(label, run, dataset, sequences, facts, protocol, roundings) for label, run in runs.items()]
-    trackers.sort(key=_rank)
+    task = sequences[0].task
+    main = MAIN[task]
+    trackers.sort(key=lambda tracker: _rank(tracker, main))
     return {
         "dataset": dataset,
+        "task": task,
         "protocol": protocol,
         "result_rounding": rounding,
         "sequences": facts,
         "trackers": trackers,
-        "comparisons": _comparisons(trackers),
+        "comparisons": _comparisons(trackers, main),
     }
 
 
-def _rank(tracker):
-    """The best AUC first, but after the others what was scored on a part only: it does not compare."""
-    return bool(tracker["missing"]), -np.nan_to_num(tracker["scores"]["auc"], nan=-1)
+def _rank(tracker, main):
+    """The best first, but after the others what was scored on a part only: it does not compare."""
+    return bool(tracker["missing"]), -np.nan_to_num(tracker["scores"][main], nan=-1)
 
 
 def _facts(sequence):
@@ -66,7 +70,7 @@ def _facts(sequence):
         "name": sequence.name,
         "frames": len(sequence),
         "visible": len(sizes),
-        "side_px": float(np.median(np.sqrt(sizes[:, 0] * sizes[:, 1]))) if len(sizes) else np.nan,
+        "side_px": float(np.median(np.sqrt(sizes.prod(axis=1)))) if len(sizes) and sequence.task == "box" else np.nan,
         "category": sequence.category,
         "attributes": list(sequence.attributes),
         "derived": [],
@@ -80,7 +84,7 @@ def _look(sequence, fact, derive, dark, clipped):
     from lib.data import attributes  # OpenCV, which boxes alone do without
 
     frames = sequence.frames()
-    size = attributes.image_size(frames)
+    size = attributes.frame_size(frames)
     if clipped:
         fact["bounds"] = size
     if derive:
@@ -93,6 +97,7 @@ def _look(sequence, fact, derive, dark, clipped):
 def _tracker(label, run, dataset, sequences, facts, protocol, roundings):
     scored, missing, notes, frames, seconds = [], [], [], 0, 0.0
     rows, others, answers = [], {name: [] for name in roundings[1:]}, []
+    absent = not all(sequence.visible[1:].all() for sequence in sequences)
     for sequence, fact in zip(sequences, facts, strict=True):
         path = results.find(run, dataset, sequence.name)
         if path is None:
@@ -108,17 +113,19 @@ def _tracker(label, run, dataset, sequences, facts, protocol, roundings):
         )
         for kept, other in zip(others.values(), more, strict=True):
             kept.append(other)
-        answers.append((boxes, truth, sequence.visible, results.read_companion(path, "_score", len(sequence))))
-        times = results.read_companion(path, "_time", len(sequence))
+        confidence = results.read_companion(path, "_score", len(sequence)) if absent else None
+        answers.append((boxes, truth, sequence.visible, confidence))
+        times, fps = results.read_companion(path, "_time", len(sequence)), np.nan
         if times is not None and times.sum() > 0:
-            frames, seconds = frames + len(times), seconds + times.sum()
-        fps = len(times) / times.sum() if times is not None and times.sum() > 0 else np.nan
+            frames, seconds, fps = frames + len(times), seconds + times.sum(), len(times) / times.sum()
         scored.append((one, sequence, fact))
         rows.append({"name": sequence.name, "fps": fps, **_plain(metrics.summary([one]), SCORES)})
     if not scored:
         raise UserError(f"no results of {run} for the {len(sequences)} sequences of {dataset}: looked in {run.folder}")
     scores = [one for one, *_ in scored]
     total = metrics.summary(scores)
+    words = {word for sequence in sequences for word in sequence.frame_attributes}  # the same rows for every tracker
+    flags = [dict.fromkeys(words, np.zeros(len(one), bool)) | one.frame_attributes for _, one, _ in scored]
     low, high = statistics.interval(np.array([[row[name] for name in MEANS] for row in rows]))
     return {
         "label": label,
@@ -134,9 +141,9 @@ def _tracker(label, run, dataset, sequences, facts, protocol, roundings):
         "presence": presence.summary(answers),
         "trackingnet": _trackingnet(answers) if dataset.startswith("trackingnet") else None,
         "curves": {name: total[name].tolist() for name in CURVES},
-        "by_size": metrics.by_size(scores),
+        "by_size": metrics.by_size(scores) if sequences[0].task == "box" else [],
         "by_attribute": _by_attribute(scored, facts),
-        "by_frame_attribute": metrics.by_frame_attribute(scores, [one.frame_attributes for _, one, _ in scored]),
+        "by_frame_attribute": metrics.by_frame_attribute(scores, flags),
         "by_darkness": _by_darkness(scored),
         "sequences": rows,
     }
@@ -148,15 +155,15 @@ def _trackingnet(answers):
     return {name: float(np.mean([one[name] for one in scores])) for name in scores[0]} if scores else None
 
 
-def _comparisons(trackers):
-    """The leader against every other tracker, by AUC, on the sequences that both have."""
+def _comparisons(trackers, main):
+    """The leader against every other tracker, on the sequences that both have."""
     compared = []
     first, *others = trackers
-    values = {row["name"]: row["auc"] for row in first["sequences"]}
+    values = {row["name"]: row[main] for row in first["sequences"]}
     for other in others:
-        pairs = [(values[row["name"]], row["auc"]) for row in other["sequences"] if row["name"] in values]
+        pairs = [(values[row["name"]], row[main]) for row in other["sequences"] if row["name"] in values]
         one = statistics.compare(*np.array(pairs).reshape(-1, 2).T)
-        compared.append({"first": first["label"], "second": other["label"], "score": "auc", **one._asdict()})
+        compared.append({"first": first["label"], "second": other["label"], "score": main, **one._asdict()})
     return compared
 
 

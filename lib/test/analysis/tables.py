@@ -81,9 +81,16 @@ def overview(reports):
         "overview",
         "All datasets",
         ("tracker", *(f"{report['dataset']} {HEADERS[name]}" for report in reports for name in names)),
-        [[_word(label), *cells] for label, *cells in zip(labels, *columns, strict=True)],
+        [[word(label), *cells] for label, *cells in zip(labels, *columns, strict=True)],
         note="In percent.",
     )
+
+
+def without(table, headers):
+    """A Table without some of its columns."""
+    kept = [index for index, header in enumerate(table.headers) if header not in headers]
+    rows = [[row[index] for index in kept] for row in table.rows]
+    return table._replace(headers=tuple(table.headers[index] for index in kept), rows=rows)
 
 
 def render(table, form):
@@ -121,63 +128,14 @@ def write(path, reports):
 
 def to_json(reports):
     """Everything, for other programs: shares in [0, 1], null where there is nothing to score. Returns text."""
-    return json.dumps({"unit": "share in [0, 1]", "datasets": _without_nan(reports)}, indent=1, allow_nan=False) + "\n"
-
-
-def summary(report):
-    """One row a tracker, in the order of the report. Returns text; scores in percent."""
-    return _text(_summary(report))
-
-
-def comparisons(report):
-    """Whether the best tracker's lead over each of the others is more than chance. Returns text."""
-    return _or_none(_comparisons(report), "no second tracker to compare with")
-
-
-def rounding(report):
-    """Scores as they would be if results were whole pixels. Returns text."""
-    return _or_none(_rounding(report), "no other rounding asked for")
-
-
-def presence(report):
-    """How well trackers tell that the target is absent. Returns text."""
-    return _or_none(_presence(report), "no target is ever absent")
-
-
-def trackingnet(report):
-    """TrackingNet's own three numbers. Returns text."""
-    return _or_none(_trackingnet(report), "not TrackingNet")
-
-
-def by_size(report):
-    """Scores of frames by the side of the target. Returns text."""
-    return _or_none(_by_size(report), "no target side known")
-
-
-def by_attribute(report):
-    """Scores of sequences by attribute. Returns text."""
-    return _or_none(_by_attribute(report), "no attribute known")
-
-
-def by_frame_attribute(report):
-    """Scores of frames by attributes annotated frame by frame. Returns text."""
-    return _or_none(_by_frame_attribute(report), "no attribute of frames known")
-
-
-def by_darkness(report):
-    """Scores of sequences by mean brightness. Returns text."""
-    return _or_none(_by_darkness(report), "no mean brightness known")
-
-
-def per_sequence(report):
-    """The AUC of every sequence under every tracker, the worst mean first. Returns text."""
-    return _text(_per_sequence(report))
+    return json.dumps({"unit": "share in [0, 1]", "datasets": without_nan(reports)}, indent=1, allow_nan=False) + "\n"
 
 
 def title(report):
     """The dataset, and whatever is not the default about how it was scored."""
     rounding = "" if report["result_rounding"] == "none" else f", results {report['result_rounding']}"
-    return f"{report['dataset']} ({report['protocol']}{rounding})"
+    points = ", points: only P5 and P20 have a meaning" if report["task"] == "point" else ""
+    return f"{report['dataset']} ({report['protocol']}{rounding}{points})"
 
 
 def coverage(tracker, total):
@@ -199,7 +157,7 @@ def is_real(row):
 
 def verdict(row):
     """`real`, `could be chance`, or `-` where a row of a report's comparisons has too few sequences to tell."""
-    if math.isnan(row["p"]):
+    if math.isnan(row["low"]):
         return "-"
     return "real" if is_real(row) else "could be chance"
 
@@ -207,7 +165,7 @@ def verdict(row):
 def in_words(row):
     """A row of a report's comparisons as a sentence."""
     first, second, score = row["first"], row["second"], HEADERS[row["score"]]
-    if math.isnan(row["difference"]) or math.isnan(row["p"]):
+    if math.isnan(row["low"]):
         return f"{first} and {second} share too few scored sequences to be compared."
     side = "ahead of" if row["difference"] >= 0 else "behind"
     low, high = (f"{100 * row[end]:+.1f}" for end in ("low", "high"))
@@ -278,12 +236,12 @@ def _summary(report):
         note = "In percent; 95 % confidence interval of the AUC by bootstrap over sequences."
     rows = []
     for index, tracker in enumerate(trackers):
-        cells = [_word(tracker["label"])]
+        cells = [word(tracker["label"])]
         for name in HEADERS:
             cells.append(columns[name][index])
             if len(headers[name]) > 1:
                 cells.append(_interval(known[index] or (math.nan, math.nan)))
-        cells += [_number(tracker["fps"], 1), Cell(coverage(tracker, total), tracker["scored"])]
+        cells += [number_cell(tracker["fps"], 1), Cell(coverage(tracker, total), tracker["scored"])]
         rows.append(cells)
     names = (header for name in HEADERS for header in headers[name])
     return Table("summary", f"Results on {title(report)}", ("tracker", *names, "FPS", "sequences"), rows, note=note)
@@ -292,13 +250,13 @@ def _summary(report):
 def _comparisons(report):
     rows = [
         [
-            _word(row["first"]),
-            _word(row["second"]),
+            word(row["first"]),
+            word(row["second"]),
             Cell(_signed(row["difference"]), 100 * row["difference"]),
             _interval((row["low"], row["high"])),
             Cell(chance(row["p"]), row["p"]),
             Cell(str(row["sequences"]), row["sequences"]),
-            _word(verdict(row)),
+            word(verdict(row)),
         ]
         for row in report.get("comparisons", [])
     ]
@@ -320,14 +278,14 @@ def _rounding(report):
         others = tracker.get("rounded") or {}
         kinds = {report["result_rounding"]: tracker["scores"], **others} if others else {}
         for kind, scores in kinds.items():
-            rows.append([_word(tracker["label"]), _word(ROUNDINGS[kind]), *(_share(scores[name]) for name in names)])
+            rows.append([word(tracker["label"]), word(ROUNDINGS[kind]), *(_share(scores[name]) for name in names)])
     headers = ("tracker", "boxes", *(HEADERS[name] for name in names))
     return Table("rounding", f"Scores if boxes are whole pixels: {title(report)}", headers, rows, 2, "In percent.")
 
 
 def _trackingnet(report):
     trackers = [tracker for tracker in report["trackers"] if tracker.get("trackingnet")]
-    rows = [[_word(one["label"]), *(_share(share) for share in one["trackingnet"].values())] for one in trackers]
+    rows = [[word(one["label"]), *(_share(share) for share in one["trackingnet"].values())] for one in trackers]
     headers = ("tracker", "success", "precision", "norm. precision")
     note = "In percent, by the rules of TrackingNet's development kit: whole pixels, areas under 21 thresholds."
     return Table("trackingnet", f"As TrackingNet scores: {title(report)}", headers, rows, note=note)
@@ -342,7 +300,7 @@ def _presence(report):
     for tracker, one, *cells in zip(trackers, found, *columns, strict=True):
         errors = (_share(one["false_alarms"]), _share(one["not_reported"]))
         absent = Cell(str(one["absent_frames"]), one["absent_frames"])
-        rows.append([_word(tracker["label"]), *cells, *errors, absent])
+        rows.append([word(tracker["label"]), *cells, *errors, absent])
     return Table(
         "presence",
         f"Frames without the target: {title(report)}",
@@ -378,7 +336,7 @@ def _by_darkness(report):
 def _per_sequence(report):
     rows = []
     for fact, values in sequence_scores(report, "auc"):
-        facts = [_word(fact["name"]), Cell(str(fact["frames"]), fact["frames"]), _number(fact["side_px"], 1)]
+        facts = [word(fact["name"]), Cell(str(fact["frames"]), fact["frames"]), number_cell(fact["side_px"], 1)]
         rows.append(facts + _shares(values, [True] * len(values)))
     labels = (tracker["label"] for tracker in report["trackers"])
     return Table(
@@ -399,16 +357,16 @@ def _groups(report, key, what, name, count, scores):
         complete = [not tracker["missing"] for tracker, _ in there]
         columns = [_shares([row[score] for _, row in there], complete) for score in scores]
         for (tracker, row), *cells in zip(there, *columns, strict=True):
-            rows.append([_word(name(row)), _word(tracker["label"]), Cell(str(row[count]), row[count]), *cells])
+            rows.append([word(name(row)), word(tracker["label"]), Cell(str(row[count]), row[count]), *cells])
     headers = (what, "tracker", count, *(HEADERS[score] for score in scores))
     return Table(key, f"By {what}: {title(report)}", headers, rows, left=2, note="In percent.")
 
 
-def _word(text):
+def word(text):
     return Cell(text, text)
 
 
-def _number(value, decimals):
+def number_cell(value, decimals):
     return Cell(number(value, decimals), value)
 
 
@@ -442,10 +400,6 @@ def _signed(share):
 def _text(described):
     rows = [[cell.text for cell in row] for row in described.rows]
     return table(described.headers, rows, described.left)
-
-
-def _or_none(described, nothing):
-    return _text(described) if described.rows else f"{nothing}\n"
 
 
 def _latex(described):
@@ -551,9 +505,9 @@ def _mean(values):
     return sum(known) / len(known) if known else math.inf
 
 
-def _without_nan(value):
+def without_nan(value):
     if isinstance(value, dict):
-        return {name: _without_nan(inner) for name, inner in value.items()}
+        return {name: without_nan(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(inner) for inner in value]
+        return [without_nan(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -212,9 +212,13 @@ def _below(listing):
 
 
 def _other_names(sequence):
-    return [prefix + sequence for prefix in PREFIXES] + [
-        sequence.removeprefix(prefix) for prefix in PREFIXES if sequence.startswith(prefix)
-    ]
+    """What other projects call a sequence."""
+    names = [prefix + sequence for prefix in PREFIXES]
+    names += [sequence.removeprefix(prefix) for prefix in PREFIXES if sequence.startswith(prefix)]
+    target = re.fullmatch(r"(Jogging|Skating2|Human4)_(\d)", sequence)
+    if target:  # OTB's two in one video: pysot writes Jogging-1, GOT-10k's toolkit Jogging.1
+        names += ["-".join(target.groups()), ".".join(target.groups())]
+    return names + (["Human4"] if sequence == "Human4_2" else [])
 
 
 def _is_called(folder, dataset):

@@ -109,6 +109,8 @@ def write(run, dataset, sequence, boxes_xywh, times=None, scores=None, flat=Fals
         if values is not None:
             if len(values) != len(boxes):
                 raise ValueError(f"{sequence}: {len(values)} values of {suffix[1:]} for {len(boxes)} boxes")
+            if not np.isfinite(values).all():
+                raise ValueError(f"{sequence}: {suffix[1:]} with nan or inf")
             write_text(path.with_name(f"{sequence}{suffix}.txt"), "".join(f"{form}\n" % value for value in values))
     row = "\t".join(["%.3f"] * 4) + "\n"
     write_text(path, "".join(row % tuple(box) for box in boxes.tolist()))

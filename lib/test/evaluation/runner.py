@@ -236,8 +236,9 @@ def _work(tracker, next_sequence, run, batch):
     if batch > 1 and not hasattr(tracker, "step"):
         raise UserError("--batch: this tracker has no network to batch for")
     active, reported, frames = {}, time.monotonic(), 0
+    waiting = iter(next_sequence, None)  # not asked again once it has ended
     while True:
-        while len(active) < batch and (sequence := next_sequence()) is not None:
+        while len(active) < batch and (sequence := next(waiting, None)) is not None:
             try:
                 session = _Session(sequence)
                 active[session] = _start(tracker, session)

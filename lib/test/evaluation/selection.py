@@ -67,7 +67,7 @@ def _chosen(args, root):
     chosen = {}
     for text in texts:
         parts = text.split(":", 2)
-        if len(parts) < 2:
+        if len(parts) < 2 or not all(parts):
             raise UserError(f"--trackers {text}: expected NAME:CONFIG or NAME:CONFIG:LABEL")
         run = Run(root, *parts[:2])
         label = parts[2] if len(parts) == 3 else str(run)
@@ -103,8 +103,10 @@ def _datasets_of(found, chosen, data_root):
 
     datasets, lost = {}, []
     runs = [key for key in found if chosen is None or key[0] in chosen.values()]
-    if not runs:
-        raise UserError(f"no results of {', '.join(chosen)}", next(iter(chosen.values())).root)
+    there = {run for run, _ in runs}
+    lacking = [label for label, run in (chosen or {}).items() if run not in there]
+    if lacking:
+        raise UserError(f"no results of {', '.join(lacking)}", chosen[lacking[0]].root)
     for name in sorted({dataset for _, dataset in runs if dataset}):
         sources = [read_source(run, dataset) for run, dataset in runs if dataset == name]
         try:
