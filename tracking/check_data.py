@@ -10,6 +10,7 @@ from lib import cli  # noqa: E402
 EXAMPLES = """
 python tracking/check_data.py
 python tracking/check_data.py lasot otb uav123 --data_root /big/disk
+python tracking/check_data.py 'lasot#bird-*'
 python tracking/check_data.py /my/videos --limit 1000
 """
 
@@ -29,7 +30,8 @@ def main(argv=None):
     from lib.data.benchmarks.entries import BENCHMARKS
 
     reports = []
-    for name in options.names or BENCHMARKS:
+    names = [name.strip() for text in options.names for name in text.split(",") if name.strip()]  # as test.py has them
+    for name in names or BENCHMARKS:
         line = cli.ProgressLine("sequences")
         show = lambda done, total, line=line, name=name: line.show(done, total, f"{name}:")  # noqa: E731
         report = check.check(name, options.data_root, show)
@@ -37,22 +39,23 @@ def main(argv=None):
         reports.append(report)
         if not report.absent:
             _show(report, options.limit)
-        elif options.names:
+        elif names:
             print(f"{report.name}: not there: {report.absent}")
             if report.name in BENCHMARKS:
                 print("\n".join(f"    {row}" for row in check.expected(report.name, options.data_root).splitlines()))
     absent = [report.name for report in reports if report.absent]
-    if absent and not options.names:
+    if absent and not names:
         print(f"not there: {', '.join(absent)}; python tracking/check_data.py NAME shows what is expected where")
     wrong = [report for report in reports if report.problems]
     problems = sum(len(report.problems) for report in wrong)
     fine = len(reports) - len(absent) - len(wrong)
     print(f"{len(reports)} checked: {fine} fine, {len(wrong)} with {problems} problems, {len(absent)} not there")
-    return 2 if wrong or (absent and options.names) else 0
+    return 2 if wrong or (absent and names) else 0
 
 
 def _show(report, limit):
-    facts = [f"{report.sequences} sequences", f"{report.frames} frames", f"{report.labelled} with a box"]
+    like = f" like {report.pattern}" if report.pattern else ""
+    facts = [f"{report.sequences} sequences{like}", f"{report.frames} frames", f"{report.labelled} with a box"]
     for counts, what in ((report.attributes, "attributes"), (report.tags, "attributes by frame")):
         if counts:
             facts.append(f"{what} {', '.join(f'{word} {count}' for word, count in sorted(counts.items()))}")

@@ -32,6 +32,8 @@ def test_what_is_missing_is_drawn(tmp_path, capsys, command, name):
     assert code == 2 and last == "1 checked: 0 fine, 0 with 0 problems, 1 not there"
     assert f"{tmp_path / BENCHMARKS[name].folders[-1]}: no such folder. It should hold" in out
     assert "├── " in out or "└── " in out
+    for folder in BENCHMARKS[name].whole:
+        assert f"or {tmp_path / folder}/ with these alone" in out
     assert "{" not in out
 
 
@@ -83,6 +85,47 @@ def test_a_video_without_its_text_hides_nothing(tmp_path, capsys, command):
     code, out, last = check(capsys, command, tmp_path)
     assert code == 2 and last == "1 checked: 0 fine, 1 with 2 problems, 0 not there"
     assert "a.mp4: no ground truth beside it: expected a.txt" in out and "b.txt:1: expected 4 or 8 numbers" in out
+
+
+def test_flags_by_frame_of_sequences_of_other_lengths(tmp_path, capsys, command):
+    MINIATURES["vot"](tmp_path)
+    images(tmp_path / "vot" / "bag" / "color", count=5)
+    text(tmp_path / "vot" / "bag" / "groundtruth.txt", "11,12,13,14\n" * 5)
+    text(tmp_path / "vot" / "bag" / "occlusion.tag", "0\n0\n0\n1\n")
+    code, out, _ = check(capsys, command, "vot", "--data_root", tmp_path)
+    assert code == 0, out
+    assert "vot: 3 sequences; 11 frames; 11 with a box; attributes by frame occlusion 2, size_change 1" in out
+
+
+def test_a_pattern_and_a_comma_list_as_test_py_takes_them(tmp_path, capsys, command):
+    for name in ("kite-10", "kite-6", "bird-2"):
+        images(tmp_path / "lasot" / name.partition("-")[0] / name / "img")
+        text(tmp_path / "lasot" / name.partition("-")[0] / name / "groundtruth.txt", rows())
+    MINIATURES["tc128"](tmp_path)
+    code, out, last = check(capsys, command, "lasot#kite-*@mild,tc128", "lunar_demo#*_city", "--data_root", tmp_path)
+    assert code == 0 and last == "3 checked: 3 fine, 0 with 0 problems, 0 not there", out
+    assert "lasot: 2 sequences like kite-*; 6 frames" in out and "tc128: 2 sequences; 6 frames" in out
+    assert "lunar_demo: 2 sequences like *_city; " in out
+    code, out, _ = check(capsys, command, "lasot#*", "--data_root", tmp_path)
+    assert code == 0 and "lasot: 3 sequences like *; 9 frames" in out
+    code, out, _ = check(capsys, command, "lasot", "--data_root", tmp_path)
+    assert code == 2 and "277 of the 280 sequences are missing" in out
+    code, out, last = check(capsys, command, "lasot#zebra*", "--data_root", tmp_path)
+    assert code == 2 and "with 1 problems" in last
+    assert "lasot#zebra*: no sequence is called like that; there are bird-2, kite-6, kite-10" in out
+    for name, told in (("otb#*", "otb: not there: "), ("uav123@mild", "uav123: not there: ")):
+        code, out, _ = check(capsys, command, name, "--data_root", tmp_path)
+        assert code == 2 and out.startswith(told) and "└── " in out
+    assert command("check_data.py", "lasot@mild#kite-6", "--data_root", tmp_path) == 2
+    assert "# comes before @, as in lasot#kite-6@mild" in capsys.readouterr().err
+
+
+def test_a_pattern_of_still_images(tmp_path, capsys, command):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jpg").write_bytes(JPEG)
+    text(tmp_path / "boxes.json", '{"a.jpg": [[1, 2, 3, 4]], "b.jpg": [[5, 6, 7, 8]]}')
+    code, out, _ = check(capsys, command, f"{tmp_path}#a_*")
+    assert code == 0 and "1 sequences like a_*; 1 frames; 1 with a box" in out
 
 
 def test_part_of_an_official_list(tmp_path, capsys, command):

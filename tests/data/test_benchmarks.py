@@ -134,7 +134,7 @@ def test_unknown_and_doubled_names(tmp_path):
 def test_some_of_a_dataset_and_a_dataset_at_night():
     some = benchmarks.load("lunar_demo#*_city")
     assert {one.name for one in some} == {"drone_city", "tiny_drone_city"} and some[0].dataset == "lunar_demo"
-    with pytest.raises(UserError, match="no sequence is called like that"):
+    with pytest.raises(UserError, match=r"lunar_demo#zebra\*: no sequence is called like that; there are ball_park, "):
         benchmarks.load("lunar_demo#zebra*")
     with pytest.raises(UserError, match="unknown night strength 'dusk'"):
         benchmarks.load("lunar_demo@dusk")
@@ -149,11 +149,38 @@ def test_some_of_a_dataset_and_a_dataset_at_night():
 
 
 def test_a_folder_at_night_is_found_again(tmp_path):
-    write_frames(tmp_path / "set" / "a" / "img")
-    write_boxes(tmp_path / "set" / "a" / "groundtruth.txt")
+    for each in "ab":
+        write_frames(tmp_path / "set" / each / "img")
+        write_boxes(tmp_path / "set" / each / "groundtruth.txt")
     ((name, (sequences, place)),) = benchmarks.load_all(f"{tmp_path}/set#a@heavy").items()
-    assert name == "set@heavy" and len(sequences) == 1
-    assert [one.name for one in benchmarks.load(place)] == ["a"]
+    assert name == "set@heavy" and [one.name for one in sequences] == ["a"]
+    again = benchmarks.load(place)
+    assert [one.name for one in again] == ["a", "b"], "results of another run may be of other sequences"
+    assert {one.dataset for one in again} == {"set@heavy"}
+
+
+def test_suffixes_stand_at_the_end_of_a_path_and_in_one_order(tmp_path):
+    for folder in ("p@x#y/clips", "p@x#y/lot#1"):
+        for name in ("a", "b"):
+            write_frames(tmp_path / folder / name / "img")
+            write_boxes(tmp_path / folder / name / "groundtruth.txt")
+    clips = f"{tmp_path}/p@x#y/clips"
+    assert benchmarks.split_name(f"{clips}#a@mild") == (clips, "a", "mild")
+    assert [one.dataset for one in benchmarks.load(f"{clips}@mild")] == ["clips@mild"] * 2
+    assert [one.name for one in benchmarks.load(f"{clips}#b")] == ["b"]
+    assert [one.name for one in benchmarks.load(f"{tmp_path}/p@x#y/lot#1")] == ["a", "b"], "it is there by this name"
+    with pytest.raises(UserError, match=r"lasot@mild#bird-2: # comes before @, as in lasot#bird-2@mild$"):
+        benchmarks.load("lasot@mild#bird-2", tmp_path)
+    with pytest.raises(UserError, match="unknown night strength 'dusk'"):  # and not: no such folder
+        benchmarks.load("lasot#bird-2@dusk", tmp_path)
+
+
+def test_what_does_not_match_is_not_read(tmp_path):
+    for name in ("a", "b"):
+        write_frames(tmp_path / name / "img")
+        write_boxes(tmp_path / name / "groundtruth.txt")
+    (tmp_path / "b" / "groundtruth.txt").write_text("no numbers")
+    assert [one.name for one in benchmarks.load(f"{tmp_path}#a")] == ["a"]
 
 
 def test_the_demo_is_a_benchmark():

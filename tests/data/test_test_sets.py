@@ -1,5 +1,6 @@
 """The test sets in the layouts they are published in, each as a tree of a few files with the quirks of the whole."""
 
+import logging
 import pickle
 from dataclasses import dataclass, field
 
@@ -378,6 +379,29 @@ def test_half_of_a_benchmark_is_not_the_benchmark(tmp_path):
     assert [one.name for one in benchmarks.load("LASOT", tmp_path)] == ["airplane-2"]
 
 
+def test_half_of_a_benchmark_is_taken_where_it_is_asked_for(tmp_path, caplog):
+    lasot(tmp_path, names=("kite-10", "kite-6", "bird-2", "airplane-2"))
+    with pytest.raises(UserError, match=r"277 of the 280 .*; --dataset 'lasot#\*' takes those that are there$"):
+        benchmarks.load("lasot", tmp_path)
+    whole = benchmarks.load("lasot#*", tmp_path)
+    assert [one.name for one in whole] == ["bird-2", "kite-6", "kite-10"] and whole[2].attributes == ("POC", "ARC")
+    with caplog.at_level(logging.INFO):
+        some = benchmarks.load("lasot#kite-*@mild", tmp_path)
+    assert [(one.dataset, one.name) for one in some] == [("lasot@mild", "kite-6"), ("lasot@mild", "kite-10")]
+    assert "lasot#kite-*: 2 there, 2 that belong to it are not" in caplog.text
+    with pytest.raises(UserError, match=r"lasot#kite-4: no sequence is called like that; there are bird-2, kite-6, "):
+        benchmarks.load("lasot#kite-4", tmp_path)  # it belongs to the benchmark
+    with pytest.raises(UserError, match="otb: no such folder"):
+        benchmarks.load("otb#*", tmp_path)
+
+
+def test_a_pattern_cannot_take_what_is_not_there_at_all(tmp_path):
+    lasot(tmp_path, names=("kite-10", "airplane-2"))
+    (tmp_path / "lasot" / "kite" / "kite-10" / "groundtruth.txt").unlink()  # what remains is to train from
+    with pytest.raises(UserError, match=r"280 of the 280 .* \(did you mean lasot_train, the training set\?\)$"):
+        benchmarks.load("lasot#*", tmp_path)
+
+
 def test_what_does_not_belong_to_a_benchmark_is_not_read(tmp_path):
     mini = otb(tmp_path)
     text(tmp_path / "otb" / "Extra" / "groundtruth_rect.txt", "no numbers")
@@ -440,6 +464,7 @@ def test_tables_of_points_of_any_spelling():
         (b"\xff\xfe\x00", "t.csv: is not a text file"),
         (b"0,1,2,3\n", r"t.csv:1: expected a head such as Frame,Visibility,X,Y; found '0,1,2,3'"),
         (b"Frame,Visibility,X,Y\n", "t.csv: has no row"),
+        (b"Frame,Visibility,X,Y\n0,0,2,3\n1,2,2,3\n", "t.csv: no row with Visibility 1: nothing to track"),
         (b"Frame,Visibility,X,Y\n0,1,2,3\n1,1,2\n", "t.csv:3: expected at least 4 fields, found 3"),
         (b"Frame,Visibility,X,Y\n0,1,2,3\n1,1,,\n", "t.csv:3: expected a number, found ''"),
         (b"Frame,Visibility,X,Y\n0,yes,2,3\n", "t.csv:2: expected a number, found 'yes'"),
@@ -453,6 +478,36 @@ def test_tables_of_points_of_any_spelling():
 def test_malformed_tables_of_points(table, message):
     with pytest.raises(UserError, match=message):
         parse_points(table, "t.csv", Points(side=4))
+
+
+HIDDEN_FIRST = "Frame,Visibility,X,Y\n0,0,0,0\n1,0,0,0\n2,1,20,30\n3,0,0,0\n4,1,24,30\n"
+
+
+def test_a_rally_begins_where_the_shuttle_is_first_seen(tmp_path):
+    for match in ("match1", "match2"):
+        text(tmp_path / "shuttlecock" / match / "csv" / "1_ball.csv", HIDDEN_FIRST)
+    images(tmp_path / "shuttlecock" / "match1" / "frame" / "1", "{}.png", first=0, count=5)
+    (tmp_path / "shuttlecock" / "match2" / "video").mkdir()
+    with VideoWriter(tmp_path / "shuttlecock" / "match2" / "video" / "1.mp4") as video:
+        for number in range(5):
+            video.write(np.full((48, 64, 3), 20 + 40 * number, np.uint8))
+    for number in (0, 1):  # 20 and 60 in the frames before
+        lighter = encode_jpeg(np.full((48, 64, 3), 20 + 40 * number, np.uint8))
+        (tmp_path / "shuttlecock" / "match1" / "frame" / "1" / f"{number}.png").write_bytes(lighter)
+    sequences = benchmarks.load("shuttlecock", tmp_path)
+    assert [one.name for one in sequences] == ["match1_1", "match2_1"]
+    for one, greys in zip(pickle.loads(pickle.dumps(sequences)), ((90, 90, 90), (100, 140, 180)), strict=True):
+        frames = one.frames()
+        assert len(one) == len(frames) == 3 and one.visible.tolist() == [True, False, True]
+        assert one.first_box.tolist() == [13.75, 23.75, 12.5, 12.5]
+        assert [round(frames[index].mean() / 10) * 10 for index in (0, 1, -1)] == list(greys) and frames.fps
+        with pytest.raises(IndexError):
+            frames[3]
+    night = benchmarks.load("shuttlecock#match2_1@mild", tmp_path)[0].frames()
+    assert len(night) == 3 and night[0].shape == (48, 64, 3)
+    (tmp_path / "shuttlecock" / "match1" / "frame" / "1" / "4.png").unlink()
+    with pytest.raises(UserError, match=r"1_ball\.csv: match1_1: 3 rows for 2 frames"):
+        sequences[0].frames()
 
 
 def test_the_real_dtb70(shared_data, tmp_path):

@@ -12,7 +12,7 @@ from lib.config.paths import paths
 from lib.data import night
 from lib.data.benchmarks.annotated import Photographs
 from lib.data.benchmarks.entries import ALIASES, ANY_FOLDER, BENCHMARKS
-from lib.data.benchmarks.layout import Layout, Together, loaded, read
+from lib.data.benchmarks.layout import reader
 from lib.data.render import RenderedClip, demo_clips
 from lib.data.render.training import crossing_clips, day_clips, night_clips, training_clips
 from lib.data.sequence import Sequence
@@ -51,21 +51,17 @@ def load(name_or_folder, data_root=None, use_lmdb=False, cache=None, boxes_neede
     """The sequences of a benchmark, or of a folder, zip or LMDB of the user's, in natural order of their names.
 
     Returns a list, or for still images something that is read like one. A folder's dataset is called by the folder's
-    own name, an LMDB's without `.lmdb`. Two suffixes choose among what is there: `NAME#PATTERN` keeps the sequences
-    whose names match (`lasot#bird-*`), and `NAME@mild`, `@moderate` or `@heavy` shows them at night (see night.py).
+    own name, an LMDB's without `.lmdb`. Two suffixes, in this order, choose what is seen of it. `NAME#PATTERN` takes
+    the sequences whose names match, as many as are there: `lasot#bird-*` some, `lasot#*` all, where `lasot` is refused
+    unless it is whole. `NAME@mild`, `@moderate` or `@heavy` shows them at night (see night.py).
     use_lmdb: read the LMDB made by tracking/make_lmdb.py, see `lmdb_path`.
     cache: folder of crops made by tracking/make_crops.py, read instead of the whole frames.
     boxes_needed: False for those who look at pictures alone; then a folder may hold nothing but photographs.
     Raises UserError that says what was looked for, what it should hold and how to get it.
     """
     whole, pattern, strength = split_name(name_or_folder)
-    sequences = _load(whole, data_root, use_lmdb, cache, boxes_needed)
-    if pattern:
-        sequences = [each for each in sequences if fnmatch.fnmatchcase(each.name, pattern)]
-        if not sequences:
-            raise UserError(f"{name_or_folder}: no sequence is called like that")
+    sequences = _load(whole, pattern, data_root, use_lmdb, cache, boxes_needed)
     if strength:
-        night.night_strength(strength)
         sequences = [
             dataclasses.replace(
                 each, dataset=f"{each.dataset}@{strength}", opener=_Night(each.opener, strength, each.name)
@@ -76,13 +72,22 @@ def load(name_or_folder, data_root=None, use_lmdb=False, cache=None, boxes_neede
 
 
 def split_name(name_or_folder):
-    """(benchmark or folder, pattern or "", night's strength or "") of a dataset's name with its suffixes."""
+    """(benchmark or folder, pattern or "", night's strength or "") of a dataset's name with its suffixes.
+
+    What exists under the whole name has none, nor have the folders above it. Raises UserError for an unknown strength.
+    """
     name = str(name_or_folder)
-    if Path(name).exists():
+    if os.path.exists(os.path.expanduser(name)):
         return name, "", ""
-    name, _, strength = name.partition("@")
-    name, _, pattern = name.partition("#")
-    return name, pattern, strength
+    folder, slash, last = name.rpartition("/")
+    last, _, strength = last.partition("@")
+    last, _, pattern = last.partition("#")
+    if "#" in strength:
+        strength, _, pattern = strength.partition("#")
+        raise UserError(f"{name}: # comes before @, as in {folder}{slash}{last}#{pattern}@{strength}")
+    if strength:
+        night.night_strength(strength)
+    return f"{folder}{slash}{last}", pattern, strength
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,25 +100,39 @@ class _Night:
         return night.NightFrames(self.opener(), self.strength, self.name)
 
 
-def _load(name_or_folder, data_root, use_lmdb, cache, boxes_needed):
+def _load(name_or_folder, pattern, data_root, use_lmdb, cache, boxes_needed):
     name = canonical(name_or_folder)
     if name in RENDERED and not cache:
-        return _rendered(name)
+        return _like(pattern or "*", name, _rendered(name))
     if cache or use_lmdb:
         path = crops_path(name, cache) if cache else lmdb_path(name, data_root)
         if not path.exists():
             maker = f"make_crops.py {name} {cache}" if cache else f"make_lmdb.py {name} {path}"
             raise UserError(f"no such LMDB; make it with: python tracking/{maker}", path)
-        return _look(path, dataset_name(name), ANY_FOLDER).load()
+        return _look(path, dataset_name(name), ANY_FOLDER).part(pattern).load()
     found = find(name, data_root, boxes_needed)
-    if found.missing:
+    if found.missing and not (pattern and found.seen):
         benchmark, count = BENCHMARKS[name], len(found.missing)
+        part = f"; --dataset '{name}#*' takes those that are there" if found.seen else ""
         raise NotThereError(
-            f"{count} of the {count + len(found.entries)} sequences of {name} are missing, such as {found.missing[0]}"
-            f"{_or_training(benchmark)}; --dataset FOLDER takes what is in a folder",
+            f"{count} of the {count + len(found.seen)} sequences of {name} are missing, such as {found.missing[0]}"
+            f"{_or_training(benchmark)}{part}",
             found.storage.path,
         )
-    return found.load()
+    return found.part(pattern).load()
+
+
+def _like(pattern, dataset, sequences):
+    """Those of a list of sequences, or of {name: Entry}, whose names match. Raises UserError where none does."""
+    by_name = isinstance(sequences, dict)
+    names = list(sequences) if by_name else [each.name for each in sequences]
+    chosen = {name for name in names if fnmatch.fnmatchcase(name, pattern)}
+    if not chosen:
+        some = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+        raise UserError(f"{dataset}#{pattern}: no sequence is called like that; there are {some}")
+    if by_name:
+        return {name: sequences[name] for name in names if name in chosen}
+    return [each for each in sequences if each.name in chosen]
 
 
 class NotThereError(UserError):
@@ -122,27 +141,34 @@ class NotThereError(UserError):
 
 @dataclasses.dataclass
 class Found:
-    """A dataset on disk whose files have been seen and not yet read.
+    """A dataset on disk.
 
-    entries: {name: Entry} of layout.py; None where the layout is one of annotated.py, which reads at once.
+    seen: {name: Entry} of a layout that is `by_text`, not yet read; of any other the sequences.
     missing: names of sequences that belong to it and are not there.
     """
 
     storage: object
     layout: object
     dataset: str
-    entries: dict | None = None
+    seen: object
     missing: tuple = ()
 
-    def load(self):
-        """Its sequences. Raises the first UserError."""
-        return self.layout.find(self.storage, self.dataset) if self.entries is None else loaded(self.each())
+    def part(self, pattern):
+        """Of it the sequences whose names match, as many as are there; all for "". Raises UserError where none does."""
+        if not pattern:
+            return self
+        seen = _like(pattern, self.dataset, self.seen)
+        gone = sum(fnmatch.fnmatchcase(name, pattern) for name in self.missing)
+        if gone:
+            log.info("%s#%s: %d there, %d that belong to it are not", self.dataset, pattern, len(seen), gone)
+        return dataclasses.replace(self, seen=seen, missing=())
 
-    def each(self):
-        """(name, Sequence or the UserError that says what is wrong with it) of every sequence, reading one by one."""
-        if self.entries is not None:
-            return read(self.storage, self.dataset, self.entries)
-        return ((sequence.name, sequence) for sequence in self.load())
+    def load(self):
+        """Its sequences. Raises UserError."""
+        if not self.layout.by_text:
+            return self.seen
+        read = reader(self.storage, self.dataset)
+        return [read(name, entry) for name, entry in self.seen.items()]
 
 
 def find(name_or_folder, data_root=None, boxes_needed=True):
@@ -188,8 +214,8 @@ def crops_path(name_or_folder, cache):
 def load_all(text, data_root=None):
     """The datasets of a comma list of names and folders.
 
-    Returns {dataset name: (its sequences, its folder or None for a benchmark)}. Raises UserError, also where two
-    datasets have one name.
+    Returns {dataset name: (its sequences, its folder or None for a benchmark)}. The folder is the whole, without its
+    #PATTERN: results of its other sequences lie beside. Raises UserError, also where two datasets have one name.
     """
     datasets = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -197,10 +223,9 @@ def load_all(text, data_root=None):
         name = sequences[0].dataset
         if name in datasets:
             raise UserError(f"two datasets are called {name!r}: their results would overwrite each other")
-        whole, pattern, strength = split_name(part)
+        whole, _, strength = split_name(part)
         folder = None if canonical(whole) in names() else str(Path(os.path.expanduser(whole)).resolve())
-        suffix = (f"#{pattern}" if pattern else "") + (f"@{strength}" if strength else "")
-        datasets[name] = sequences, folder and folder + suffix
+        datasets[name] = sequences, folder and folder + (f"@{strength}" if strength else "")
     if not datasets:
         raise UserError(f"no dataset in {text!r}; the benchmarks are: {', '.join(names())}")
     return datasets
@@ -227,26 +252,23 @@ def _look(path, dataset, layouts, hint=""):
     """Found at a path in the first layout that matches anything."""
     storage = open_storage(path)
     for layout in layouts:
-        is_text = isinstance(layout, (Layout, Together))
-        seen = layout.entries(storage) if is_text else layout.find(storage, dataset)
+        seen = layout.entries(storage) if layout.by_text else layout.find(storage, dataset)
         if len(seen):
             log.info("%s: %d sequences in %s, laid out as %s", dataset, len(seen), path, layout)
-            return Found(storage, layout, dataset, seen if is_text else None)
+            return Found(storage, layout, dataset, seen)
     raise NotThereError(f"no sequences here; looked for {'; '.join(map(str, layouts))}{hint}", path)
 
 
 def _select(found, benchmark, folder, root):
-    """Found, with those of its entries that belong to the benchmark, in the order of its list."""
+    """Found, with those of its sequences that belong to the benchmark, in the order of its list."""
     if benchmark.splits:
-        chosen = _split(found.entries, benchmark.splits, folder, root)
+        chosen = _split(found.seen, benchmark.splits, folder, root)
     elif benchmark.official:
         chosen = benchmark.official
     else:
         return found
-    entries = {name: found.entries[name] for name in chosen if name in found.entries}
-    return dataclasses.replace(
-        found, entries=entries, missing=tuple(name for name in chosen if name not in found.entries)
-    )
+    seen = {name: found.seen[name] for name in chosen if name in found.seen}
+    return dataclasses.replace(found, seen=seen, missing=tuple(name for name in chosen if name not in found.seen))
 
 
 def _split(entries, splits, folder, root):

@@ -6,6 +6,7 @@ Every box of a still image is a sequence of one frame.
 import collections.abc
 import json
 import logging
+import re
 import zlib
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -26,8 +27,21 @@ PATCHES = 4  # of each photograph
 PATCH_SIDES = (8.0, 64.0)  # px
 
 
+class ReadAtOnce:
+    """A layout whose `find(storage, dataset)` gives the sequences themselves of a storage (lib/data/storage.py).
+
+    It gives an empty list where there are none, and raises UserError where annotations are not as expected.
+    """
+
+    by_text = False  # unlike those of layout.py
+
+    def files(self):
+        """{pattern: remark} of the files that a drawing of the layout shows."""
+        return dict.fromkeys(re.split(r" with |, ", str(self)), "")
+
+
 @dataclass(frozen=True)
-class Stills:
+class Stills(ReadAtOnce):
     """`boxes.json`, {file: [[x, y, w, h], ...]} of images in one of `images`; and photographs without any box.
 
     Of each photograph PATCHES boxes are taken as targets of no class, by chance but always the same: their place is
@@ -43,7 +57,6 @@ class Stills:
         return f"{self.boxes} with {self.images[0]}*.jpg, {self.photos}*.jpg"
 
     def find(self, storage, dataset):
-        """The one-frame sequences of a storage; an empty list where there are none. Raises UserError."""
         files, boxes, folder = [], [], ""
         if storage.glob(self.boxes):
             place = storage.place(self.boxes)
@@ -61,14 +74,13 @@ class Stills:
 
 
 @dataclass(frozen=True)
-class Photographs:
-    """Images alone, in a folder or in folders below it, each a sequence of one frame without a box."""
+class Photographs(ReadAtOnce):
+    """Images alone, in a folder or in folders below it, each a sequence of one frame without a box, called like it."""
 
     def __str__(self):
         return "*.jpg"
 
     def find(self, storage, dataset):
-        """The one-frame sequences of a storage, called like their files; an empty list where there are none."""
         return [
             Sequence(
                 file.rpartition(".")[0],
@@ -83,7 +95,7 @@ class Photographs:
 
 
 @dataclass(frozen=True)
-class Coco:
+class Coco(ReadAtOnce):
     """COCO's annotations and the folder of its images. Crowds and boxes without area are left out."""
 
     boxes: str
@@ -93,7 +105,6 @@ class Coco:
         return f"{self.boxes} with {self.images}*.jpg"
 
     def find(self, storage, dataset):
-        """The one-frame sequences of a storage; an empty list where the annotations are missing. Raises UserError."""
         if not storage.glob(self.boxes):
             return []
         place = storage.place(self.boxes)
@@ -157,7 +168,7 @@ class StillSequences(collections.abc.Sequence):
 
 
 @dataclass(frozen=True)
-class ImageNetVid:
+class ImageNetVid(ReadAtOnce):
     """ImageNet-VID: one XML file a frame, and in it every object with its track. Each track is a sequence.
 
     Its frames are the whole video's, from the track's first to its last; in between it may be absent.
@@ -170,7 +181,6 @@ class ImageNetVid:
         return f"{self.boxes} with {self.images}*/*/*.JPEG"
 
     def find(self, storage, dataset):
-        """The tracks of a storage; an empty list where there is no annotation. Raises UserError."""
         videos = {}
         for file in storage.glob(self.boxes):
             videos.setdefault(PurePosixPath(file).parent, []).append(file)
@@ -195,7 +205,7 @@ class ImageNetVid:
 
 
 @dataclass(frozen=True)
-class Shift:
+class Shift(ReadAtOnce):
     """SHIFT's night videos as DCPT takes them: a JSON {<video>/<object>: {frame: [file], box2d: [{x1, y1, x2, y2}]}}.
 
     Boxes with a side of 50 px or less count as not visible, as there.
@@ -208,7 +218,6 @@ class Shift:
         return f"{self.boxes} with <video>/*.jpg"
 
     def find(self, storage, dataset):
-        """The sequences of a storage; an empty list where the JSON is missing. Raises UserError."""
         if not storage.glob(self.boxes):
             return []
         place = storage.place(self.boxes)

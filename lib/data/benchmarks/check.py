@@ -1,26 +1,27 @@
 """What of a dataset is on disk, what is wrong with it, and what was expected. Files are counted, never decoded."""
 
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 
 from lib.config.paths import paths
-from lib.data.benchmarks import RENDERED, NotThereError, canonical, find, load
+from lib.data.benchmarks import RENDERED, NotThereError, canonical, find, load, split_name
 from lib.data.benchmarks.annotated import StillSequences
 from lib.data.benchmarks.entries import BENCHMARKS
-from lib.data.benchmarks.layout import Layout, Together
+from lib.data.benchmarks.layout import reader
 from lib.errors import UserError
 
 
 @dataclass
 class Report:
-    """absent: why it is not there, "" where it is. problems: one line each, the file and the line first.
+    """pattern: of the names of the sequences that were looked at, "" for all. absent: why it is not there, "" where it
+    is. problems: one line each, the file and the line first.
 
     frames, labelled: number of frames, and of those with a box. attributes, tags: how many sequences have each word,
     for the whole and by frame. categories: how many sequences each class has. layout, origin: see Layout.
     """
 
     name: str
+    pattern: str = ""
     absent: str = ""
     problems: list = field(default_factory=list)
     place: str = ""
@@ -37,51 +38,53 @@ class Report:
 def check(name_or_folder, data_root=None, progress=lambda done, total: None):
     """Read every annotation of a benchmark or folder and count its frames, past everything that is wrong: a Report.
 
-    progress: called with the number of sequences read so far and of all.
+    It may have the suffixes that benchmarks.load takes; of a `#PATTERN` nothing is missing. progress: called with the
+    number of sequences read so far and of all. Raises UserError where the suffixes are wrong.
     """
-    report = Report(canonical(name_or_folder))
-    if report.name in RENDERED:
-        report.place = "rendered in memory"
-        _count(report, load(report.name))
-        return report
+    whole, pattern, _ = split_name(name_or_folder)
+    report = Report(canonical(whole), pattern=pattern)
     try:
-        found = find(name_or_folder, data_root)
-        report.place, report.layout = str(found.storage.path), str(found.layout)
-        if found.entries is None:
-            _count(report, found.load())
+        if report.name in RENDERED:
+            report.place = "rendered in memory"
+            _count(report, load(name_or_folder))
             return report
+        found = find(whole, data_root)
+        report.place, report.layout = str(found.storage.path), str(found.layout)
+        if found.missing and not found.seen:
+            report.absent = f"{report.place}: none of its {len(found.missing)} sequences, such as {found.missing[0]}"
+            return report
+        found = found.part(pattern)
     except NotThereError as error:
         report.absent = str(error)
         return report
     except UserError as error:
         report.problems.append(str(error))
         return report
-    if found.missing and not found.entries:
-        report.absent = f"{report.place}: none of its {len(found.missing)} sequences, such as {found.missing[0]}"
+    if not found.layout.by_text:
+        _count(report, found.seen)
         return report
     if found.missing:
         some = ", ".join(found.missing[:5]) + (", ..." if len(found.missing) > 5 else "")
-        of = len(found.missing) + len(found.entries)
+        of = len(found.missing) + len(found.seen)
         report.problems.append(f"{report.place}: {len(found.missing)} of the {of} sequences are missing: {some}")
     benchmark = BENCHMARKS.get(report.name)
     tracked = benchmark is None or not benchmark.to_train
-    for number, (_, sequence) in enumerate(found.each(), 1):
-        progress(number, len(found.entries))
+    read = reader(found.storage, found.dataset)
+    for number, (name, entry) in enumerate(found.seen.items(), 1):
+        progress(number, len(found.seen))
+        report.sequences += 1
         try:
-            _add(report, sequence, tracked)
+            _add(report, read(name, entry), tracked)
         except UserError as error:
             report.problems.append(str(error))
     return report
 
 
 def _add(report, sequence, tracked):
-    """Count one sequence. tracked: it must have a box to start from. Raises UserError, also where it is one."""
-    report.sequences += 1
-    if isinstance(sequence, UserError):
-        raise sequence
+    """Count what one sequence holds. tracked: it must have a box to start from. Raises UserError."""
     report.labelled += int(sequence.visible.sum())
     report.attributes.update(sequence.attributes)
-    report.tags.update(sequence.frame_attributes)
+    report.tags.update(sequence.frame_attributes.keys())
     report.categories.update(filter(None, [sequence.category]))
     report.origin = sequence.origin
     report.frames += len(sequence.frames())
@@ -102,29 +105,15 @@ def _count(report, sequences):
 def expected(name, data_root=None):
     """A drawing of the folders and files that a benchmark is expected to have, and its other layouts."""
     benchmark = BENCHMARKS[name]
-    lines = [f"{paths(data=data_root).data / benchmark.folders[-1]}/", *_tree(_files(benchmark.layouts[0]))]
+    root = paths(data=data_root).data
+    lines = [f"{root / benchmark.folders[-1]}/", *_tree(benchmark.layouts[0].files())]
     lines += [f"or {layout}" for layout in benchmark.layouts[1:]]
     if benchmark.splits:
         lines.append(f"with {' or '.join(benchmark.splits)} in it, above it or in data_specs/")
     elif benchmark.official:
         lines.append(f"of which {len(benchmark.official)} belong to it, such as {benchmark.official[0]}")
+    lines += [f"or {root / folder}/ with these alone" for folder in benchmark.whole]
     return "\n".join(lines)
-
-
-def _files(layout):
-    """{pattern: remark} of the files of a layout."""
-    if isinstance(layout, Together):
-        return {file: remark for each in layout.layouts for file, remark in _files(each).items()}
-    if not isinstance(layout, Layout):
-        return dict.fromkeys(re.split(r" with |, ", str(layout)), "")
-    frames = [f"{pattern}.jpg" for pattern in layout.frames[:1]]
-    video = [f"{layout.video}.mp4"] if layout.video else []
-    tags = [file.replace("{tag}", tag) for file in layout.tag_files[:1] for tag in layout.tags]
-    optional = [*layout.absent, layout.cover, layout.about, *layout.attributes[:1], *tags]
-    files = dict.fromkeys([layout.boxes, *(frames or video), *filter(None, [layout.span])], "")
-    files.update(dict.fromkeys(video if frames else [], "in place of the images"))
-    files.update(dict.fromkeys(filter(None, optional), "where there is one"))
-    return {re.sub(r"{(\w+)}", r"<\1>", file.replace("{folder}", "{seq}")): remark for file, remark in files.items()}
 
 
 def _tree(files):

@@ -4,6 +4,8 @@ In a pattern `{seq}` stands for the name of a sequence's folder or file, any oth
 differs from sequence to sequence, and `*` for anything within one folder level.
 """
 
+import dataclasses
+import functools
 import glob
 import re
 from dataclasses import dataclass, field
@@ -23,7 +25,7 @@ class Layout:
     """Patterns of one way to lay out a dataset.
 
     boxes: ground truth, one row a frame, `x y w h` or four corners, NaN or zero size where absent. points: says how to
-        read a table of points in its place.
+        read a table of points in its place; the sequence begins with the first frame in which the target is visible.
     frames: alternatives for the frames' images; the first that has any is taken. `{folder}` is that of `facts`.
     video: one video a sequence, without its extension; where there are `frames` too, in the place of those missing.
     name: what a sequence is called, of the words in braces.
@@ -54,9 +56,11 @@ class Layout:
     facts: dict = field(default_factory=dict)
     windows: str = ""
 
+    by_text = True  # its sequences are seen by the names of files and read one by one, see ReadAtOnce
+
     def __str__(self):
         frames = self.frames[0] if self.frames else f"{self.video}.mp4"
-        return re.sub(r"{(\w+)}", r"<\1>", f"{self.boxes} with {frames}".replace("{folder}", "{seq}"))
+        return _spelt(f"{self.boxes} with {frames}")
 
     def entries(self, storage):
         """{name: Entry} of the sequences of a storage (lib/data/storage.py) that lie so. Only names are looked at."""
@@ -65,15 +69,26 @@ class Layout:
             name = self.name.format(**fields)
             first = found.setdefault(name, Entry(self, fields, file))
             if first.fields != fields and not first.twin:
-                found[name] = Entry(self, first.fields, first.file, file)
+                found[name] = dataclasses.replace(first, twin=file)
         if self.frames or not self.video:
             return found
         videos = {}
         for extension in VIDEO_EXTENSIONS:
             for file, fields in _matches(storage, self.video + extension):
                 name = self.name.format(**fields)
-                videos[name] = found.get(name, Entry(self, fields, None, file))
+                videos[name] = found.get(name, Entry(self, fields, None, video=file))
         return videos
+
+    def files(self):
+        """{pattern: remark} of the files that a drawing of the layout shows."""
+        frames = [f"{pattern}.jpg" for pattern in self.frames[:1]]
+        video = [f"{self.video}.mp4"] if self.video else []
+        tags = [file.replace("{tag}", tag) for file in self.tag_files[:1] for tag in self.tags]
+        optional = [*self.absent, self.cover, self.about, *self.attributes[:1], *tags]
+        files = dict.fromkeys([self.boxes, *(frames or video), *filter(None, [self.span])], "")
+        files.update(dict.fromkeys(video if frames else [], "in place of the images"))
+        files.update(dict.fromkeys(filter(None, optional), "where there is one"))
+        return {_spelt(file): remark for file, remark in files.items()}
 
 
 @dataclass(frozen=True)
@@ -82,6 +97,8 @@ class Together:
 
     layouts: tuple
 
+    by_text = True  # its sequences are seen by the names of files and read one by one, see ReadAtOnce
+
     def __str__(self):
         return ", ".join(map(str, self.layouts))
 
@@ -89,68 +106,63 @@ class Together:
         """As Layout.entries, one layout after the other."""
         return {name: entry for layout in self.layouts for name, entry in layout.entries(storage).items()}
 
+    def files(self):
+        """As Layout.files, one layout after the other."""
+        return {file: remark for layout in self.layouts for file, remark in layout.files().items()}
+
 
 @dataclass(frozen=True)
 class Entry:
-    """A sequence that has been seen and not yet read. twin: a second file that claims the same name; without a `file`
-    (the ground truth), the video that lacks one.
+    """A sequence that has been seen and not yet read.
+
+    file: its ground truth, None where a `video` lacks one. twin: a second file that claims the same name.
     """
 
     layout: Layout
     fields: dict
     file: str | None
     twin: str = ""
+    video: str = ""
 
 
-def read(storage, dataset, entries):
-    """Read the ground truth of {name: Entry}: yields (name, Sequence, or the UserError that says what is wrong)."""
-    beside = _Beside(storage)
-    for name, entry in entries.items():
-        try:
-            yield name, _sequence(storage, beside, dataset, name, entry)
-        except UserError as error:
-            yield name, error
+def reader(storage, dataset):
+    """A function (name, Entry) -> Sequence that reads ground truth, or raises UserError that says what is wrong."""
+    return functools.partial(_sequence, _Files(storage), dataset)
 
 
-def loaded(pairs):
-    """The sequences of pairs as `read` yields them. Raises the first UserError among them."""
-    sequences = []
-    for _, sequence in pairs:
-        if isinstance(sequence, UserError):
-            raise sequence
-        sequences.append(sequence)
-    return sequences
-
-
-def _sequence(storage, beside, dataset, name, entry):
-    layout = entry.layout
+def _sequence(files, dataset, name, entry):
+    layout, storage = entry.layout, files.storage
     if entry.file is None:
         raise UserError(
-            f"no ground truth beside it: expected {layout.boxes.format(**entry.fields)}", storage.place(entry.twin)
+            f"no ground truth beside it: expected {layout.boxes.format(**entry.fields)}", storage.place(entry.video)
         )
     place = storage.place(entry.file)
     if entry.twin:
         raise UserError(f"two sequences are called {name!r}; the other is {storage.place(entry.twin)}", place)
     facts = layout.facts.get(name, Facts())
     fields = {**entry.fields, "folder": facts.folder or entry.fields["seq"]}
-    opener = _Open(storage, name, fields, layout.frames, layout.video, _span(storage, beside, layout, fields, facts))
+    opener = _Open(storage, name, fields, layout.frames, layout.video, _span(files, layout, fields, facts))
     data = storage.read(entry.file)
-    boxes = parse_points(data, place, layout.points) if layout.points else parse_boxes(data, place, columns=(4, 8))
-    boxes = boxes[facts.skipped :]
-    if len(boxes) == 1:  # only the first frame is labelled, as in test sets scored by a server
-        boxes = np.concatenate([boxes, np.full((max(len(opener()), 1) - 1, 4), np.nan)])
+    if layout.points:
+        boxes = parse_points(data, place, layout.points)
+        hidden = int(np.isfinite(boxes[:, 0]).argmax())  # a rally begins before the first stroke: nothing to start from
+        boxes, opener = boxes[hidden:], dataclasses.replace(opener, hidden=hidden)
+    else:
+        boxes = parse_boxes(data, place, columns=(4, 8))[facts.skipped :]
+        if len(boxes) == 1:  # only the first frame is labelled, as in test sets scored by a server
+            boxes = np.concatenate([boxes, np.full((max(len(opener()), 1) - 1, 4), np.nan)])
     boxes[:, :2] -= layout.origin
     return Sequence(
         name,
         dataset,
         boxes,
         opener,
-        ~_absent(storage, beside, layout, fields, len(boxes)),
-        facts.attributes or _attributes(storage, beside, layout, fields),
+        ~_absent(files, layout, fields, len(boxes)),
+        facts.attributes or _attributes(files, layout, fields),
         str(place),
-        _windows(storage, beside, layout, fields, len(boxes)),
-        _tags(storage, beside, layout, fields, len(boxes)),
-        _category(storage, beside, layout, fields),
+        _windows(files, layout, fields, len(boxes)),
+        _tags(files, layout, fields, len(boxes)),
+        _category(files, layout, fields),
         "point" if layout.points else "box",
         layout.origin,
     )
@@ -184,8 +196,13 @@ class _Open:
     frames: tuple
     video: str
     span: tuple | None
+    hidden: int = 0  # frames at the beginning that are left out
 
     def __call__(self):
+        frames = self._all()
+        return _Later(frames, self.hidden) if self.hidden else frames
+
+    def _all(self):
         for pattern in self.frames:
             names = image_names(self.storage, _fill(pattern, self.fields))
             if self.span:
@@ -202,13 +219,27 @@ class _Open:
         raise FrameError(f"{self.name}: no frames{part}; looked for {', '.join(tried)}", self.storage.path)
 
 
-class _Beside:
-    """Looks for the files that belong to a sequence, with one listing of a folder that all sequences share."""
+class _Later:
+    """A frame source without its first `count` frames."""
+
+    def __init__(self, frames, count):
+        self.frames, self.count, self.fps = frames, count, frames.fps
+
+    def __len__(self):
+        return max(len(self.frames) - self.count, 0)
+
+    def __getitem__(self, index):
+        return self.frames[range(len(self))[index] + self.count]
+
+
+class _Files:
+    """The files that belong to a sequence, found with one listing of a folder that all sequences share."""
 
     def __init__(self, storage):
         self.storage, self.listings = storage, {}
 
-    def files(self, pattern, fields):
+    def like(self, pattern, fields):
+        """Names of those that a pattern finds."""
         if not pattern:
             return []
         folder, _, file = pattern.rpartition("/")
@@ -218,6 +249,24 @@ class _Beside:
             self.listings[folder] = set(self.storage.glob(f"{folder}/*"))
         name = f"{folder}/{file.format(**fields)}"
         return [name] if name in self.listings[folder] else []
+
+    def first(self, patterns, fields):
+        """The name of the first that any of the patterns finds, or None."""
+        return next((file for pattern in patterns for file in self.like(pattern, fields)), None)
+
+    def text(self, file):
+        return self.storage.read(file).decode(errors="replace")
+
+    def numbers(self, file):
+        return parse_numbers(self.storage.read(file), self.storage.place(file))
+
+    def error(self, message, file):
+        return UserError(message, self.storage.place(file))
+
+
+def _spelt(pattern):
+    """A pattern as messages show it."""
+    return re.sub(r"{(\w+)}", r"<\1>", pattern.replace("{folder}", "{seq}"))
 
 
 def _fill(pattern, fields):
@@ -247,66 +296,65 @@ def _matches(storage, pattern):
             yield file, match.groupdict()
 
 
-def _span(storage, beside, layout, fields, facts):
+def _span(files, layout, fields, facts):
     """(first, last) number of the frames that belong to a sequence, or None for all that are there."""
-    for file in beside.files(layout.span, fields):
-        span = parse_numbers(storage.read(file), storage.place(file))
+    for file in files.like(layout.span, fields):
+        span = files.numbers(file)
         if len(span) != 2 or span[0] > span[1]:
-            raise UserError(f"expected the first and the last frame's number, found {len(span)} numbers: {span}",
-                            storage.place(file))  # fmt: skip
+            found = f"{len(span)} numbers: {span}"
+            raise files.error(f"expected the first and the last frame's number, found {found}", file)
         return tuple(map(int, span))
     return (facts.first, facts.last) if facts.last else None
 
 
-def _absent(storage, beside, layout, fields, count):
+def _absent(files, layout, fields, count):
     absent = np.zeros(count, bool)
     for pattern in (*layout.absent, layout.cover):
-        for file in beside.files(pattern, fields):
-            flags = parse_numbers(storage.read(file), storage.place(file))
+        for file in files.like(pattern, fields):
+            flags = files.numbers(file)
             if len(flags) != count:
-                raise UserError(f"{len(flags)} flags for {count} frames", storage.place(file))
+                raise files.error(f"{len(flags)} flags for {count} frames", file)
             absent |= flags <= 0 if pattern == layout.cover else flags > 0
     return absent
 
 
-def _attributes(storage, beside, layout, fields):
-    file = next((file for pattern in layout.attributes for file in beside.files(pattern, fields)), None)
+def _attributes(files, layout, fields):
+    file = files.first(layout.attributes, fields)
     if file is None:
         return ()
     if not layout.flags:
-        return tuple(re.findall(r"[A-Za-z][\w-]*", storage.read(file).decode(errors="replace")))
-    values = parse_numbers(storage.read(file), storage.place(file))
-    if len(values) != len(layout.flags) or not np.isin(values, (0, 1)).all():
-        found = len(values) if len(values) != len(layout.flags) else "other numbers"
-        raise UserError(f"expected {len(layout.flags)} flags of 0 or 1 ({' '.join(layout.flags)}), found {found}",
-                        storage.place(file))  # fmt: skip
-    return tuple(word for word, value in zip(layout.flags, values, strict=True) if value)
+        return tuple(re.findall(r"[A-Za-z][\w-]*", files.text(file)))
+    values, words = files.numbers(file), layout.flags
+    if len(values) != len(words) or not np.isin(values, (0, 1)).all():
+        found = len(values) if len(values) != len(words) else "other numbers"
+        raise files.error(f"expected {len(words)} flags of 0 or 1 ({' '.join(words)}), found {found}", file)
+    return tuple(word for word, value in zip(words, values, strict=True) if value)
 
 
-def _tags(storage, beside, layout, fields, count):
+def _tags(files, layout, fields, count):
     tags = {}
     for tag in layout.tags:
-        file = next((f for p in layout.tag_files for f in beside.files(p, {**fields, "tag": tag})), None)
+        file = files.first(layout.tag_files, {**fields, "tag": tag})
         if file is None:
             continue
-        flags = parse_numbers(storage.read(file), storage.place(file)) > 0
+        flags = files.numbers(file) > 0
         if len(flags) > count:
-            raise UserError(f"{len(flags)} flags for {count} frames", storage.place(file))
+            raise files.error(f"{len(flags)} flags for {count} frames", file)
         tags[tag] = np.pad(flags, (0, count - len(flags)))
     return tags
 
 
-def _category(storage, beside, layout, fields):
-    for file in beside.files(layout.about, fields):
-        match = re.search(r"^\s*object_class\s*[:=]\s*(.*?)\s*$", storage.read(file).decode(errors="replace"), re.M)
+def _category(files, layout, fields):
+    for file in files.like(layout.about, fields):
+        match = re.search(r"^\s*object_class\s*[:=]\s*(.*?)\s*$", files.text(file), re.M)
         return match[1] if match else ""
     return re.match(r"\D*", layout.category.format(**fields))[0].rstrip("-_ ")
 
 
-def _windows(storage, beside, layout, fields, count):
-    for file in beside.files(layout.windows, fields):
-        rows = parse_boxes(storage.read(file), storage.place(file), allow_nan=False)
+def _windows(files, layout, fields, count):
+    for file in files.like(layout.windows, fields):
+        rows = parse_boxes(files.storage.read(file), files.storage.place(file), allow_nan=False)
         if len(rows) != count:
-            raise UserError(f"{len(rows)} windows for {count} frames", storage.place(file))
+            raise files.error(f"{len(rows)} windows for {count} frames", file)
         return rows
     return None

@@ -31,7 +31,7 @@ def parse_points(data, path, points):
 
     The columns are found by their names, in any order and spelling of COLUMNS. Frames are counted from 0 where there
     is a frame 0, else from 1; those left out are without a label. Returns (N, 4) float64 xywh px, rows of NaN where the
-    target is not seen. Raises UserError with file and line.
+    target is not seen. Raises UserError with file and line, also where it never is.
     """
     try:
         lines = data.decode("utf-8-sig").rstrip().splitlines()
@@ -56,6 +56,8 @@ def parse_points(data, path, points):
     centres = np.full((max(rows) - start + 1, 2), np.nan)
     for frame, centre in rows.items():
         centres[frame - start] = centre
+    if np.isnan(centres).all():
+        raise UserError(f"no row with Visibility {' or '.join(map(str, points.visible))}: nothing to track", path)
     side = np.where(np.isnan(centres), np.nan, points.side)
     return np.concatenate([centres - side / 2, side], axis=1)
 

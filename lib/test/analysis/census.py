@@ -141,8 +141,8 @@ def all_tables(censuses, per_sequence=False):
 
 
 def to_text(shown):
-    """Tables as text, each under its title."""
-    return "\n".join(f"{one.title}\n{tables.render(one, 'text')}" for one in shown)
+    """Tables as text, each under its title and above its note."""
+    return "\n".join(f"{one.title}\n{tables.render(one, 'text')}{one.note}\n" for one in shown)
 
 
 def write_latex(path, shown):
