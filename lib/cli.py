@@ -117,6 +117,18 @@ def at_least(options, **limits):
             raise UserError(f"--{name} {value}: expected at least {least}")
 
 
+def add_backend_flag(arguments):
+    """The flag of every command that runs a network frame by frame; call it after add_config_flags."""
+    arguments.add_argument(
+        "--backend",
+        dest="overrides",
+        action="append",
+        type="TEST.BACKEND={}".format,
+        metavar="ENGINE",
+        help="what runs the network: torch (default), onnx or openvino; the last two on the CPU, and faster there",
+    )
+
+
 def add_enhancer_flag(arguments):
     """The flag of every command that tracks."""
     arguments.add_argument(

@@ -1,4 +1,7 @@
-"""Parameters, multiply-accumulates, and the latency of every stage of a frame: decode, crop, network, head, rest."""
+"""Parameters, multiply-accumulates, and the latency of every stage of a frame: decode, crop, network, head, rest.
+
+Where an engine other than torch runs the network it is one stage.
+"""
 
 import statistics
 import sys
@@ -13,6 +16,7 @@ from lib.errors import UserError  # noqa: E402
 EXAMPLES = """
 python tracking/profile_model.py --script lunar --config baseline
 python tracking/profile_model.py --config tiny --set TEST.PRECISION=bf16 --size 1920 1080
+python tracking/profile_model.py --config tiny --backend onnx
 """
 
 
@@ -29,6 +33,7 @@ def main(argv=None):
     arguments.add_argument("--loops", type=int, default=50, help="timed frames; the median is printed")
     arguments.add_argument("--warmup", type=int, default=5, help="frames before those")
     cli.add_config_flags(arguments)
+    cli.add_backend_flag(arguments)
     options = arguments.parse_args(argv)
     if min(*options.size, options.loops) < 1 or options.target <= 0 or options.warmup < 0:
         raise UserError("--size, --loops and --target must be above 0")
@@ -55,10 +60,10 @@ def _profile(tracker, settings, device, options):
         if device.startswith("cuda")
         else f"{device}, {torch.get_num_threads()} threads"
     )
-    cost = count(tracker.network)
+    cost = count(tracker.network if settings.TEST.BACKEND == "torch" else tracker.network.network)
     print(
         f"{options.script} {options.config} with random weights on {name}, "
-        f"{settings.TEST.PRECISION}, torch {torch.__version__}"
+        f"{settings.TEST.PRECISION}, {settings.TEST.BACKEND} (torch {torch.__version__})"
     )
     print(f"parameters        {cost.parameters / 1e6:8.2f} M")
     print(f"template, once    {cost.encode_template / 1e9:8.2f} GMACs")
@@ -95,13 +100,21 @@ def _profile(tracker, settings, device, options):
         with tracker.autocast():
             use_query(network.query, state.query, tokens, windows)
 
+    @torch.inference_mode()
+    def engine():
+        if not network.remembers:
+            return network.track(state.template, patch)
+        sure = torch.ones(1)
+        return network.step(state.template, patch, state.query, windows, lambda *_: (windows, sure))
+
     windows = torch.tensor([[crop.cx, crop.cy, crop.side]], device=tracker.device)
+    parts = {"network before the head": features, "head": head, **({"query": query} if network.remembers else {})}
+    if settings.TEST.BACKEND != "torch":
+        parts = {f"network ({settings.TEST.BACKEND})": engine}
     stages = {
         f"decode a {width} x {height} JPEG": lambda: images.decode(jpeg, "frame"),
         "crop": lambda: crop.extract(frame),
-        "network before the head": features,
-        "head": head,
-        **({"query": query} if network.remembers else {}),
+        **parts,
         "whole frame, without decoding": lambda: tracker.step([state], [frame]),
     }
     medians = {stage: _median_ms(work, device, options) for stage, work in stages.items()}
@@ -110,6 +123,10 @@ def _profile(tracker, settings, device, options):
     *parts, whole = list(medians.values())
     print(f"{'the rest: window, decoding, state':32s} {max(0.0, whole - sum(parts[1:])):9.2f} ms")
     print(f"{'frames per second':32s} {1000 / whole:9.1f}   ({1000 / (whole + parts[0]):.1f} with decoding)")
+    square = torch.rand(1024, 1024, device=device)
+    rate = 1024**3 / _median_ms(lambda: square @ square, device, options) * 1e3
+    share = cost.track / (sum(parts[2:]) / 1e3) / rate
+    print(f"{'matrix products of torch, fp32':32s} {rate / 1e9:9.1f} GMACs/s, of which the network reaches {share:.0%}")
 
 
 def _median_ms(work, device, options):

@@ -64,6 +64,7 @@ def _parse(argv):
     arguments.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
     cli.add_enhancer_flag(arguments)
     cli.add_config_flags(arguments)
+    cli.add_backend_flag(arguments)
     options = arguments.parse_args(argv)
     if options.optional_box and min(options.optional_box[2:]) <= 0:
         raise UserError(f"--optional_box {options.optional_box}: width and height must be above 0")

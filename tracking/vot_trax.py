@@ -54,6 +54,7 @@ def _parse(argv):
     arguments.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
     cli.add_enhancer_flag(arguments)
     cli.add_config_flags(arguments)
+    cli.add_backend_flag(arguments)
     return arguments.parse_args(argv)
 
 

@@ -253,6 +253,7 @@ class Test(Section):
         "", "weights file under pretrained/ ('' = <script>_<config>.safetensors, then the last trained)"
     )
     PRECISION: Literal["fp32", "bf16", "fp16"] = key("fp32", "arithmetic of the network's matrix products")
+    BACKEND: Literal["torch", "onnx", "openvino"] = key("torch", "what runs the network; the last two on the CPU")
     SEARCH_FACTOR: Positive | None = key(None, "search window factor while tracking (null = DATA.SEARCH.FACTOR)")
     MIN_BOX: Positive = key(1.0, "smallest side of a predicted box, px")
     SIZE_STEP: Share = key(

@@ -5,6 +5,7 @@ which has no length. All frames of one source have one size. A frame that cannot
 """
 
 import os
+import time
 import zipfile
 from pathlib import Path
 
@@ -43,17 +44,20 @@ class ImageFrames:
     def __getitem__(self, index):
         return self._decode(index, self.read(index))
 
-    def partial(self, index):
-        """The frame as a PartialFrame, its size read from the header; a small one as its array, decoded.
+    def partial(self, index, checked=False):
+        """The frame as a PartialFrame, its size read from the header; as its array where that would save nothing.
 
-        Raises FrameError as frames[index] does.
+        That is: a small one, a truncated JPEG, any other format. checked: see PartialFrame. Raises FrameError as
+        frames[index] does, but for damage among a JPEG's pixels, which is found when they are cut out.
         """
         data, name = self.read(index), self.storage.place(self.names[index])
+        if not images.has_regions(data):
+            return self._decode(index, data)
         width, height = images.image_size(data, name)
         if width * height <= WHOLE:
             return self._decode(index, data)
         self._check_size(index, (width, height))
-        return PartialFrame(data, name, (width, height))
+        return PartialFrame(data, name, (width, height), checked)
 
     def _decode(self, index, data):
         frame = images.decode(data, self.storage.place(self.names[index]))
@@ -70,17 +74,30 @@ class ImageFrames:
 class PartialFrame:
     """An image file that stands for its (H, W, 3) uint8 RGB array and decodes only what is cut out: frame[a:b, c:d].
 
-    The bounds are non-negative integers. Raises FrameError where the file is damaged.
+    The bounds are non-negative integers. Raises FrameError where the file is damaged; checked: the first time, wherever
+    the damage is (lib.data.image.decode_region). seconds: spent in decoding so far. damaged: whether that raised.
     """
 
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, data, name, size):
+    def __init__(self, data, name, size, checked=False):
         self.data, self.name, self.shape = data, name, (size[1], size[0], 3)
+        self._to_check = checked
+        self.seconds, self.damaged = 0.0, False
 
     def __getitem__(self, part):
         rows, columns = part
-        return images.decode_region(self.data, self.name, columns.start, rows.start, columns.stop, rows.stop)
+        corners = columns.start, rows.start, columns.stop, rows.stop
+        began = time.perf_counter()
+        try:
+            pixels = images.decode_region(self.data, self.name, *corners, self._to_check)
+            self._to_check = False
+            return pixels
+        except FrameError:
+            self.damaged = True
+            raise
+        finally:
+            self.seconds += time.perf_counter() - began
 
 
 class VideoFrames:
@@ -165,12 +182,12 @@ def open_frames(source):
     return VideoFrames(path)
 
 
-def partial_frame(frames, index):
+def partial_frame(frames, index, checked=False):
     """frames[index] for those who will look at a part of it: a PartialFrame where that saves decoding, else the array.
 
-    Either serves as the image of lib.data.crop.Crop.extract, with the same result.
+    Either serves as the image of lib.data.crop.Crop.extract, with the same result. checked: see PartialFrame.
     """
-    return frames.partial(index) if isinstance(frames, ImageFrames) else frames[index]
+    return frames.partial(index, checked) if isinstance(frames, ImageFrames) else frames[index]
 
 
 def image_names(storage, pattern):

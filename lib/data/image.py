@@ -68,16 +68,22 @@ def image_size(data, name):
     return width, height
 
 
-def decode_region(data, name, x0, y0, x1, y1):
+def has_regions(data):
+    """Whether decode_region saves work: a baseline JPEG that is not truncated, and a libjpeg here that can do so."""
+    return libjpeg() is not None and scan_start(data) is not None and b"\xff\xd9" in data[-64:]
+
+
+def decode_region(data, name, x0, y0, x1, y1, checked=False):
     """Rows y0:y1 and columns x0:x1 of decode(data, name), cut to the image: the same pixels.
 
-    Of a baseline JPEG only what lies near them is decoded, where a libjpeg is found that can do so; one frame of
-    1920 x 1080 px then takes a third of the time or less. Raises FrameError as decode does.
+    Where has_regions(data), what lies below them is not read and what lies beside and above them not turned into
+    pixels: of 1920 x 1080 px, 320 x 320 take from a quarter of the time (at the top) to two thirds (at the bottom).
+    Raises FrameError as decode does, with the same message. But a hole in the bytes often shows only at the end of the
+    file, and these rows may be wrong for it: checked=True reads on to there, at the price of rows at the bottom.
     """
-    if x0 >= x1 or y0 >= y1 or libjpeg() is None or scan_start(data) is None or b"\xff\xd9" not in data[-64:]:
-        part = None
-    else:
-        part = libjpeg().region(data, max(x0, 0), max(y0, 0), x1, y1)
+    part = None
+    if x0 < x1 and y0 < y1 and has_regions(data):
+        part = libjpeg().region(data, max(x0, 0), max(y0, 0), x1, y1, checked)
     if part is None:  # also whatever is damaged: it gets its error there
         part = decode(data, name)[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)]
     return part

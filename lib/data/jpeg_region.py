@@ -5,6 +5,7 @@ import ctypes
 import functools
 import importlib.util
 import os
+import re
 import struct
 import sys
 from ctypes.util import find_library
@@ -62,13 +63,22 @@ class _Decompress(ctypes.Structure):
         ("out_color_space", ctypes.c_int),
         ("scale", ctypes.c_uint * 2),
         ("output_gamma", ctypes.c_double),
-        ("unused_2", ctypes.c_int * 10),
+        ("unused_2", ctypes.c_int * 12),
         ("output_width", ctypes.c_uint),
         ("output_height", ctypes.c_uint),
         ("out_color_components", ctypes.c_int),
         ("output_components", ctypes.c_int),
+        ("unused_3", ctypes.c_int * 2),
+        ("unused_4", ctypes.c_void_p),
+        ("output_scanline", ctypes.c_uint),
         ("rest", ctypes.c_byte * 4096),
     ]
+
+
+class _Source(ctypes.Structure):
+    """The beginning of libjpeg's jpeg_source_mgr."""
+
+    _fields_ = [("next_input_byte", ctypes.c_void_p), ("bytes_in_buffer", ctypes.c_size_t)]
 
 
 class _Errors(ctypes.Structure):
@@ -89,6 +99,7 @@ class _Errors(ctypes.Structure):
 
 _CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _RGB = 2  # JCS_RGB
+_MARKER = re.compile(rb"\xff([^\x00\xff])")
 _MARGIN = 32  # px decoded around a region: its rim would differ by the smoothing of colours across blocks
 
 
@@ -132,8 +143,11 @@ class LibJpeg:
         errors.error_exit = ctypes.cast(self.fatal, ctypes.c_void_p)
         return errors
 
-    def region(self, data, x0, y0, x1, y1):
-        """(rows, columns, 3) uint8 RGB of a JPEG whose header is in order, or None where its pixels are damaged."""
+    def region(self, data, x0, y0, x1, y1, checked=False):
+        """(rows, columns, 3) uint8 RGB of a JPEG whose header is in order, or None where its pixels are damaged.
+
+        checked: also where that shows only after the region's last row.
+        """
         library, errors = self.library, self._errors()
         state = _Decompress(err=ctypes.addressof(errors))
         pointer = ctypes.byref(state)
@@ -156,18 +170,38 @@ class LibJpeg:
                 library.jpeg_skip_scanlines(pointer, top)
             part = np.empty((y1 - top, width.value, 1 if grey else 3), np.uint8)
             rows = part.ctypes.data + np.arange(len(part), dtype=np.uintp) * part.strides[0]
-            done = 0
+            first, done = rows.ctypes.data, 0
             while done < len(part) and not errors.num_warnings:
-                read = library.jpeg_read_scanlines(pointer, ctypes.c_void_p(rows[done:].ctypes.data), len(part) - done)
+                row = ctypes.c_void_p(first + done * rows.itemsize)
+                read = library.jpeg_read_scanlines(pointer, row, len(part) - done)
                 done += read
                 if not read:
                     return None
-            if errors.num_warnings:
+            if errors.num_warnings or (checked and not self._sound_to_the_end(state, errors, part[0].size)):
                 return None
         finally:
             library.jpeg_destroy_decompress(pointer)
         part = part[y0 - top :, x0 - left.value : x1 - left.value]
         return cv2.cvtColor(part, cv2.COLOR_GRAY2RGB) if grey else part
+
+    def _sound_to_the_end(self, state, errors, row_bytes):
+        """Whether the rows that are left, and the end after them, are in order."""
+        library, pointer = self.library, ctypes.byref(state)
+        left = state.image_height - state.output_scanline
+        if left:
+            library.jpeg_skip_scanlines(pointer, left - 1)  # all of them would be left out undecoded
+            last = ctypes.create_string_buffer(row_bytes)
+            library.jpeg_read_scanlines(pointer, ctypes.byref(ctypes.c_void_p(ctypes.addressof(last))), 1)
+        if errors.num_warnings or state.output_scanline != state.image_height:
+            return False
+        source = ctypes.cast(state.src, ctypes.POINTER(_Source)).contents
+        # The next marker may have been read already. Any but the image's end might be a fatal error.
+        rest = ctypes.string_at(source.next_input_byte - 2, source.bytes_in_buffer + 2)
+        marker = _MARKER.search(rest)
+        if marker is None or marker[1] != b"\xd9":
+            return False
+        library.jpeg_finish_decompress(pointer)
+        return not errors.num_warnings
 
 
 def _fatal(_):

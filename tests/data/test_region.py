@@ -51,7 +51,10 @@ def test_this_machine_decodes_regions_of_baseline_jpegs():
         pytest.skip("no libjpeg-turbo with its own interface here")
     assert images.scan_start(jpeg()) and images.scan_start(jpeg("grey"))
     assert images.scan_start(jpeg("progressive")) is None
-    assert images.libjpeg().region(jpeg(), 10, 20, 50, 60).shape == (40, 40, 3)
+    for sampling in ("420", "422", "444", "440", "grey", "restarts"):
+        for rows in ((20, 60), (0, 333), (332, 333)):
+            part = images.libjpeg().region(jpeg(sampling), 10, rows[0], 50, rows[1], checked=True)
+            assert part is not None and part.shape == (rows[1] - rows[0], 40, 3)
 
 
 def test_tiny_images():
@@ -59,6 +62,37 @@ def test_tiny_images():
         data = jpeg(picture=np.ascontiguousarray(PICTURE[:height, :width]))
         assert np.array_equal(images.decode_region(data, "x", 0, 0, 99, 99), images.decode(data, "x"))
         assert images.decode_region(data, "x", 50, 50, 60, 60).size == 0
+
+
+def verdict(call):
+    """Pixels, or why there are none."""
+    try:
+        return call()
+    except FrameError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("sampling", ["420", "422", "444", "440", "grey", "restarts"])
+def test_a_checked_region_is_refused_where_the_whole_is(sampling):
+    """Holes, noise, markers, lost bytes and flips, above the region, in it and below it."""
+    good, random = jpeg(sampling), np.random.default_rng(3)
+    header, refused = images.scan_start(good), 0
+    for y0, y1 in ((0, 40), (140, 200), (300, 333), (332, 333), (0, 333)):
+        part = images.decode_region(good, "x", 100, y0, 164, y1, checked=True)
+        assert np.array_equal(part, images.decode(good, "x")[y0:y1, 100:164])
+        for number in range(60):
+            place, length = int(random.integers(header, len(good) - 2)), int(random.integers(1, 600))
+            hole = (bytes(length), random.bytes(length), b"\xff\xc0" * (length // 2), b"", b"\xff\xd9", b"\xff\xd3")
+            hole = (*hole, bytes([good[place] ^ 1 << number % 8]))[number % 7]
+            data = good[:place] + hole + good[min(place + (1 if number % 7 == 6 else length), len(good) - 2) :]
+            whole = verdict(lambda: images.decode(data, "x"))  # noqa: B023 -- called at once
+            part = verdict(lambda: images.decode_region(data, "x", 100, y0, 164, y1, checked=True))  # noqa: B023
+            if isinstance(whole, str):
+                assert part == whole, (place, length, number)
+                refused += 1
+            else:
+                assert np.array_equal(part, whole[y0:y1, 100:164])
+    assert refused > 150
 
 
 @pytest.mark.parametrize("sampling", ["420", "grey", "restarts"])
@@ -103,11 +137,46 @@ def test_a_crop_of_a_partial_frame_is_the_crop_of_the_frame(tmp_path):
     (tmp_path / "a.jpg").write_bytes(jpeg())
     frames = ImageFrames(open_storage(tmp_path), ["a.jpg"])
     part, whole = partial_frame(frames, 0), frames[0]
-    assert part.shape == whole.shape and isinstance(part, PartialFrame)
+    assert part.shape == whole.shape and isinstance(part, PartialFrame if images.libjpeg() else np.ndarray)
     random = np.random.default_rng(2)
     for _ in range(150):
         crop = Crop(*random.uniform(-100, 600, 2), float(np.exp(random.uniform(0, 7))), int(random.integers(8, 300)))
         assert np.array_equal(crop.extract(part), crop.extract(whole)), crop
+
+
+def test_a_partial_frame_knows_its_time_and_its_damage(tmp_path):
+    if images.libjpeg() is None:
+        pytest.skip("no libjpeg-turbo with its own interface here")
+    data = jpeg("restarts")
+    middle = len(data) // 2
+    (tmp_path / "a.jpg").write_bytes(data[:middle] + b"\xff" * 200 + data[middle + 200 :])
+    frames = ImageFrames(open_storage(tmp_path), ["a.jpg"])
+    part = partial_frame(frames, 0)
+    assert part[0:20, 0:20].shape == (20, 20, 3), "the damage lies below"
+    assert part.seconds > 0 and not part.damaged
+    before = part.seconds
+    with pytest.raises(FrameError) as found:
+        part[300:320, 0:20]
+    assert part.seconds > before and part.damaged
+    with pytest.raises(FrameError) as expected:
+        frames[0]
+    assert str(found.value) == str(expected.value)
+
+
+@pytest.mark.parametrize("kind", ["png", "progressive", "truncated"])
+def test_what_has_no_regions_is_decoded_once_and_at_once(tmp_path, monkeypatch, kind):
+    data = cv2.imencode(".png", PICTURE)[1].tobytes() if kind == "png" else jpeg("progressive")
+    data = jpeg()[:-100] if kind == "truncated" else data
+    (tmp_path / "a.jpg").write_bytes(data)
+    decode, calls = images.decode, []
+    monkeypatch.setattr(images, "decode", lambda *arguments: calls.append(arguments) or decode(*arguments))
+    frames = ImageFrames(open_storage(tmp_path), ["a.jpg"])
+    if kind == "truncated":
+        with pytest.raises(FrameError, match=r"a\.jpg: damaged or truncated JPEG"):
+            partial_frame(frames, 0)
+    else:
+        assert isinstance(partial_frame(frames, 0), np.ndarray)
+    assert len(calls) == 1
 
 
 def test_a_video_is_decoded_whole(tmp_path):

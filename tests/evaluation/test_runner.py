@@ -7,10 +7,16 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
+from lib.data import benchmarks
+from lib.data import image as images
+from lib.data.crop import Crop
+from lib.data.frames import PartialFrame
 from lib.data.image import encode_jpeg
+from lib.test.evaluation import results, runner
 
 ROOT = Path(__file__).resolve().parents[2]
 FAULTY = Path(__file__).with_name("faulty.py")
@@ -248,3 +254,128 @@ def test_lockstep_through_the_command(dataset, tmp_path):
     for name in "abcde":
         alone, together = (np.loadtxt(place / folder / "set" / f"{name}.txt") for folder in ("tiny", "tiny_001"))
         assert np.allclose(alone, together, atol=0.01)
+
+
+# ---- frames decoded in part -----------------------------------------------------------------------------------------
+
+NAMES, FRAMES = ("a", "b", "c"), 6
+
+
+@pytest.fixture
+def large(tmp_path):
+    """Three sequences of 1920 x 1080 JPEGs, the targets at the top, in the middle and at the bottom right."""
+    scene = cv2.resize(RNG.integers(0, 255, (68, 120, 3), np.uint8), (1920, 1080), interpolation=cv2.INTER_CUBIC)
+    for name, x, y in zip(NAMES, (300, 900, 1890), (5, 500, 1050), strict=True):
+        (tmp_path / "set" / name / "img").mkdir(parents=True)
+        for number in range(FRAMES):
+            shifted = np.roll(scene, 4 * number, axis=1)
+            (tmp_path / "set" / name / "img" / f"{number}.jpg").write_bytes(encode_jpeg(shifted, 80))
+        (tmp_path / "set" / name / "groundtruth.txt").write_text(f"{x},{y},24,18\n" * FRAMES)
+    return tmp_path / "set"
+
+
+class Ready:
+    """An experiment whose tracker is there already."""
+
+    def __init__(self, tracker):
+        self.tracker = tracker
+
+    def build(self, device):
+        return self.tracker
+
+
+class CroppingTracker:
+    """Cuts a patch out of every frame and moves by what it shows."""
+
+    def __init__(self, partial):
+        self.partial, self.kinds = partial, set()
+
+    def initialize(self, image, info):
+        self.box = list(info["init_bbox"])
+        return self.track(image)
+
+    def track(self, image, info=None):
+        assert image.shape == (1080, 1920, 3)
+        self.kinds.add(type(image))
+        x, y, w, h = self.box
+        patch = Crop(x + w / 2, y + h / 2, 6 * (w + h), 64).extract(image).astype(float)
+        self.box = [x + (patch[:, 32:].mean() - patch[:, :32].mean()) / 9, y, w, h]
+        return {"target_bbox": self.box, "score": 1.0, "present": True}
+
+
+def tracked(tracker, dataset, folder, batch=1):
+    """({name of a file of boxes or scores: its bytes}, Summary)."""
+    where = results.Run(dataset.parent / folder, "any", "any")
+    summary = runner.evaluate(Ready(tracker), benchmarks.load(dataset), where, batch=batch)
+    files = {path.name: path.read_bytes() for path in (dataset.parent / folder).rglob("*.txt")}
+    return {name: data for name, data in files.items() if "_time" not in name}, summary
+
+
+def test_parts_of_frames_give_the_results_of_whole_ones(large):
+    parts, wholes = CroppingTracker(True), CroppingTracker(False)
+    found, summary = tracked(parts, large, "parts")
+    expected, _ = tracked(wholes, large, "wholes")
+    assert found == expected and len(found) == 6 and summary.frames == 3 * FRAMES
+    assert len(set(found["b.txt"].splitlines())) == FRAMES, "the boxes depend on the pixels"
+    assert wholes.kinds == {np.ndarray}
+    assert parts.kinds == {PartialFrame if images.libjpeg() else np.ndarray}
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_lunar_finds_the_same_in_parts_of_frames(large, small_tracker, monkeypatch, batch):
+    """Online templates and the large window of a lost target included."""
+    tracker = small_tracker(
+        "DATA.TEMPLATE.NUMBER=2",
+        "TEST.UPDATE_INTERVAL=2",
+        "TEST.UPDATE_THRESHOLD=0",
+        "TEST.CONFIDENCE=0.05",
+        "TEST.LOST_FRAMES=1",
+    )
+    assert tracker.partial
+    found, _ = tracked(tracker, large, "parts", batch)
+    monkeypatch.setattr(type(tracker), "partial", False)
+    expected, _ = tracked(tracker, large, "wholes", batch)
+    assert found == expected and len(set(found["b.txt"].splitlines())) == FRAMES
+
+
+def damage(dataset, name, kind):
+    """Frame 3 of a sequence whose target is in the middle: truncated, or with a hole in its bytes."""
+    path = dataset / name / "img" / "3.jpg"
+    data = path.read_bytes()
+    place = int(len(data) * {"truncated": 0.9, "above": 0.2, "below": 0.8}[kind])
+    path.write_bytes(data[:place] + (b"" if kind == "truncated" else bytes(3000) + data[place + 3000 :]))
+
+
+@pytest.mark.parametrize("kind", ["truncated", "above", "below"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_damaged_frame_fails_its_sequence_alone_with_one_message(large, small_tracker, monkeypatch, kind, batch):
+    tracker = small_tracker()
+    expected, _ = tracked(tracker, large, "undamaged", batch=1)
+    damage(large, "b", kind)
+    found, parts = tracked(tracker, large, "parts", batch)
+    monkeypatch.setattr(type(tracker), "partial", False)
+    _, wholes = tracked(tracker, large, "wholes", batch)
+    assert parts.failed == wholes.failed and list(parts.failed) == ["b"]
+    assert "3.jpg: damaged or truncated JPEG" in parts.failed["b"]
+    assert sorted(parts.done) == ["a", "c"] and parts.frames == 2 * FRAMES
+    for name in ("a.txt", "c.txt"):
+        assert np.allclose(*(np.loadtxt(files[name].splitlines()) for files in (found, expected)), atol=0.01)
+
+
+@pytest.mark.skipif(images.libjpeg() is None, reason="no libjpeg-turbo with its own interface here")
+@pytest.mark.parametrize("batch", [1, 3])
+def test_decoding_within_the_tracker_is_no_tracking_time(large, small_tracker, monkeypatch, batch):
+    decode, slow = images.decode_region, 0.1
+
+    def slowly(*arguments):
+        time.sleep(slow)
+        return decode(*arguments)
+
+    tracker = small_tracker()
+    tracked(tracker, large, "warm", batch)
+    monkeypatch.setattr(images, "decode_region", slowly)
+    _, summary = tracked(tracker, large, "out", batch)
+    assert summary.decoding_seconds >= 3 * FRAMES * slow
+    assert summary.tracking_seconds < 3 * FRAMES * slow / 2
+    times = np.loadtxt(next((large.parent / "out").rglob("b_time.txt")))
+    assert (times >= 0).all() and times.sum() < FRAMES * slow / 2

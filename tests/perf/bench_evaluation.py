@@ -1,9 +1,13 @@
-"""A whole evaluation by one process and by two, and what it costs to claim every sequence by a lock.
+"""A whole evaluation by one process and by two, what it costs to claim every sequence by a lock, and to decode frames.
 
     OMP_NUM_THREADS=1 python tests/perf/bench_evaluation.py [--sequences 8] [--frames 30] [--claims 500]
 
 Tracks rendered night clips with OpenCV's MIL, files and all, then hands out sequences without tracking them, each with
 claims and without, in turns. The best of three of each is printed; no time is asserted.
+
+Frames are JPEGs of 1920 x 1080 px, of 600 KiB, and dark ones of 160 KiB; the crops of a tracker are cut out of them at
+the top, in the middle and at the bottom: from the frame decoded whole; from its part, with the rest checked for damage,
+as in evaluation; and from its part alone, as in training. CPU time of one thread, medians in turns.
 """
 
 import argparse
@@ -16,15 +20,21 @@ import time
 from pathlib import Path
 from unittest import mock
 
+import cv2
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from lib.data import benchmarks  # noqa: E402
+from lib.data import image as images  # noqa: E402
+from lib.data.crop import Crop  # noqa: E402
+from lib.data.frames import ImageFrames, partial_frame  # noqa: E402
 from lib.data.sequence import Sequence  # noqa: E402
+from lib.data.storage import Folder  # noqa: E402
 from lib.test.evaluation import results, runner  # noqa: E402
 
 EXPERIMENT = runner.Experiment("opencv", "mil")
+WIDTH, HEIGHT, ROUNDS = 1920, 1080, 5
 
 
 class FirstFrames:
@@ -58,6 +68,7 @@ def main():
     with_claims, without = map(min, zip(*([queue(many, True), queue(many, False)] for _ in range(3)), strict=True))
     print(f"claim and release: {1000 * with_claims / args.claims:.3f} ms a sequence, without claims: ", end="")
     print(f"{1000 * without / args.claims:.3f} ms ({args.claims} sequences)")
+    decoding()
 
 
 def shortened(clip, count):
@@ -82,6 +93,53 @@ def queue(sequences, claims):
         while (sequence := waiting.next()) is not None:
             waiting.release(sequence.name)
         return time.perf_counter() - start
+
+
+def decoding():
+    """Print ms a frame of decoding and cropping."""
+    cv2.setNumThreads(1)
+    ways = {
+        "whole": lambda frames, index: frames[index],
+        "part, checked": lambda frames, index: partial_frame(frames, index, checked=True),
+        "part": partial_frame,
+    }
+    for kind, size, light, base, noise in (("day", 600, 1.0, 110, 3.5), ("dark", 160, 0.25, 30, 2.0)):
+        with tempfile.TemporaryDirectory() as folder:
+            names = [f"{number}.jpg" for number in range(6)]
+            for number, name in enumerate(names):
+                picture = scene(np.random.default_rng(number), light, base, noise)
+                made = (images.encode_jpeg(picture, quality) for quality in range(50, 98, 2))
+                data = min(made, key=lambda data: abs(len(data) - 1024 * size))
+                (Path(folder) / name).write_bytes(data)
+            frames = ImageFrames(Folder(folder), names)
+            print(
+                f"{kind} frames, {np.mean([len(frames.read(index)) for index in range(6)]) / 1024:.0f} KiB: ms a frame"
+            )
+            for side in (128, 320):
+                for place, cy in (("top", side / 2), ("middle", HEIGHT / 2), ("bottom", HEIGHT - side / 2)):
+                    crop = Crop(0.6 * WIDTH, cy, side, 128)
+                    turns = [[cost(crop, frames, way) for way in ways.values()] for _ in range(ROUNDS)]
+                    found = zip(ways, np.median(turns, axis=0), strict=True)
+                    texts = "   ".join(f"{name} {1000 * seconds:5.2f}" for name, seconds in found)
+                    print(f"  crop of {side} px, {place:8}{texts}")
+
+
+def scene(random, light, base, noise):
+    """A frame with structure at every scale and sensor noise."""
+    image = np.zeros((HEIGHT, WIDTH, 3), np.float32)
+    for scale in (4, 16, 64, 256):
+        coarse = random.normal(0, 12 * scale**0.25, (HEIGHT // scale + 2, WIDTH // scale + 2, 3)).astype(np.float32)
+        image += cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    image = light * image + base + random.normal(0, noise, (HEIGHT, WIDTH, 1))
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def cost(crop, frames, open_frame):
+    """Seconds a frame of reading, decoding and cropping."""
+    began = time.thread_time()
+    for index in range(len(frames)):
+        crop.extract(open_frame(frames, index))
+    return (time.thread_time() - began) / len(frames)
 
 
 def claims_or_none(claims):

@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from lib import config as configuration
 from lib import registry
+from lib.data.frames import PartialFrame, partial_frame
 from lib.errors import MachineError, UserError
 from lib.test.evaluation import results
 
@@ -202,10 +203,13 @@ class _Queue:
 
 
 class _Session:
-    """One sequence on its way: its frames, and what was found in them so far."""
+    """One sequence on its way: its frames, and what was found in them so far.
 
-    def __init__(self, sequence):
-        self.sequence = sequence
+    partial: whether its tracker looks at parts of frames alone, see lib/test/tracker.
+    """
+
+    def __init__(self, sequence, partial):
+        self.sequence, self.partial = sequence, partial
         self.tracking = self.decoding = 0.0
         self.boxes, self.scores, self.times = [], [], []
         self.first_box = sequence.first_box
@@ -213,15 +217,18 @@ class _Session:
 
     def frame(self):
         began = time.perf_counter()
-        image = self.frames[len(self.boxes)]
+        index = len(self.boxes)
+        image = partial_frame(self.frames, index, checked=True) if self.partial else self.frames[index]
         self.decoding += time.perf_counter() - began
         return image
 
-    def add(self, result, seconds):
+    def add(self, result, seconds, decoding):
+        """seconds: without those that the tracker spent in decoding, which are the last argument."""
         self.boxes.append(result["target_bbox"])
         self.scores.append(result["score"])
         self.times.append(seconds)
         self.tracking += seconds
+        self.decoding += decoding
 
     @property
     def ended(self):
@@ -236,11 +243,12 @@ def _work(tracker, next_sequence, run, batch):
     if batch > 1 and not hasattr(tracker, "step"):
         raise UserError("--batch: this tracker has no network to batch for")
     active, reported, frames = {}, time.monotonic(), 0
+    partial = getattr(tracker, "partial", False)
     waiting = iter(next_sequence, None)  # not asked again once it has ended
     while True:
         while len(active) < batch and (sequence := next(waiting, None)) is not None:
             try:
-                session = _Session(sequence)
+                session = _Session(sequence, partial)
                 active[session] = _start(tracker, session)
                 frames += 1
             except Exception as error:  # noqa: BLE001 -- reported as this sequence's failure, the others go on
@@ -257,9 +265,11 @@ def _work(tracker, next_sequence, run, batch):
         try:
             _advance(tracker, active, images)
             frames += len(images)
-        except Exception as error:  # noqa: BLE001 -- as above; in lockstep the culprit is unknown, so all fail
-            yield from (_failure(session.sequence, error) for session in images)
-            active = {session: state for session, state in active.items() if session not in images}
+        except Exception as error:  # noqa: BLE001 -- as above
+            # In lockstep the culprit is known only by a damaged frame: the others then take this step again.
+            culprits = [session for session, image in images.items() if _damaged(image)] or list(images)
+            yield from (_failure(session.sequence, error) for session in culprits)
+            active = {session: state for session, state in active.items() if session not in culprits}
         for session in [session for session in active if session.ended]:
             del active[session]
             sequence = session.sequence
@@ -285,7 +295,8 @@ def _start(tracker, session):
     info = {"init_bbox": session.first_box.tolist()}
     state = tracker.start(image, session.first_box) if hasattr(tracker, "step") else tracker.initialize(image, info)
     first = {"target_bbox": info["init_bbox"], "score": 1.0}
-    session.add(first, time.perf_counter() - began)
+    decoding = _decoding(image)
+    session.add(first, time.perf_counter() - began - decoding, decoding)
     return state
 
 
@@ -299,9 +310,19 @@ def _advance(tracker, active, images):
         active.update(zip(images, states, strict=True))
     else:
         found = [tracker.track(*images.values())]
-    seconds = (time.perf_counter() - began) / max(len(images), 1)
-    for session, result in zip(images, found, strict=True):
-        session.add(result, seconds)
+    decoding = [_decoding(image) for image in images.values()]
+    seconds = (time.perf_counter() - began - sum(decoding)) / max(len(images), 1)
+    for session, result, spent in zip(images, found, decoding, strict=True):
+        session.add(result, seconds, spent)
+
+
+def _decoding(image):
+    """Seconds that a tracker spent in decoding parts of a frame."""
+    return image.seconds if isinstance(image, PartialFrame) else 0.0
+
+
+def _damaged(image):
+    return isinstance(image, PartialFrame) and image.damaged
 
 
 def _failure(sequence, error):

@@ -9,11 +9,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from filelock import FileLock
 
 from lib.build import build_network
+from lib.config.paths import paths
 from lib.data import boxes
 from lib.data.crop import Crop, window_on, window_side
 from lib.data.image import brightness
+from lib.errors import UserError
 from lib.models.enhancer.averaging import Memory, average
 from lib.models.lunar.backbone import TemplateState
 from lib.models.lunar.decode import decode
@@ -74,6 +77,8 @@ class LunarTracker:
         if self.network.remembers:
             self.network.query.modulates = config.MODEL.QUERY.MODULATE and config.TEST.MODULATE
         self.network.to(self.device).requires_grad_(False)
+        if network is None and config.TEST.BACKEND != "torch":
+            self.network = _exported(self.network, config, self.device)
         self.cells = config.DATA.SEARCH.SIZE // config.MODEL.HEAD.STRIDE
         self.watcher = None
         self._state = None
@@ -85,6 +90,11 @@ class LunarTracker:
     def track(self, image, info=None):
         (self._state,), (result,) = self.step([self._state], [image])
         return result
+
+    @property
+    def partial(self):
+        """Whether parts of an image are enough (lib/test/tracker): an enhancer looks at its brightness as well."""
+        return not self.network.enhances
 
     @torch.inference_mode()
     def start(self, image, box_xywh):
@@ -289,6 +299,21 @@ class LunarTracker:
     def autocast(self):
         """The context in which the network runs, with TEST.PRECISION."""
         return autocast(self.device.type, self.config.TEST.PRECISION)
+
+
+def _exported(network, config, device):
+    """The network run by TEST.BACKEND. It is exported when it is first seen; <output>/export may always be deleted."""
+    from lib.models.lunar.exported import ExportedLunar, digest, export
+
+    if device.type != "cpu":
+        raise UserError(f"TEST.BACKEND {config.TEST.BACKEND} runs on the CPU: give --device cpu")
+    folder = paths().output / "export" / digest(network)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):  # processes that start together export once
+        if not (folder / "track.onnx").is_file():
+            log.info("exporting the network to %s", folder)
+            export(network, folder)
+    return ExportedLunar(network, folder, config.TEST.BACKEND, config.TEST.PRECISION)
 
 
 def hann(cells, centres):

@@ -1,0 +1,238 @@
+"""A Lunar network as ONNX graphs, and the same network run by another engine than torch.
+
+`template.onnx` makes what is remembered of the templates, `track.onnx` the maps of a frame, and with a query also what
+it made of the frame; with an enhancer `enhance_<size>.onnx` enhances crops before either. Batches may have any size.
+What is small and follows from a decision, such as writing the query, stays in torch.
+"""
+
+import copy
+import hashlib
+import logging
+import warnings
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from lib.errors import MachineError
+from lib.files import atomic_path
+from lib.models.lunar.backbone import TemplateState
+from lib.models.lunar.model import TrackerOutput
+from lib.models.lunar.query import Look, QueryState
+
+log = logging.getLogger(__name__)
+
+ENGINES = ("onnx", "openvino")
+NEEDED = {"export": "onnx onnxscript", "onnx": "onnxruntime", "openvino": "openvino"}  # to install, by what is done
+STATE = tuple(field.name for field in fields(QueryState))
+
+
+class _Template(nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, templates, masks):
+        return tuple(_known(self.network.encode_template(templates, masks)))
+
+
+class _Track(nn.Module):
+    def __init__(self, network, parts):
+        super().__init__()
+        self.network, self.parts = network, parts
+
+    def forward(self, search, *rest):
+        """rest: the parts of the TemplateState, and with a query windows and the parts of the QueryState."""
+        template, rest = TemplateState(*rest[: self.parts]), rest[self.parts :]
+        if not self.network.remembers:
+            return tuple(self.network.track(template, search))
+        windows, state, seen = rest[0], QueryState(*rest[1:]), []
+
+        def decide(output, look):
+            seen.extend((*output, look.spatial, look.query, look.expected))
+            return windows, torch.ones_like(windows[:, 0])
+
+        self.network.step(template, search, state, windows, decide)
+        return tuple(seen)
+
+
+class _Enhance(nn.Module):
+    def __init__(self, enhancer):
+        super().__init__()
+        self.enhancer = enhancer
+
+    def forward(self, images, gate):
+        return torch.where((gate == 0)[:, None, None, None], images, self.enhancer.steps(images, gate)[-1])
+
+
+def export(network, folder):
+    """Write the graphs of a network (Lunar, on the CPU) into `folder`, track.onnx last. Returns the Paths.
+
+    Raises MachineError where the packages that write ONNX are missing.
+    """
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise _lack("export") from error
+    for talker in ("onnxscript", "onnx_ir"):
+        logging.getLogger(talker).setLevel(logging.WARNING)
+    written = []
+    for name, (module, named) in _graphs(network.eval()).items():
+        dynamic = [{_batch_axis(key): "batch"} for key in named]
+        if isinstance(module, _Track):
+            dynamic = [dynamic[0], tuple(dynamic[1:])]
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the exporter, about its own future
+            program = torch.onnx.export(
+                module,
+                tuple(named.values()),
+                input_names=list(named),
+                dynamic_shapes=dynamic,
+                dynamo=True,
+                verbose=False,
+            )
+        path = Path(folder) / f"{name}.onnx"
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(program.model_proto.SerializeToString())
+        written.append(path)
+    return written
+
+
+def _graphs(network):
+    """{name: (module, {input: example})}."""
+    count = 2  # samples: of one alone torch would make a constant
+    T, Z, S = network.num_templates, network.template_size, network.search_size
+    graphs, kind = {}, torch.uint8
+    if network.enhances:
+        for size in {Z, S}:
+            crops = {"images": torch.zeros(count, 3, size, size), "gate": torch.ones(count)}
+            graphs[f"enhance_{size}"] = _Enhance(network.enhancer), crops
+        kind, network = torch.float32, copy.copy(network)
+        network._modules = {key: part for key, part in network._modules.items() if key != "enhancer"}
+    crops = torch.zeros(count, T, 3, Z, Z, dtype=kind)
+    encoding = {"templates": crops, "masks": torch.ones(count, T, network.backbone.template_grid**2)}
+    with torch.no_grad():
+        template = network.encode_template(*encoding.values())
+    template = {key: part for key, part in template._asdict().items() if part is not None}
+    tracking = {"search": torch.zeros(count, 3, S, S, dtype=kind), **template}
+    if network.remembers:
+        state = network.query.start(count)
+        tracking |= {"windows": torch.ones(count, 3), **{key: getattr(state, key) for key in STATE}}
+    return graphs | {"template": (_Template(network), encoding), "track": (_Track(network, len(template)), tracking)}
+
+
+def _batch_axis(name):
+    return 1 if name in ("keys", "values") else 0
+
+
+def digest(network):
+    """What a network computes, as text: of its weights, its settings and the code that it runs."""
+    sums = hashlib.sha256(torch.__version__.encode())
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+        sums.update(path.read_bytes())
+    sums.update(f"{network}{network.remembers and network.query.modulates}".encode())
+    for name, tensor in network.state_dict().items():
+        sums.update(name.encode() + tensor.cpu().numpy().tobytes())
+    return sums.hexdigest()[:16]
+
+
+class ExportedLunar:
+    """A Lunar for those who track with one: `encode_template`, `track` and `step` run in an engine on the CPU.
+
+    network: the Lunar itself, which does the rest. folder: where `export` wrote it. engine: one of ENGINES. precision:
+    "fp32", or "bf16" with openvino. Raises MachineError where the engine is not installed.
+    """
+
+    def __init__(self, network, folder, engine, precision="fp32"):
+        self.network = network
+        run = {"onnx": _onnx, "openvino": _openvino}[engine]
+        try:
+            self._graphs = {
+                path.stem: run(path, torch.get_num_threads(), precision) for path in Path(folder).glob("*.onnx")
+            }
+        except ImportError as error:
+            raise _lack(engine) from error
+
+    def __getattr__(self, name):
+        if name == "network":  # a copy in the making has none yet
+            raise AttributeError(name)
+        return getattr(self.network, name)
+
+    def encode_template(self, templates, masks=None, gate=None):
+        """As Lunar.encode_template."""
+        return TemplateState(*self._graphs["template"]([self._seen(templates, gate), masks]))
+
+    def track(self, template, search, gate=None):
+        """As Lunar.track."""
+        return TrackerOutput(*self._graphs["track"]([self._seen(search, gate), *_known(template)]))
+
+    def step(self, template, search, state, windows, decide, gate=None, attention=False):
+        """As Lunar.step; where `attention` is asked for, torch does all of it."""
+        if attention:
+            return self.network.step(template, search, state, windows, decide, gate, attention)
+        parts = (getattr(state, name) for name in STATE)
+        found = self._graphs["track"]([self._seen(search, gate), *_known(template), windows, *parts])
+        output, (spatial, query, expected) = TrackerOutput(*found[:3]), found[3:]
+        look = Look(spatial, query, None, None, expected)
+        return output, look, self.network.query.write(state, look, *decide(output, look), windows)
+
+    def _seen(self, images, gate):
+        """Images as the graphs take them: as they are, or enhanced and then float in [0, 1]."""
+        if not self.network.enhances:
+            return images
+        flat = images.flatten(0, -4)
+        flat = flat / 255 if images.dtype == torch.uint8 else flat
+        gate = self.network.enhancer.gate_of(flat) if gate is None else gate.repeat_interleave(len(flat) // len(gate))
+        if gate.any():
+            (flat,) = self._graphs[f"enhance_{images.shape[-1]}"]([flat, gate])
+        return flat.view(images.shape)
+
+
+def _known(template):
+    return [part for part in template if part is not None]
+
+
+def _onnx(path, threads, precision):
+    """Run a graph by onnxruntime: list of tensors -> list of tensors."""
+    import onnxruntime
+
+    if precision != "fp32":
+        raise MachineError(f"onnxruntime runs in fp32 here, not in {precision}: TEST.BACKEND openvino does")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    names = [each.name for each in session.get_inputs()]
+
+    def run(tensors):
+        feed = {name: tensor.contiguous().numpy() for name, tensor in zip(names, tensors, strict=True)}
+        return [torch.from_numpy(values) for values in session.run(None, feed)]
+
+    return run
+
+
+def _openvino(path, threads, precision):
+    """Run a graph by OpenVINO: list of tensors -> list of tensors."""
+    import openvino
+
+    hints = {"fp32": "f32", "bf16": "bf16"}
+    if precision not in hints:
+        raise MachineError(f"OpenVINO runs in fp32 or bf16 here, not in {precision}")
+    options = {
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": hints[precision],
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    compiled = openvino.Core().compile_model(str(path), "CPU", options)
+
+    def run(tensors):
+        found = compiled([tensor.contiguous().numpy() for tensor in tensors])
+        # Copied, as the engine writes its next answer into the same memory.
+        return [torch.from_numpy(found[port].copy()) for port in compiled.outputs]
+
+    return run
+
+
+def _lack(what):
+    return MachineError(f"{what} needs packages that are not installed: pip install {NEEDED[what]}")

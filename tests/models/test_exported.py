@@ -1,0 +1,98 @@
+"""The exported network answers as torch's does, whatever the configuration, for batches of any size."""
+
+import pytest
+import torch
+
+from lib import config
+from lib.build import build_network
+from lib.errors import MachineError
+from lib.models.lunar import exported
+from lib.models.lunar.exported import ExportedLunar, digest, export
+
+SMALL = ("DATA.SEARCH.SIZE=128", "DATA.TEMPLATE.SIZE=64")
+CONFIGURATIONS = {
+    "an enhancer, two templates": (
+        "tiny",
+        (
+            "MODEL.ENHANCER.ENABLE=true",
+            "MODEL.ENHANCER.WEIGHTS=''",
+            "DATA.TEMPLATE.NUMBER=2",
+            "MODEL.QUERY.INJECT=token",
+        ),
+    ),
+    "a ViT that attends jointly": ("vit_tiny", (*SMALL, "MODEL.BACKBONE.ATTENTION=joint")),
+    "OSTrack, which eliminates": ("ostrack_256", (*SMALL, "MODEL.BACKBONE.TYPE=vit_tiny")),
+}
+
+
+def small(name):
+    torch.manual_seed(0)
+    network = build_network(config.load("lunar", *CONFIGURATIONS[name])).eval().requires_grad_(False)
+    for parameter in network.parameters():  # also those that are nothing before training
+        if not parameter.any():
+            parameter.normal_(std=0.1)
+    return network
+
+
+def answers(network, real, count):
+    """What a network says of `count` targets, over three frames where it has a query."""
+    random = torch.Generator().manual_seed(count)
+
+    def crops(*shape):
+        return torch.randint(0, 60, shape, dtype=torch.uint8, generator=random)
+
+    templates = crops(count, real.num_templates, 3, real.template_size, real.template_size)
+    masks = torch.rand(count, real.num_templates, real.backbone.template_grid**2, generator=random)
+    gate = torch.linspace(0, 1, count) if real.enhances else None
+    with torch.inference_mode():
+        template = network.encode_template(templates, masks, gate)
+        found = [part for part in template if part is not None]
+        if not real.remembers:
+            return found + list(network.track(template, crops(count, 3, real.search_size, real.search_size), gate))
+        state, windows = real.query.start(count), torch.tensor([[100.0, 80.0, 64.0]]).repeat(count, 1)
+        for number in range(3):
+            places = windows + torch.tensor([3.0 * number, 1.0, -40.0])
+            search = crops(count, 3, real.search_size, real.search_size)
+            output, look, state = network.step(
+                template, search, state, windows, lambda *_, places=places: (places, torch.full((count,), 0.8)), gate
+            )
+            found += [*output, look.spatial, look.query, look.expected, state.prior, state.memory]
+    return found
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_engines_answer_as_torch(name, tmp_path):
+    pytest.importorskip("onnxscript", reason="the packages that write ONNX are not installed")
+    network = small(name)
+    export(network, tmp_path)
+    for engine, package in (("onnx", "onnxruntime"), ("openvino", "openvino")):
+        try:
+            __import__(package)
+        except ImportError:
+            assert engine == "openvino", "onnxruntime is installed with the rest"
+            continue
+        run = ExportedLunar(network, tmp_path, engine)
+        for count in (1, 3):
+            for ours, theirs in zip(answers(network, network, count), answers(run, network, count), strict=True):
+                torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_what_is_computed_has_one_digest():
+    first, second = small("an enhancer, two templates"), small("an enhancer, two templates")
+    assert digest(first) == digest(second)
+    second.query.modulates = False
+    assert digest(first) != digest(second)
+    second = small("an enhancer, two templates")
+    next(second.parameters()).add_(1e-6)
+    assert digest(first) != digest(second)
+
+
+def test_what_is_missing_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)
+    with pytest.raises(MachineError, match="export needs packages that are not installed: pip install onnx onnxscript"):
+        export(small("an enhancer, two templates"), tmp_path)
+    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    (tmp_path / "track.onnx").touch()
+    with pytest.raises(MachineError, match="onnx needs packages that are not installed: pip install onnxruntime"):
+        ExportedLunar(None, tmp_path, "onnx")
+    assert set(exported.NEEDED) == {"export", *exported.ENGINES}
