@@ -88,7 +88,8 @@ def score(predicted_xywh, truth_xywh, visible, protocol="clean", dataset="", siz
     offset[np.isnan(offset[:, 0])] = np.inf
     overlap = _overlap(predicted, truth)
     error = np.hypot(*offset.T)
-    normalised = np.hypot(*(offset / sizes).T)
+    with np.errstate(over="ignore"):  # of boxes all but without a side
+        normalised = np.hypot(*(offset / sizes).T)
 
     absent, count = len(present) - len(truth), len(truth)
     if protocol == "clean":

@@ -87,6 +87,8 @@ def evaluate(
     names = {sequence.name for sequence in sequences}
     for clash in names & {name + suffix for name in names for suffix in results.COMPANIONS}:
         raise UserError(f"the results of sequence {clash!r} would overwrite another sequence's: rename it")
+    if processes > 1 or batch > 1:  # the longest first, so that at the end nobody waits for one of them
+        sequences = sorted(sequences, key=len, reverse=True)
     queue, tracked = _Queue(sequences, run, overwrite), 0
     summary = queue.summary
     try:
