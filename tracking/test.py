@@ -110,14 +110,14 @@ def _parse(argv):
 
 def _select(sequences, wanted, shard):
     """The sequences that --sequence and --shard leave."""
+    from lib.data.sequence import named
+
     if wanted is not None:
-        named = [sequence for sequence in sequences if sequence.name == wanted]
-        if not named and wanted.isdecimal() and int(wanted) < len(sequences):
-            named = [sequences[int(wanted)]]
-        if not named:
+        chosen = named(sequences, wanted)
+        if not chosen:
             known = ", ".join(sequence.name for sequence in sequences[:5])
             raise UserError(f"--sequence {wanted}: none of the {len(sequences)} sequences ({known}, ...)")
-        sequences = named
+        sequences = chosen
     if shard is not None:
         part, slash, parts = shard.partition("/")
         if not (slash and part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):

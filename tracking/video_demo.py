@@ -27,7 +27,7 @@ def main(argv=None):
     settings = config.load(options.tracker_name, options.tracker_param, options.overrides)
     paths = find_paths(output=options.save_dir)
     from lib.data.frames import open_frames
-    from lib.test.tracker.weights import find_weights
+    from lib.test.evaluation.runner import build_tracker
 
     display = not options.no_display and _has_display()
     if options.optional_box is None and not display:
@@ -35,14 +35,7 @@ def main(argv=None):
     if not (display or options.save_video or options.save_results):
         raise UserError("there is no display here and nothing to save: add --save_video OUT.mp4 or --save_results")
     frames = open_frames(options.videofile)
-    weights = find_weights(options.tracker_name, options.tracker_param, settings, paths, options.checkpoint)
-    cli.set_threads()
-    has_network = registry.entry(options.tracker_name).has_network or options.enhancer is not None
-    device = cli.choose_devices(options.device)[0] if has_network else "cpu"
-    from lib.test.evaluation.runner import Experiment
-
-    names = options.tracker_name, options.tracker_param, tuple(options.overrides)
-    tracker = Experiment(*names, weights, options.enhancer).build(device)
+    tracker = build_tracker(options, settings, paths)
     _track(tracker, frames, options, display, paths.output)
     return 0
 

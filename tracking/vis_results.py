@@ -22,9 +22,14 @@ def main(argv=None):
     options = _parse(argv)
     selected, lost = selection.select(options)
     from lib.config.paths import paths
+    from lib.data.sequence import named
     from lib.vis.video import CODECS
 
-    chosen = [(dataset, one, runs) for dataset, sequences, runs in selected for one in _wanted(sequences, options)]
+    chosen = [
+        (dataset, one, runs)
+        for dataset, sequences, runs in selected
+        for one in (sequences if options.sequence is None else named(sequences, options.sequence))
+    ]
     if not chosen:
         names = ", ".join(dataset for dataset, *_ in selected)
         raise UserError(f"--sequence {options.sequence}: no such name, and no such number from 0, in {names}")
@@ -60,16 +65,6 @@ def _parse(argv):
     if not 0 < options.gain < 1000:
         raise UserError(f"--gain {options.gain:g}: expected a factor above 0 and below 1000")
     return options
-
-
-def _wanted(sequences, options):
-    """All of a dataset's sequences, or the one that --sequence names or counts."""
-    if options.sequence is None:
-        return sequences
-    named = [one for one in sequences if one.name == options.sequence]
-    if not named and options.sequence.isdecimal():
-        return sequences[int(options.sequence) :][:1]
-    return named
 
 
 def _draw(dataset, sequence, runs, labels, path, options):

@@ -26,21 +26,13 @@ def main(argv=None):
     options = _parse(argv)
     settings = config.load(options.tracker_name, options.tracker_param, options.overrides)
     from lib.test.evaluation import trax
-    from lib.test.tracker.weights import find_weights
+    from lib.test.evaluation.runner import build_tracker
 
     if sys.stdin.isatty():
         raise UserError(
             "speaks TraX on standard input, which is a terminal: let the VOT toolkit call it, see docs/vot.md"
         )
-    paths = find_paths(output=options.save_dir)
-    weights = find_weights(options.tracker_name, options.tracker_param, settings, paths, options.checkpoint)
-    cli.set_threads()
-    has_network = registry.entry(options.tracker_name).has_network or options.enhancer is not None
-    device = cli.choose_devices(options.device)[0] if has_network else "cpu"
-    from lib.test.evaluation.runner import Experiment
-
-    names = options.tracker_name, options.tracker_param, tuple(options.overrides)
-    tracker = Experiment(*names, weights, options.enhancer).build(device)
+    tracker = build_tracker(options, settings, find_paths(output=options.save_dir))
     with open(sys.stdout.fileno(), "wb", buffering=0, closefd=False) as sink:
         trax.serve(tracker, f"{options.tracker_name} {options.tracker_param}", sys.stdin.buffer, sink)
     return 0

@@ -61,3 +61,11 @@ class Sequence:
         if len(frames) != len(self):
             raise UserError(f"{self.name}: {len(self)} rows for {len(frames)} frames", self.place)
         return frames
+
+
+def named(sequences, wanted):
+    """Of a list of sequences the one that `wanted` (str) names, else the one whose number from 0 it is, as a list."""
+    found = [sequence for sequence in sequences if sequence.name == wanted]
+    if not found and wanted.isdecimal():
+        found = sequences[int(wanted) :][:1]
+    return found

@@ -1,6 +1,5 @@
 """From result files to tables, curves, report and JSON, through the command line as users call it."""
 
-import html.parser
 import importlib.util
 import json
 import re
@@ -17,6 +16,7 @@ from lib.errors import UserError
 from lib.test.analysis import plots, report, scoring, tables
 from lib.test.evaluation import results
 from lib.test.evaluation.results import Run
+from tests.analysis.pages import check_page
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "tracking" / "analysis_results.py"
@@ -137,26 +137,6 @@ def test_every_output_at_once(main, root, tmp_path, capsys):
     check_page(text)
     assert "night &amp; day" in text and "night & day" not in text and "data:image/jpeg" in text
     assert "do not compare" in text and "PARTIAL 1/3" in text
-
-
-def check_page(text):
-    """The page is well formed and fetches nothing."""
-    voids = {"meta", "input", "br"}
-    open_tags = []
-
-    class Checker(html.parser.HTMLParser):
-        def handle_starttag(self, tag, attributes):
-            for name, value in attributes:
-                if name in ("src", "href", "xlink:href"):
-                    assert value.startswith(("data:image/", "#")), (tag, name, value[:60])
-            if tag not in voids:
-                open_tags.append(tag)
-
-        def handle_endtag(self, tag):
-            assert open_tags.pop() == tag
-
-    Checker().feed(text)
-    assert not open_tags and "@import" not in text and not re.search(r"url\((?!#)", text)
 
 
 def test_no_results_at_all(main, tmp_path, capsys):

@@ -1,6 +1,5 @@
 """The HTML report and the figures: what is new of scoring is shown, nothing is fetched, losses are pictured."""
 
-import html.parser
 import re
 
 import numpy as np
@@ -10,6 +9,7 @@ from lib.data.sequence import Sequence
 from lib.test.analysis import pictures, plots, report, scoring
 from lib.test.evaluation import results
 from lib.test.evaluation.results import Run
+from tests.analysis.pages import check_page
 
 FRAMES = 40
 
@@ -42,25 +42,6 @@ def made(tmp_path):
         results.write(runs["good"], "d", one.name, one.to_file(exact))
         results.write(runs["bad & late"], "d", one.name, one.to_file(stays))
     return scoring.evaluate(runs, "d", sequences), sequences, runs
-
-
-def check_page(text):
-    """The page is well formed and fetches nothing."""
-    open_tags = []
-
-    class Checker(html.parser.HTMLParser):
-        def handle_starttag(self, tag, attributes):
-            for name, value in attributes:
-                if name in ("src", "href", "xlink:href"):
-                    assert value.startswith(("data:image/", "#")), (tag, name, value[:60])
-            if tag not in {"meta", "input", "br"}:
-                open_tags.append(tag)
-
-        def handle_endtag(self, tag):
-            assert open_tags.pop() == tag
-
-    Checker().feed(text)
-    assert not open_tags and "@import" not in text and not re.search(r"url\((?!#)", text)
 
 
 def test_losses_are_pictured_where_they_are(made):

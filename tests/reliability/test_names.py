@@ -8,7 +8,7 @@ from lib.errors import UserError
 from lib.test.evaluation import results
 
 BOXES = np.array([[1.5, 2, 3, 4], [2, 2.25, 3, 4]])
-LEADING_OUT = ["../x", "..", ".", "", "/x", "/tmp/x", "a/b", "a/../../x", "a/..", "..\\x", "a\\b", "\\\\host\\x"]
+LEADING_OUT = ["../x", "..", ".", "", "/x", "/absolute/x", "a/b", "a/../../x", "a/..", "..\\x", "a\\b", "\\\\host\\x"]
 UNPRINTABLE = ["a\0b", "a\nb", "\n", "a\rb", "a\tb", "a\x1b[2Jb", "a\x7fb", "a\u2028b", "a\u202eb", "\ufeffa", "\udcff"]
 TOO_LONG = ["x" * 300, "夜" * 100]
 HIDDEN = [".hidden", ".x.txt"]

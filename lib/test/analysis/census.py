@@ -147,8 +147,7 @@ def to_text(shown):
 
 def write_latex(path, shown):
     """Write tables as LaTeX (booktabs, longtable)."""
-    head = "% needs \\usepackage{booktabs,longtable}\n\n"
-    write_text(path, head + "\n".join(tables.render(one, "latex") for one in shown))
+    write_text(path, tables.LATEX_HEAD + "\n".join(tables.render(one, "latex") for one in shown))
 
 
 def write_csv(path, shown):

@@ -26,6 +26,7 @@ HEADERS = {
 ROUNDINGS = {"none": "as written", "round": "rounded", "trunc": "truncated"}
 PRESENCE = {"precision": "Pr", "recall": "Re", "f": "F"}
 FORMS = {".txt": "text", ".tex": "latex", ".md": "markdown", ".csv": "csv", ".json": "json"}
+LATEX_HEAD = "% needs \\usepackage{booktabs,longtable}\n\n"
 LONG = 40  # rows that still fit on a page of LaTeX
 CHANCE = 0.05  # a difference is called real where p is below it and the 95 % interval does not hold zero
 
@@ -120,7 +121,7 @@ def write(path, reports):
         return _write_csv(path, reports)
     several = [overview(reports)] if len(reports) > 1 else []
     shown = [*several, *(one for report in reports for one in all_tables(report))]
-    head = "% needs \\usepackage{booktabs,longtable}\n\n" if form == "latex" else ""
+    head = LATEX_HEAD if form == "latex" else ""
     titled = (f"{one.title}\n" if form == "text" else "" for one in shown)
     write_text(path, head + "\n".join(title + render(one, form) for title, one in zip(titled, shown, strict=True)))
     return [path]

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from lib import cli, registry
 from lib import config as configuration
-from lib import registry
 from lib.data.frames import PartialFrame, partial_frame
 from lib.errors import MachineError, UserError
 from lib.test.evaluation import results
@@ -54,6 +54,22 @@ class Experiment:
         from lib.test.tracker.enhanced import EnhancedTracker, FrameEnhancer
 
         return EnhancedTracker(tracker, FrameEnhancer(load_enhancer(self.enhancer), device))
+
+
+def build_tracker(options, settings, paths):
+    """The online tracker of a command that follows one target at a time.
+
+    options: its flags tracker_name, tracker_param, checkpoint, device, enhancer and overrides, as those of test.py.
+    settings, paths: what lib.config made of them. Raises UserError for weights that are not there, or do not fit.
+    """
+    from lib.test.tracker.weights import find_weights
+
+    names = options.tracker_name, options.tracker_param
+    weights = find_weights(*names, settings, paths, options.checkpoint)
+    cli.set_threads()
+    has_network = registry.entry(options.tracker_name).has_network or options.enhancer is not None
+    device = cli.choose_devices(options.device)[0] if has_network else "cpu"
+    return Experiment(*names, tuple(options.overrides), weights, options.enhancer).build(device)
 
 
 @dataclass

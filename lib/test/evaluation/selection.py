@@ -25,7 +25,7 @@ def select(args):
     """The runs that the flags choose, by dataset.
 
     Returns ([(dataset, its sequences, {label: run})], [what has results but could not be loaded]); a run is a
-    results.Run or a imported.Imported. Raises UserError where nothing is left.
+    results.Run or an imported.Imported. Raises UserError where nothing is left.
     """
     from lib.config.paths import paths
     from lib.test.evaluation import results
