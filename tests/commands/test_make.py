@@ -159,3 +159,18 @@ def test_nothing_visible_is_an_error(tmp_path, folder, command, capsys):
         (folder / name / "absent.txt").write_text("1\n" * 6)
     assert command("make_crops.py", folder, tmp_path / "crops") == 2
     assert "no visible target to crop" in capsys.readouterr().err
+
+
+def test_collages_are_a_dataset_to_train_from(command, tmp_path, capsys):
+    out, crops = tmp_path / "collages.lmdb", tmp_path / "crops"
+    assert command("make_collages.py", "lunar_day", out, "--clips", 2) == 0
+    written = (out / "data.mdb").read_bytes()
+    assert command("make_collages.py", "lunar_day", out, "--clips", 2) == 0
+    assert (out / "data.mdb").read_bytes() == written
+    sequences = benchmarks.load(out)
+    assert [len(sequence) for sequence in sequences] == [32, 32]
+    assert command("make_crops.py", out, crops, "--every", 1) == 0
+    cropped = benchmarks.load(out, cache=crops)
+    assert len(cropped) == 2 and cropped[0].windows is not None
+    assert command("make_collages.py", "lunar_day", out, "--clips", 2, "--seed", 1) == 2
+    assert "seed 0" in capsys.readouterr().err

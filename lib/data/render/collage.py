@@ -1,0 +1,304 @@
+"""Clips put together from photographs: things cut out of some move over others, as many as wanted, to train from.
+
+What boxes of photographs cannot teach, these do: the target moves over what is behind it, turns, grows and is hidden,
+and other things, its own copies among them, cross its way. As with `lunar_rendered` the boxes are exact, and frame i is
+a function of (seed, clip, i) and the photographs alone. After "cut, paste and learn" (arXiv:1708.01642), in motion.
+"""
+
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+
+import cv2
+import numpy as np
+
+from lib.data.benchmarks.annotated import PHOTO
+from lib.data.crop import Crop
+from lib.data.sequence import Sequence
+from lib.errors import FrameError, UserError
+
+SIZE, FRAMES = (320, 240), 32
+SIDES = (7.0, 72.0)  # px, sqrt(w h) of the target at the start
+TEXELS, CONTEXT = 96, 1.5  # side of a cut-out's patch, texels; the patch / the longer side of the box in it
+FILLED = (0.3, 0.97)  # share of the box that GrabCut must find to be believed
+PLAIN = 8.0  # grey levels, deviation: what changes less is not cut out of a photograph without boxes
+HIDDEN = 0.8  # a target of which a larger share is covered is absent
+SUBSTEP = 1.5  # px a blurred thing moves between two of the exposures that are averaged
+MARGIN = 0.06  # of the view: centres stay that far from its borders
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """A thing of a photograph.
+
+    levels: [(T, T, 4) float32 colour x coverage and coverage in 0..1], each half as large as the one before. hull:
+    (K, 2) corners of its convex hull from the patch's middle, side: sqrt(w h) of its box, both in texels of levels[0].
+    """
+
+    levels: tuple = field(repr=False)
+    hull: np.ndarray
+    side: float
+
+
+class Photographs:
+    """Cut-outs and backgrounds: the first frames of a list of Sequence. Raises UserError where none has a box."""
+
+    def __init__(self, sequences):
+        self.sequences = [one for one in sequences if one.visible[0]]
+        if not self.sequences:
+            raise UserError("no photograph with a box, nothing to cut out")
+        self._image = lru_cache(maxsize=64)(self._read)  # boxes of one photograph follow each other
+
+    def _read(self, number):
+        return self.sequences[number].frames()[0]
+
+    def background(self, rng):
+        """(H, W, 3) uint8 of a photograph."""
+        return self._image(int(rng.integers(len(self.sequences))))
+
+    def cutout(self, rng):
+        """A Cutout of a random one. Raises FrameError where 50 tries find nothing that can be cut out."""
+        for _ in range(50):
+            number = int(rng.integers(len(self.sequences)))
+            sequence, image = self.sequences[number], self._image(number)
+            box = sequence.first_box
+            if PHOTO in sequence.attributes:
+                sides = rng.uniform(0.06, 0.4, 2) * min(image.shape[:2])
+                box = np.concatenate([rng.uniform(0, image.shape[1::-1] - sides), sides])
+            found = cut_out(rng, image, box) if box[2:].min() >= 12 else None
+            if found is not None:
+                return found
+        raise FrameError(f"{self.sequences[0].place}: nothing that can be cut out")
+
+
+def cut_out(rng, image, box_xywh):
+    """What of an image (H, W, 3) uint8 lies in a box (4,) px, as a Cutout; None where there is nothing to be seen.
+
+    Its outline is found by GrabCut, else it is a random star-shaped one.
+    """
+    x, y, w, h = box_xywh
+    crop = Crop(x + w / 2, y + h / 2, CONTEXT * max(w, h), TEXELS)
+    patch, (left, top, width, height) = crop.extract(image), crop.to_patch(box_xywh)
+    inside = patch[int(top) : int(top + height), int(left) : int(left + width)]
+    if min(inside.shape[:2]) < 12 or inside.std(axis=(0, 1)).mean() < PLAIN:
+        return None
+    mask = _grabbed(patch, (int(left), int(top), int(width), int(height)))
+    if mask is None:
+        mask = _star(rng, width, height)
+    points = cv2.convexHull(np.argwhere(mask)[:, ::-1].astype(np.float32))[:, 0]
+    corners = np.concatenate([points + offset for offset in ((0, 0), (0, 1), (1, 0), (1, 1))]) - TEXELS / 2
+    cover = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.7)[..., None]
+    levels = [np.concatenate([patch * cover, cover], axis=2)]
+    while levels[-1].shape[0] > 6:
+        levels.append(cv2.resize(levels[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+    return Cutout(tuple(levels), corners, float(np.sqrt(np.ptp(corners, axis=0).prod())))
+
+
+def _grabbed(patch, rect):
+    """(T, T) bool, the largest connected thing in a rectangle; None where it fills too little of it, or all."""
+    mask = np.zeros(patch.shape[:2], np.uint8)
+    cv2.setRNGSeed(0)
+    try:
+        cv2.grabCut(patch, mask, rect, np.zeros((1, 65)), np.zeros((1, 65)), 2, cv2.GC_INIT_WITH_RECT)
+    except cv2.error:  # all one colour
+        return None
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((mask & 1).astype(np.uint8))
+    if count < 2:
+        return None
+    largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    share = stats[largest, cv2.CC_STAT_AREA] / (rect[2] * rect[3])
+    return labels == largest if FILLED[0] <= share <= FILLED[1] else None
+
+
+def _star(rng, width, height):
+    """(T, T) bool, a star-shaped blob about as large as a box of width x height texels."""
+    v, u = (np.mgrid[:TEXELS, :TEXELS] + 0.5 - TEXELS / 2) * 2 / np.array([height, width])[:, None, None]
+    angle, radius = np.arctan2(v, u), 0.85
+    for wave in range(2, 6):
+        radius = radius + rng.uniform(0, 0.3 / wave) * np.cos(wave * angle + rng.uniform(0, 2 * np.pi))
+    return np.hypot(u, v) < radius
+
+
+@dataclass
+class _Mover:
+    """A cut-out on its way. centres (N, 2) px, shapes (N, 2, 2): texels of levels[0] to px, gain, shift: of its light.
+
+    blur: share of the time between two frames during which the shutter is open.
+    """
+
+    cutout: Cutout
+    centres: np.ndarray
+    shapes: np.ndarray
+    gain: np.ndarray
+    shift: np.ndarray
+    blur: float
+
+    def boxes_xywh(self):
+        """(N, 4) float64 px: the extent of its outline."""
+        outline = self.cutout.hull @ self.shapes.transpose(0, 2, 1) + self.centres[:, None]
+        return np.concatenate([outline.min(axis=1), np.ptp(outline, axis=1)], axis=1)
+
+    def drawn(self, i, centre=None):
+        """((rows, columns), (h, w, 4) float32) where and how it covers the view; None where it does not."""
+        centre = self.centres[i] if centre is None else centre
+        shape = self.shapes[i]
+        reach = np.abs(self.cutout.hull @ shape.T).max(axis=0) + 2
+        x0, y0 = np.maximum(np.floor(centre - reach), 0).astype(int)
+        x1, y1 = np.minimum(np.ceil(centre + reach), SIZE).astype(int)
+        if x1 <= x0 or y1 <= y0:
+            return None
+        scale = np.sqrt(abs(np.linalg.det(shape)))
+        level = int(np.clip(np.floor(-np.log2(scale)), 0, len(self.cutout.levels) - 1))
+        texels = self.cutout.levels[level]
+        # From pixels of the part to texels: both count from the middle of their first one.
+        inverse = np.linalg.inv(shape) / 2**level
+        offset = inverse @ (np.array([x0, y0]) + 0.5 - centre) + texels.shape[0] / 2 - 0.5
+        matrix = np.concatenate([inverse, offset[:, None]], axis=1)
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return np.s_[y0:y1, x0:x1], cv2.warpAffine(texels, matrix, (int(x1 - x0), int(y1 - y0)), flags=flags)
+
+    def exposures(self, i):
+        """Its centres (n, 2) px while the shutter of frame i is open."""
+        way = (self.centres[i] - self.centres[i - 1] if i else np.zeros(2)) * self.blur
+        count = int(min(max(np.hypot(*way) / SUBSTEP, 1), 8))
+        return self.centres[i] + np.linspace(-0.5, 0.5, count)[:, None] * way if count > 1 else self.centres[i][None]
+
+
+def collages(photographs, dataset, clips, seed=0):
+    """So many clips, a list of Sequence. A scene is made for its boxes (30 ms), and again when frames are opened."""
+    made = []
+    for number in range(clips):
+        opener = partial(CollageClip, photographs, number, seed)
+        clip = opener()
+        made.append(Sequence(f"{number:05d}", dataset, clip.boxes_xywh, opener, clip.visible, place=dataset))
+    return made
+
+
+class CollageClip:
+    """One clip, a frame source: `len(clip)`, `clip[i]` -> (H, W, 3) uint8 RGB; boxes_xywh (N, 4), visible (N,).
+
+    photographs: Photographs. The box is the target's whole extent also where it is partly hidden, NaN where it is
+    absent.
+    """
+
+    fps = 30.0
+
+    def __init__(self, photographs, number, seed=0):
+        rng = np.random.default_rng([seed, number])
+        self._world = _world(rng, photographs.background(rng))
+        side = float(np.exp(rng.uniform(*np.log(SIDES))))
+        speed = side * np.exp(rng.uniform(*np.log((0.02, 0.35)))) * (2.5 if rng.random() < 0.15 else 1)
+        blur = float(rng.uniform(0.2, 0.8)) if rng.random() < 0.4 else 0.0
+        cutout, harmony = photographs.cutout(rng), rng.uniform(0, 0.9) * (rng.random() < 0.6)
+        light = self._world(0).mean(axis=(0, 1))
+        target = _mover(rng, cutout, _way(rng, speed), side, light, harmony, blur)
+        others = []
+        for _ in range(int(rng.integers(1, 6)) if rng.random() < 0.65 else 0):
+            twin = rng.random() < 0.4
+            other = cutout if twin else photographs.cutout(rng)
+            size = side * np.exp(rng.normal(0, 0.12 if twin else 0.4))
+            way = _way(rng, speed) if rng.random() < 0.5 else _crossing(rng, target.centres, side, speed)
+            others.append(_mover(rng, other, way, size, light, harmony, blur))
+        under = int(rng.integers(len(others) + 1))
+        over = others[under:]
+        if rng.random() < 0.3:  # something larger that may hide it
+            way = _crossing(rng, target.centres, 0.3 * side, max(speed, 0.1 * side))
+            over.append(_mover(rng, photographs.cutout(rng), way, side * rng.uniform(1, 2.5), light, 0, blur))
+        self._movers, self._target = [*others[:under], target, *over], under
+        self.boxes_xywh = target.boxes_xywh()
+        self.visible = np.array([_covered(target, over, i) <= HIDDEN for i in range(FRAMES)])
+        self.boxes_xywh[~self.visible] = np.nan
+
+    def __len__(self):
+        return FRAMES
+
+    def __getitem__(self, i):
+        i = range(FRAMES)[i]
+        view = self._world(i)
+        for mover in self._movers:
+            places = mover.exposures(i)
+            for centre in places:
+                drawn = mover.drawn(i, centre)
+                if drawn is not None:
+                    part, patch = drawn
+                    cover = patch[..., 3:] / len(places)
+                    colour = patch[..., :3] * mover.gain[i] + patch[..., 3:] * mover.shift
+                    view[part] += colour / len(places) - cover * view[part]
+        return np.clip(view + 0.5, 0, 255).astype(np.uint8)
+
+
+def _world(rng, image):
+    """A function of the frame's number: the background (H, W, 3) float32 as a moving camera sees it."""
+    width, height = SIZE
+    shown = rng.uniform(0.45, 0.95) * min(image.shape[1] / width, image.shape[0] / height)  # image px a px of the view
+    if shown > 1:
+        image = cv2.resize(image, None, fx=1 / shown, fy=1 / shown, interpolation=cv2.INTER_AREA)
+        shown = 1.0
+    room = np.array(image.shape[1::-1]) - np.array(SIZE) * shown
+    drift = _wander(rng, rng.uniform(0, 3) if rng.random() < 0.5 else 0.0)
+    corners = np.clip(rng.uniform(0, room) + drift, 0, room)
+    gains = np.exp(_wander(rng, 0.01)[:, 0])
+
+    def show(i):
+        x, y = corners[i] + 0.5 * (shown - 1)
+        matrix = np.array([[shown, 0, x], [0, shown, y]])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        view = cv2.warpAffine(image, matrix, SIZE, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        return view.astype(np.float32) * np.float32(gains[i])
+
+    return show
+
+
+def _mover(rng, cutout, centres, side, light, harmony, blur):
+    """A _Mover of sqrt(w h) = side px at the start, its colours moved by `harmony` (0..1) towards `light` (3,)."""
+    scale = side / cutout.side * np.exp(np.clip(_wander(rng, 0.025)[:, 0], -0.7, 0.7))
+    turn = rng.normal(0, 0.25) + _wander(rng, 0.25 if rng.random() < 0.15 else 0.02)[:, 0]
+    narrow = np.exp(np.clip(_wander(rng, 0.02)[:, 0], -0.5, 0.5) + rng.normal(0, 0.1))
+    cosine, sine = np.cos(turn), np.sin(turn)
+    turned = np.stack([cosine, -sine, sine, cosine], axis=1).reshape(-1, 2, 2)
+    stretch = np.stack([scale * np.sqrt(narrow), scale / np.sqrt(narrow)], axis=1)
+    texels = cutout.levels[0]
+    colour = texels[..., :3].sum(axis=(0, 1)) / texels[..., 3].sum()
+    shift = harmony * (light - colour) + rng.normal(0, 4, 3)
+    gain = np.exp(np.clip(_wander(rng, 0.015)[:, 0], -0.3, 0.3))
+    return _Mover(cutout, centres, turned * stretch[:, None, :], gain.astype(np.float32), np.float32(shift), blur)
+
+
+def _wander(rng, step):
+    """(N, 2) a smooth random walk from 0 whose steps are about `step` long."""
+    steps = rng.normal(0, 1, (FRAMES, 2))
+    for i in range(1, FRAMES):
+        steps[i] = 0.9 * steps[i - 1] + np.sqrt(1 - 0.9**2) * steps[i]
+    walk = np.cumsum(step * steps, axis=0)
+    return walk - walk[0]
+
+
+def _way(rng, speed):
+    """(N, 2) px, a way in the view at about `speed` px a frame that turns back at the borders."""
+    low, room = np.array(SIZE) * MARGIN, np.array(SIZE) * (1 - 2 * MARGIN)
+    free = rng.uniform(0, room) + _wander(rng, speed / np.sqrt(2))
+    return low + room - np.abs(free % (2 * room) - room)
+
+
+def _crossing(rng, centres, miss, speed):
+    """(N, 2) px, a straight way that meets another one (N, 2) at some frame, `miss` px off or so."""
+    when, angle = rng.uniform(2, FRAMES - 2), rng.uniform(0, 2 * np.pi)
+    velocity = rng.uniform(0.3, 2) * speed * np.array([np.cos(angle), np.sin(angle)])
+    time = np.arange(FRAMES)[:, None] - when
+    return centres[int(when)] + rng.normal(0, max(miss, 0.1), 2) + time * velocity
+
+
+def _covered(target, over, i):
+    """Share of the target in frame i that other things cover."""
+    drawn = target.drawn(i)
+    if drawn is None:
+        return 1.0
+    (rows, columns), patch = drawn
+    own, free = patch[..., 3], np.ones(patch.shape[:2], np.float32)
+    for mover in over:
+        above = mover.drawn(i)
+        if above is None:
+            continue
+        view = np.zeros(SIZE[::-1], np.float32)
+        view[above[0]] = above[1][..., 3]
+        free *= 1 - view[rows, columns]
+    return 1 - float((own * free).sum() / max(own.sum(), 1e-6))
