@@ -10,7 +10,6 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-from timm.layers import resample_abs_pos_embed, resample_patch_embed
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from lib.errors import UserError
@@ -215,6 +214,8 @@ def initialise_backbone(model, path):
     Raises:
         UserError: see load_state; a block, the patch embedding or the positions do not fit.
     """
+    from timm.layers import resample_abs_pos_embed, resample_patch_embed  # as long to import as torch, or longer
+
     vit = model.backbone
     state, ignored = load_state(path)
     state = {name.removeprefix("backbone."): value for name, value in state.items()}

@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from timm.layers import Attention
 
 from lib.models.layers.block import Block
 from lib.models.lunar import Lunar, TemplateState, TrackerOutput, boxes_at, decode, template_mask
@@ -101,7 +102,9 @@ def test_one_way_cache_is_exact(options):
     mask = torch.ones(tokens.shape[1], tokens.shape[1], dtype=torch.bool)
     mask[:M, M:] = False
     for block in vit.blocks:
-        tokens = tokens + block.ls1(block.attn(block.norm1(tokens), attn_mask=mask))
+        attention = Attention(48, 3, qkv_bias=True)
+        attention.load_state_dict(block.attn.state_dict())
+        tokens = tokens + block.ls1(attention(block.norm1(tokens), attn_mask=mask))
         tokens = tokens + block.ls2(block.mlp(block.norm2(tokens)))
     features = vit.norm(tokens[:, M:]).transpose(1, 2).unflatten(2, (8, 8))
     assert (features - vit(state, model.normalise(search))).abs().max() < 1e-5

@@ -1,14 +1,27 @@
-"""The transformer block: timm's weights, with attention that may also look at remembered tokens."""
+"""The transformer block: timm's weights, with attention that may also look at remembered tokens.
 
-from functools import partial
+timm itself would take longer to import than torch.
+"""
+
+from collections import OrderedDict
 
 import torch
 import torch.nn.functional as F
-from timm.models.vision_transformer import Block as TimmBlock
 from torch import nn
 
 
-class Block(TimmBlock):
+class LayerScale(nn.Module):
+    """A learned factor for each of `dim` channels, small at first (CaiT, arXiv:2103.17239)."""
+
+    def __init__(self, dim):
+        super().__init__()
+        self.gamma = nn.Parameter(torch.full((dim,), 1e-5))
+
+    def forward(self, x):
+        return x * self.gamma
+
+
+class Block(nn.Module):
     """Pre-norm block of ViT (arXiv:2010.11929) in two halves, so that a caller can act between them.
 
     Submodules and state-dict keys are timm's: norm1, attn.{qkv,proj}, norm2, mlp.{fc1,fc2}; with layer scale, ls1, ls2.
@@ -16,19 +29,18 @@ class Block(TimmBlock):
     Args:
         dim: token width C.
         num_heads: attention heads h; C must be a multiple of it.
-        drop_path: probability that a sample skips a half (training only).
+        drop_path: probability that a sample skips a half (training only; arXiv:1603.09382).
         layer_scale: scale each half by a learned vector (CaiT, DINOv2).
     """
 
     def __init__(self, dim, num_heads, *, drop_path=0.0, layer_scale=False):
-        super().__init__(
-            dim,
-            num_heads,
-            qkv_bias=True,
-            drop_path=drop_path,
-            init_values=1e-5 if layer_scale else None,
-            norm_layer=partial(nn.LayerNorm, eps=1e-6),
-        )
+        super().__init__()
+        self.num_heads, self.drop_path = num_heads, drop_path
+        self.norm1, self.norm2 = nn.LayerNorm(dim, eps=1e-6), nn.LayerNorm(dim, eps=1e-6)
+        self.attn = nn.ModuleDict({"qkv": nn.Linear(dim, 3 * dim), "proj": nn.Linear(dim, dim)})
+        layers = OrderedDict(fc1=nn.Linear(dim, 4 * dim), act=nn.GELU(), fc2=nn.Linear(4 * dim, dim))
+        self.mlp = nn.Sequential(layers)
+        self.ls1, self.ls2 = (LayerScale(dim) if layer_scale else nn.Identity() for _ in range(2))
 
     def attend(self, x, memory=None, hint=None):
         """First half: every token of x sees x, and the tokens of `memory` before them.
@@ -42,22 +54,22 @@ class Block(TimmBlock):
             (B, N, C), and this layer's (query, key, value) of x, each (B, h, N, C/h).
         """
         B, N, C = x.shape
-        heads = self.attn.num_heads
+        heads = self.num_heads
         qkv = self.attn.qkv(self.norm1(x)).reshape(B, N, 3, heads, C // heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         seen = (key, value)
         if memory is not None:
             seen = [torch.cat(pair, dim=2) for pair in zip(memory, seen, strict=True)]
         mixed = self._mix(query, seen, hint)
-        return x + self.drop_path1(self.ls1(self.attn.proj(mixed))), (query, key, value)
+        return x + self._kept(self.ls1(self.attn.proj(mixed))), (query, key, value)
 
     def consult(self, x, memory, hint=None):
         """First half for tokens that see `memory` and `hint` alone, not each other: (B, N, C) -> (B, N, C)."""
         B, N, C = x.shape
-        heads = self.attn.num_heads
+        heads = self.num_heads
         weight, bias = self.attn.qkv.weight[:C], self.attn.qkv.bias[:C]  # the query's rows
         query = F.linear(self.norm1(x), weight, bias).reshape(B, N, heads, C // heads).transpose(1, 2)
-        return x + self.drop_path1(self.ls1(self.attn.proj(self._mix(query, memory, hint))))
+        return x + self._kept(self.ls1(self.attn.proj(self._mix(query, memory, hint))))
 
     def hinted(self, token, bias):
         """A token (B, C) as a `hint`: what it gives to a token that sees it is weighted by a sigmoid of their product.
@@ -65,9 +77,7 @@ class Block(TimmBlock):
         Not by the softmax over all that is seen: so a hint with a low bias (scalar) takes nothing from the others.
         """
         key, value = (
-            self.attn.qkv(self.norm1(token))[:, token.shape[1] :]
-            .unflatten(1, (2, self.attn.num_heads, 1, -1))
-            .unbind(1)
+            self.attn.qkv(self.norm1(token))[:, token.shape[1] :].unflatten(1, (2, self.num_heads, 1, -1)).unbind(1)
         )
         return key, value, bias
 
@@ -79,9 +89,16 @@ class Block(TimmBlock):
             mixed = mixed + torch.sigmoid(query @ key.transpose(2, 3) * query.shape[-1] ** -0.5 + bias) * value
         return mixed.transpose(1, 2).flatten(2)
 
+    def _kept(self, x):
+        """x (B, N, C) of the samples that do not skip this half, made up for those that do; zero of the others."""
+        if not (self.training and self.drop_path):
+            return x
+        keep = 1 - self.drop_path
+        return x * (x.new_empty(len(x), 1, 1).bernoulli_(keep) / keep)
+
     def feed_forward(self, x):
         """Second half, token by token: (B, N, C) -> (B, N, C)."""
-        return x + self.drop_path2(self.ls2(self.mlp(self.norm2(x))))
+        return x + self._kept(self.ls2(self.mlp(self.norm2(x))))
 
     def forward(self, x, memory=None):
         """Both halves: (B, N, C) -> (B, N, C)."""

@@ -4,8 +4,8 @@ import math
 from typing import NamedTuple
 
 import torch
-from timm.layers import PatchEmbed, trunc_normal_
 from torch import Tensor, nn
+from torch.nn.init import trunc_normal_
 from torch.utils.checkpoint import checkpoint
 
 from lib.models.layers.block import Block
@@ -38,6 +38,17 @@ class TemplateState(NamedTuple):
         if keys[0] is None:
             return TemplateState(torch.cat(tokens))
         return TemplateState(torch.cat(tokens), torch.cat(keys, dim=1), torch.cat(values, dim=1))
+
+
+class PatchEmbed(nn.Module):
+    """(B, 3, H, W) -> (B, N, C): a token for each square patch, row by row."""
+
+    def __init__(self, patch_size, embed_dim):
+        super().__init__()
+        self.proj = nn.Conv2d(3, embed_dim, patch_size, patch_size)
+
+    def forward(self, x):
+        return self.proj(x).flatten(2).transpose(1, 2)
 
 
 class OneStreamViT(nn.Module):
@@ -104,7 +115,7 @@ class OneStreamViT(nn.Module):
         self.elimination_layers = tuple(elimination_layers)
         self.elimination_keep = elimination_keep
 
-        self.patch_embed = PatchEmbed(img_size=None, patch_size=patch_size, embed_dim=embed_dim)
+        self.patch_embed = PatchEmbed(patch_size, embed_dim)
         if position == "shared":
             self.pos_embed = nn.Parameter(torch.empty(1, self.search_grid**2, embed_dim))
         else:

@@ -2,8 +2,8 @@
 
 import torch
 import torch.nn.functional as F
-from timm.layers import trunc_normal_
 from torch import nn
+from torch.nn.init import trunc_normal_
 
 from lib.models.layers.head import conv_bn_relu
 from lib.models.lunar.backbone import OneStreamViT
