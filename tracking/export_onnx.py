@@ -2,6 +2,7 @@
 """Write a tracker's network as ONNX graphs, and compare them with torch on frames of a video."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -13,32 +14,42 @@ from lib.errors import MachineError, UserError  # noqa: E402
 EXAMPLES = """
 python tracking/export_onnx.py lunar tiny
 python tracking/export_onnx.py lunar tiny --out deploy --engine openvino --frames night.mp4 --box 311 120 9 7
+python tracking/export_onnx.py lunar tiny --set TEST.PRECISION=int8
 """
-LARGEST = 1e-4  # of a map in [0, 1], of features of about 1
+LARGEST = 1e-4  # in fp32, of a map in [0, 1], of features of about 1
 
 
 @cli.command
 def main(argv=None):
     options = _parse(argv)
-    settings = config.load(options.tracker_name, options.tracker_param, options.overrides)
     if options.tracker_name != "lunar":
         raise UserError(f"{options.tracker_name} has no network to export: expected lunar")
+    settings, plain = (
+        config.load("lunar", options.tracker_param, [*options.overrides, f"TEST.BACKEND={engine}", *more])
+        for engine, more in ((options.engine, ()), ("torch", ["TEST.PRECISION=fp32"]))
+    )
     paths = find_paths(output=options.save_dir)
     from lib.test.tracker.weights import find_weights
 
     weights = find_weights(options.tracker_name, options.tracker_param, settings, paths, options.checkpoint)
     cli.set_threads()
-    from lib.models.lunar.exported import ExportedLunar, export
+    from lib.models.lunar.exported import ExportedLunar, export, quantise
+    from lib.test.tracker.calibration import track_demo
 
-    tracker = registry.entry("lunar").tracker()(settings, weights)
+    tracker = registry.entry("lunar").tracker()(plain, weights)
     folder = Path(options.out or paths.output / "export" / f"lunar_{options.tracker_param}")
     folder.mkdir(parents=True, exist_ok=True)
-    for path in export(tracker.network, folder):
+    precision = settings.TEST.PRECISION
+    written = export(tracker.network, folder)
+    if precision == "int8":
+        written.append(quantise(tracker.network, folder, partial(track_demo, plain)))
+    for path in written:
         print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
-    other = ExportedLunar(tracker.network, folder, options.engine, settings.TEST.PRECISION)
+    other = ExportedLunar(tracker.network, folder, options.engine, precision)
     difference = _compare(tracker, other, *_video(options), options.count)
-    print(f"{options.engine} and torch, of {options.count} frames: they differ by at most {difference:.1e}")
-    if difference > LARGEST:
+    engine = options.engine if precision == "fp32" else f"{options.engine} in {precision}"
+    print(f"{engine} and torch, of {options.count} frames: they differ by at most {difference:.1e}")
+    if precision == "fp32" and difference > LARGEST:
         raise MachineError(f"{options.engine} differs from torch by more than {LARGEST:g}: do not use these files here")
     return 0
 

@@ -252,8 +252,15 @@ class Test(Section):
     CHECKPOINT: str = key(
         "", "weights file under pretrained/ ('' = <script>_<config>.safetensors, then the last trained)"
     )
-    PRECISION: Literal["fp32", "bf16", "fp16"] = key("fp32", "arithmetic of the network's matrix products")
+    PRECISION: Literal["fp32", "bf16", "fp16", "int8"] = key(
+        "fp32", "arithmetic of the network's products: bf16 in torch and openvino, fp16 in torch, int8 in onnx"
+    )
     BACKEND: Literal["torch", "onnx", "openvino"] = key("torch", "what runs the network; the last two on the CPU")
+    COMPILE: bool = key(
+        False,
+        "torch.compile the network: about a minute at first, and again for a second batch size; on a GPU a frame is "
+        "then a few CUDA graphs, on the CPU BACKEND onnx and openvino gain more",
+    )
     SEARCH_FACTOR: Positive | None = key(None, "search window factor while tracking (null = DATA.SEARCH.FACTOR)")
     MIN_BOX: Positive = key(1.0, "smallest side of a predicted box, px")
     SIZE_STEP: Share = key(
@@ -274,6 +281,16 @@ class Test(Section):
     MOTION: Literal["kalman", "none"] = key("kalman", "centre of the search window: predicted, or the last box")
     UPDATE_INTERVAL: Count = key(25, "frames between updates of the online templates")
     UPDATE_THRESHOLD: Share = key(0.7, "score above which a frame may become a template")
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        known = {"torch": ("fp32", "bf16", "fp16"), "onnx": ("fp32", "int8"), "openvino": ("fp32", "bf16")}
+        if self.PRECISION not in known[self.BACKEND]:
+            expected = " or ".join(known[self.BACKEND])
+            raise ValueError(f"PRECISION {self.PRECISION}: BACKEND {self.BACKEND} needs {expected}")
+        if self.COMPILE and self.BACKEND != "torch":
+            raise ValueError(f"TEST.COMPILE: BACKEND {self.BACKEND} compiles by itself")
+        return self
 
 
 class Lunar(Section):

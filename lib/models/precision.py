@@ -2,7 +2,8 @@
 
 import torch
 
-DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+# int8 is for an engine to do (lib/models/lunar/exported.py): what is left to torch is fp32.
+DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": None}
 
 
 def autocast(device_type, precision):

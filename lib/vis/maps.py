@@ -42,15 +42,15 @@ def panels(patch, box_xywh, output, look):
     scale = PANEL / len(patch)
     image = cv2.resize(patch, (PANEL, PANEL), interpolation=cv2.INTER_NEAREST)
     boxed = draw_box(image, np.asarray(box_xywh) * scale, GREEN)
-    shown = [boxed, _over(image, _heat(output.score_map[0, 0].float().numpy()))]
+    shown = [boxed, _over(image, _heat(output.score_map[0, 0].float().cpu().numpy()))]
     if look is not None:
-        place = ((look.expected[0, :2].float().numpy() + 0.5) * PANEL).round().astype(int)
+        place = ((look.expected[0, :2].float().cpu().numpy() + 0.5) * PANEL).round().astype(int)
         cv2.drawMarker(boxed, place.tolist(), YELLOW, cv2.MARKER_CROSS, 9, 1)
         side = round(look.attention.shape[1] ** 0.5)
-        attention = look.attention[0].float().view(side, side).numpy()
+        attention = look.attention[0].float().cpu().view(side, side).numpy()
         shown.append(_over(image, _heat(attention / attention.max())))
         if look.gain is not None:
-            gain = look.gain[0].float().view(side, side).numpy()
+            gain = look.gain[0].float().cpu().view(side, side).numpy()
             shown.append(_over(image, np.stack([gain.clip(0), np.zeros_like(gain), (-gain).clip(0)], axis=2)))
     return np.concatenate(shown, axis=1)
 

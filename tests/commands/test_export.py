@@ -1,15 +1,22 @@
 """Exporting, and tracking with an engine other than torch, as a user would."""
 
+import copy
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from lib import config
 from lib.data import benchmarks
+from lib.data.boxes import xywh_to_cxcywh
+from lib.models.lunar.exported import ExportedLunar
 from lib.test.evaluation import results
+from lib.test.tracker.lunar import LunarTracker
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 DATASET = "lunar_demo#ball_park"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_export_says_how_far_it_is_from_torch(command, tmp_path, capsys):
@@ -19,6 +26,30 @@ def test_export_says_how_far_it_is_from_torch(command, tmp_path, capsys):
     difference = float(re.search(r"onnx and torch, of 4 frames: they differ by at most (\S+)", text)[1])
     assert 0 < difference < 1e-4, "two engines, never equal in every bit"
     assert {path.name for path in out.iterdir()} == {"template.onnx", "track.onnx"}
+
+
+def test_int8_finds_the_same_boxes(command, tmp_path, capsys):
+    words = ("export_onnx.py", "lunar", "tiny_pairs", "--set", "TEST.PRECISION=int8", "--count", "4")
+    assert command(*words, "--out", tmp_path) == 0
+    difference = re.search(
+        r"onnx in int8 and torch, of 4 frames: they differ by at most (\S+)", capsys.readouterr().out
+    )
+    assert float(difference[1]) > 1e-4, "not int8"
+    tracker = LunarTracker(config.load("lunar", "tiny_pairs"), ROOT / "pretrained" / "lunar_tiny_pairs.safetensors")
+    other = copy.copy(tracker)
+    other.network = ExportedLunar(tracker.network, tmp_path, "onnx", "int8")
+    moves, growths = [], []
+    for sequence in benchmarks.load("lunar_demo#b*"):
+        frames = sequence.frames()
+        state = tracker.start(frames[0], sequence.first_box)
+        for number in range(1, 20):  # both from the same state, so that nothing adds up
+            (there,), _ = other.step([state], [frames[number]])
+            (state,), _ = tracker.step([state], [frames[number]])
+            ours, theirs = (xywh_to_cxcywh(each.box_xywh) for each in (state, there))
+            moves.append(np.linalg.norm(ours[:2] - theirs[:2]))
+            growths.append(np.abs(np.log(ours[2:] / theirs[2:])).max())
+    assert np.median(moves) < 0.05 and np.quantile(moves, 0.9) < 0.2
+    assert np.median(growths) < 0.01 and np.quantile(growths, 0.9) < 0.03
 
 
 def test_tracking_by_onnx(command, tmp_path, monkeypatch, capsys):
@@ -34,6 +65,10 @@ def test_tracking_by_onnx(command, tmp_path, monkeypatch, capsys):
         boxes.append(results.read(results.find(run, "lunar_demo", sequence.name), len(sequence))[0])
     # Crops are of whole grey levels, so that a difference in the last bits may grow from frame to frame.
     assert np.abs(boxes[0] - boxes[1]).max() < 0.5 and np.array_equal(boxes[0][:2].round(2), boxes[1][:2].round(2))
+    # What was exported for fp32 serves int8 as well.
+    assert command(*words, "--save_dir", tmp_path / "int8", "--backend", "onnx", "--set", "TEST.PRECISION=int8") == 0
+    assert len(list((tmp_path / "exported" / "export").glob("*/int8/track.onnx"))) == 1
+    assert "exporting" not in capsys.readouterr().out.rpartition("tracked")[0].rpartition("tracked")[2]
 
 
 @pytest.mark.parametrize(
@@ -41,6 +76,21 @@ def test_tracking_by_onnx(command, tmp_path, monkeypatch, capsys):
     [
         (("test.py", "opencv", "mil", "--dataset", DATASET, "--backend", "onnx"), 2, "unknown key TEST.BACKEND"),
         (("test.py", "lunar", "tiny", "--dataset", DATASET, "--backend", "tensorrt"), 2, "TEST.BACKEND"),
+        (
+            ("test.py", "lunar", "tiny", "--dataset", DATASET, "--set", "TEST.PRECISION=int8"),
+            2,
+            "PRECISION int8: BACKEND torch needs fp32 or bf16 or fp16",
+        ),
+        (
+            ("test.py", "lunar", "tiny", "--dataset", DATASET, "--backend", "onnx", "--set", "TEST.PRECISION=bf16"),
+            2,
+            "PRECISION bf16: BACKEND onnx needs fp32 or int8",
+        ),
+        (
+            ("export_onnx.py", "lunar", "tiny", "--engine", "openvino", "--set", "TEST.PRECISION=int8"),
+            2,
+            "PRECISION int8: BACKEND openvino needs fp32 or bf16",
+        ),
         (("export_onnx.py", "opencv", "mil"), 2, "opencv has no network to export"),
         (("export_onnx.py", "lunar", "tiny", "--frames", "x.mp4"), 2, "--frames and --box go together"),
     ],

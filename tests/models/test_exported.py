@@ -7,7 +7,7 @@ from lib import config
 from lib.build import build_network
 from lib.errors import MachineError
 from lib.models.lunar import exported
-from lib.models.lunar.exported import ExportedLunar, digest, export
+from lib.models.lunar.exported import ExportedLunar, digest, export, quantise
 
 SMALL = ("DATA.SEARCH.SIZE=128", "DATA.TEMPLATE.SIZE=64")
 CONFIGURATIONS = {
@@ -77,6 +77,24 @@ def test_engines_answer_as_torch(name, tmp_path):
                 torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 
 
+def test_int8_is_near_and_is_int8(tmp_path, caplog):
+    onnx = pytest.importorskip("onnx", reason="the packages that write ONNX are not installed")
+    pytest.importorskip("onnxscript", reason="the packages that write ONNX are not installed")
+    network = small("a ViT that attends jointly")
+    export(network, tmp_path)
+    caplog.clear()
+    path = quantise(network, tmp_path, lambda run: answers(run, network, 4))
+    assert not caplog.records
+    products = [node.op_type for node in onnx.load(path).graph.node]
+    assert products.count("MatMulInteger") == 12 * 4 and products.count("QuantizeLinear") > 3
+    assert path.stat().st_size < 0.35 * (tmp_path / "track.onnx").stat().st_size
+    run = ExportedLunar(network, tmp_path, "onnx", "int8")
+    for count in (1, 3):
+        for ours, theirs in zip(answers(network, network, count), answers(run, network, count), strict=True):
+            apart, spread = (ours - theirs).square().mean().sqrt(), (ours - ours.mean()).square().mean().sqrt()
+            assert apart < 0.05 * spread
+
+
 def test_what_is_computed_has_one_digest():
     first, second = small("an enhancer, two templates"), small("an enhancer, two templates")
     assert digest(first) == digest(second)
@@ -95,4 +113,7 @@ def test_what_is_missing_is_one_line(tmp_path, monkeypatch):
     (tmp_path / "track.onnx").touch()
     with pytest.raises(MachineError, match="onnx needs packages that are not installed: pip install onnxruntime"):
         ExportedLunar(None, tmp_path, "onnx")
-    assert set(exported.NEEDED) == {"export", *exported.ENGINES}
+    monkeypatch.setitem(__import__("sys").modules, "onnx", None)
+    with pytest.raises(MachineError, match="int8 needs packages that are not installed: pip install onnx onnxruntime"):
+        quantise(None, tmp_path, None)
+    assert set(exported.NEEDED) == {"export", "int8", *exported.ENGINES}

@@ -8,7 +8,6 @@ import torch
 
 from lib.data import boxes
 from lib.data.crop import Crop
-from lib.models.lunar.decode import decode
 from lib.models.lunar.model import TrackerOutput
 from lib.test.tracker import motion
 from lib.test.tracker.lunar import hann
@@ -51,8 +50,8 @@ def test_a_fast_tiny_target_beats_a_centred_distractor(small_tracker, window, fo
     crop = tracker._search_crop(state, FRAMES[0])
     # at factor 4 the target is 4 of 16 cells wide: 1.5 sizes are 6 cells; take 4.5 along both axes
     output = maps(16, {(12, 12): 0.9, (8, 8): 0.45})
-    _, index, _ = decode(output, tracker._windowed(output.score_map, [state], [crop]))
-    assert index.item() % 16 == found
+    box = tracker._find(output, None, tracker._window([state], [crop]))[0]
+    assert box[0] * 16 == found + 0.5
 
 
 def test_the_window_follows_the_prediction(small_tracker):
@@ -60,8 +59,8 @@ def test_the_window_follows_the_prediction(small_tracker):
     state = tracker.start(FRAMES[0], BOX)
     crop = Crop(*boxes.xywh_to_cxcywh(BOX)[:2], 64.0, 128)
     moved = dataclasses.replace(state, motion=dataclasses.replace(state.motion, centre=state.motion.centre + [16, -8]))
-    response = tracker._windowed(torch.zeros(1, 1, 16, 16), [moved], [crop])
-    row, column = divmod(int(response.argmax()), 16)
+    _, added = tracker._window([moved], [crop])
+    row, column = divmod(int(added.argmax()), 16)
     assert abs(column + 0.5 - (8 + 16 / 64 * 16)) <= 0.5 and abs(row + 0.5 - (8 - 8 / 64 * 16)) <= 0.5
 
 

@@ -50,11 +50,13 @@ class Enhancer(nn.Module):
     def forward(self, images, gate=None):
         """(B, 3, H, W) float32 in [0, 1] -> the same, enhanced.
 
-        gate: (B,) in [0, 1], or None for that of these images. Where it is 0 an image comes back bit for bit.
+        gate: (B,) in [0, 1], best on the CPU, where looking at it waits for nothing; or None for that of these images.
+        Where it is 0 an image comes back bit for bit.
         """
         gate = self.gate_of(images) if gate is None else gate
         if not torch.is_grad_enabled() and not gate.any():
             return images
+        gate = gate.to(images.device, non_blocking=True)
         out = self.steps(images, gate)[-1]
         return torch.where((gate == 0)[:, None, None, None], images, out)
 

@@ -2,15 +2,18 @@
 
 `template.onnx` makes what is remembered of the templates, `track.onnx` the maps of a frame, and with a query also what
 it made of the frame; with an enhancer `enhance_<size>.onnx` enhances crops before either. Batches may have any size.
-What is small and follows from a decision, such as writing the query, stays in torch.
+What is small and follows from a decision, such as writing the query, stays in torch. `int8/track.onnx` is track.onnx in
+eight bits, for onnxruntime.
 """
 
-import copy
 import hashlib
 import logging
 import warnings
+from contextlib import contextmanager
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 from torch import nn
@@ -24,7 +27,14 @@ from lib.models.lunar.query import Look, QueryState
 log = logging.getLogger(__name__)
 
 ENGINES = ("onnx", "openvino")
-NEEDED = {"export": "onnx onnxscript", "onnx": "onnxruntime", "openvino": "openvino"}  # to install, by what is done
+NEEDED = {  # to install, by what is done
+    "export": "onnx onnxscript",
+    "int8": "onnx onnxruntime",
+    "onnx": "onnxruntime",
+    "openvino": "openvino",
+}
+INT8 = "int8/track.onnx"
+NARROW = 32  # channels; convolutions with fewer on either side take little time, and eight bits hurt them most
 STATE = tuple(field.name for field in fields(QueryState))
 
 
@@ -47,14 +57,8 @@ class _Track(nn.Module):
         template, rest = TemplateState(*rest[: self.parts]), rest[self.parts :]
         if not self.network.remembers:
             return tuple(self.network.track(template, search))
-        windows, state, seen = rest[0], QueryState(*rest[1:]), []
-
-        def decide(output, look):
-            seen.extend((*output, look.spatial, look.query, look.expected))
-            return windows, torch.ones_like(windows[:, 0])
-
-        self.network.step(template, search, state, windows, decide)
-        return tuple(seen)
+        output, look = self.network.look(template, search, QueryState(*rest[1:]), rest[0])
+        return *output, look.spatial, look.query, look.expected
 
 
 class _Enhance(nn.Module):
@@ -77,7 +81,7 @@ def export(network, folder):
     except ImportError as error:
         raise _lack("export") from error
     for talker in ("onnxscript", "onnx_ir"):
-        logging.getLogger(talker).setLevel(logging.WARNING)
+        logging.getLogger(talker).setLevel(logging.ERROR)
     written = []
     for name, (module, named) in _graphs(network.eval()).items():
         dynamic = [{_batch_axis(key): "batch"} for key in named]
@@ -100,6 +104,62 @@ def export(network, folder):
     return written
 
 
+def quantise(network, folder, use):
+    """Write int8/track.onnx into the `folder` of `export`: convolutions and products with weights in eight bits.
+
+    use: called with the network, it tracks something typical with it. What the convolutions then see is the range of
+    their inputs for good; matrix products take it anew from every frame. Weights have a scale per output channel. What
+    happens once a video (template.onnx) or makes pictures (enhance_<size>.onnx) stays float. Returns the Path.
+
+    Raises MachineError where onnx or onnxruntime is missing.
+    """
+    try:
+        import onnx
+        from onnxruntime import quantization
+    except ImportError as error:
+        raise _lack("int8") from error
+    run = ExportedLunar(network, folder, "onnx")
+    seen = run.watch("track")
+    use(run)
+    model = onnx.load(Path(folder) / "track.onnx")
+    del model.graph.value_info[:]  # the exporter's: some are of weights before they were transposed
+    names = [each.name for each in model.graph.input]
+    feeds = (dict(zip(names, map(_array, tensors), strict=True)) for tensors in seen)
+    shapes = {each.name: each.dims for each in model.graph.initializer}
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    narrow = [node.name for node in convolutions if min(shapes[node.input[1]][:2]) < NARROW]
+    with atomic_path(Path(folder) / INT8) as temporary, _silence():
+        quantization.quantize_static(
+            model,
+            temporary,
+            SimpleNamespace(get_next=partial(next, feeds, None)),
+            op_types_to_quantize=["Conv"],
+            nodes_to_exclude=narrow,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            per_channel=True,
+        )
+        quantization.quantize_dynamic(
+            onnx.load(temporary),
+            temporary,
+            op_types_to_quantize=["MatMul", "Gemm"],
+            weight_type=quantization.QuantType.QInt8,
+            per_channel=True,
+        )
+    return Path(folder) / INT8
+
+
+@contextmanager
+def _silence():
+    """No warnings of onnxruntime's quantisation, which go to the root logger."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
 def _graphs(network):
     """{name: (module, {input: example})}."""
     count = 2  # samples: of one alone torch would make a constant
@@ -109,8 +169,7 @@ def _graphs(network):
         for size in {Z, S}:
             crops = {"images": torch.zeros(count, 3, size, size), "gate": torch.ones(count)}
             graphs[f"enhance_{size}"] = _Enhance(network.enhancer), crops
-        kind, network = torch.float32, copy.copy(network)
-        network._modules = {key: part for key, part in network._modules.items() if key != "enhancer"}
+        kind, network = torch.float32, network.without_enhancer()
     crops = torch.zeros(count, T, 3, Z, Z, dtype=kind)
     encoding = {"templates": crops, "masks": torch.ones(count, T, network.backbone.template_grid**2)}
     with torch.no_grad():
@@ -142,16 +201,21 @@ class ExportedLunar:
     """A Lunar for those who track with one: `encode_template`, `track` and `step` run in an engine on the CPU.
 
     network: the Lunar itself, which does the rest. folder: where `export` wrote it. engine: one of ENGINES. precision:
-    "fp32", or "bf16" with openvino. Raises MachineError where the engine is not installed.
+    "fp32", with openvino also "bf16", with onnx also "int8" once `quantise` has been there. Raises MachineError where
+    the engine is not installed.
     """
 
     def __init__(self, network, folder, engine, precision="fp32"):
         self.network = network
-        run = {"onnx": _onnx, "openvino": _openvino}[engine]
+        paths = {path.stem: path for path in Path(folder).glob("*.onnx")}
+        if precision == "int8":
+            paths["track"] = Path(folder) / INT8
+        threads = torch.get_num_threads()
         try:
-            self._graphs = {
-                path.stem: run(path, torch.get_num_threads(), precision) for path in Path(folder).glob("*.onnx")
-            }
+            if engine == "onnx":
+                self._graphs = {name: _onnx(path, threads) for name, path in paths.items()}
+            else:
+                self._graphs = {name: _openvino(path, threads, precision) for name, path in paths.items()}
         except ImportError as error:
             raise _lack(engine) from error
 
@@ -159,6 +223,17 @@ class ExportedLunar:
         if name == "network":  # a copy in the making has none yet
             raise AttributeError(name)
         return getattr(self.network, name)
+
+    def watch(self, name):
+        """A list to which what the graph of that name is given, a list of tensors, is added from now on."""
+        seen, run = [], self._graphs[name]
+
+        def watched(tensors):
+            seen.append([tensor.clone() for tensor in tensors])
+            return run(tensors)
+
+        self._graphs[name] = watched
+        return seen
 
     def encode_template(self, templates, masks=None, gate=None):
         """As Lunar.encode_template."""
@@ -194,19 +269,21 @@ def _known(template):
     return [part for part in template if part is not None]
 
 
-def _onnx(path, threads, precision):
+def _array(tensor):
+    return tensor.contiguous().numpy()
+
+
+def _onnx(path, threads):
     """Run a graph by onnxruntime: list of tensors -> list of tensors."""
     import onnxruntime
 
-    if precision != "fp32":
-        raise MachineError(f"onnxruntime runs in fp32 here, not in {precision}: TEST.BACKEND openvino does")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     names = [each.name for each in session.get_inputs()]
 
     def run(tensors):
-        feed = {name: tensor.contiguous().numpy() for name, tensor in zip(names, tensors, strict=True)}
+        feed = dict(zip(names, map(_array, tensors), strict=True))
         return [torch.from_numpy(values) for values in session.run(None, feed)]
 
     return run
@@ -216,18 +293,15 @@ def _openvino(path, threads, precision):
     """Run a graph by OpenVINO: list of tensors -> list of tensors."""
     import openvino
 
-    hints = {"fp32": "f32", "bf16": "bf16"}
-    if precision not in hints:
-        raise MachineError(f"OpenVINO runs in fp32 or bf16 here, not in {precision}")
     options = {
         "INFERENCE_NUM_THREADS": threads,
-        "INFERENCE_PRECISION_HINT": hints[precision],
+        "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
         "PERFORMANCE_HINT": "LATENCY",
     }
     compiled = openvino.Core().compile_model(str(path), "CPU", options)
 
     def run(tensors):
-        found = compiled([tensor.contiguous().numpy() for tensor in tensors])
+        found = compiled([_array(tensor) for tensor in tensors])
         # Copied, as the engine writes its next answer into the same memory.
         return [torch.from_numpy(found[port].copy()) for port in compiled.outputs]
 

@@ -1,5 +1,6 @@
 """The network of `lunar` (and of OSTrack, as one of its settings): crops in, maps out."""
 
+import copy
 from typing import NamedTuple
 
 import torch
@@ -129,6 +130,12 @@ class Lunar(nn.Module):
         """Whether crops go through an enhancer."""
         return hasattr(self, "enhancer")
 
+    def without_enhancer(self):
+        """The same network, with the same weights, for crops that are enhanced already."""
+        bare = copy.copy(self)
+        bare._modules = {name: part for name, part in self._modules.items() if name != "enhancer"}
+        return bare
+
     def enhance(self, images, gate=None):
         """(..., 3, H, W) uint8 or float in [0, 1] -> the same or, through the enhancer, float in [0, 1].
 
@@ -215,12 +222,16 @@ class Lunar(nn.Module):
         Returns:
             (TrackerOutput, Look, the next QueryState).
         """
+        output, look = self.look(template, search, state, windows, gate, attention)
+        return output, look, self.query.write(state, look, *decide(output, look), windows)
+
+    def look(self, template, search, state, windows, gate=None, attention=False):
+        """What `step` makes of a frame before anything is decided, of its arguments: (TrackerOutput, Look)."""
         query = self.query
         expectation = query.expectation(state, windows)
         features, seen = self.features(template, search, gate, query.hint(expectation))
         look = query.read(state, expectation, features, windows, attention)
-        output = self.locate(query.modulate(features, look), seen)
-        return output, look, query.write(state, look, *decide(output, look), windows)
+        return self.locate(query.modulate(features, look), seen), look
 
     def forward(self, templates, masks, search):
         """encode_template, then track: (B, T, 3, Z, Z), (B, T, Lz) or None, (B, 3, S, S) -> TrackerOutput."""

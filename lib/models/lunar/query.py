@@ -52,7 +52,8 @@ class QueryState:
 
     def split(self):
         """The states of single samples; join is its inverse."""
-        return [self.select([number]) for number in range(len(self.prior))]
+        parts = (getattr(self, field.name).split(1) for field in fields(self))
+        return [QueryState(*each) for each in zip(*parts, strict=True)]
 
     def select(self, index):
         """The state of the samples that `index` (list, tensor of int or bool) names."""
@@ -183,9 +184,9 @@ class TemporalQuery(nn.Module):
     def start(self, count, device=None):
         """The QueryState of `count` samples before their first frame."""
         zeros = lambda *shape: torch.zeros(count, *shape, device=device)  # noqa: E731
-        counts = torch.zeros(count, dtype=torch.int64, device=device)
         memory, marks = zeros(self.slots, self.dim), zeros(self.slots, 5)
-        return QueryState(zeros(self.dim), memory, marks, zeros(self.trail, 4), zeros(), counts, counts)
+        lost, time = torch.zeros(2, count, dtype=torch.int64, device=device)
+        return QueryState(zeros(self.dim), memory, marks, zeros(self.trail, 4), zeros(), lost, time)
 
     def expectation(self, state, windows):
         """(B, d), the query before the frame: what the last frames left, and the target's way seen in this window.

@@ -111,7 +111,7 @@ class EnhancedTracker:
     """
 
     def __init__(self, tracker, frame_enhancer):
-        self.tracker, self.frame_enhancer = tracker, frame_enhancer
+        self.tracker, self.frame_enhancer, self.device = tracker, frame_enhancer, frame_enhancer.device
         self._sight = None
         if hasattr(tracker, "step"):  # by which the runner tells the two kinds apart
             self.start, self.step = self._start, self._step

@@ -6,6 +6,7 @@ Everything carried from frame to frame is one `State`, a value that goes in and 
 import logging
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -79,6 +80,10 @@ class LunarTracker:
         self.network.to(self.device).requires_grad_(False)
         if network is None and config.TEST.BACKEND != "torch":
             self.network = _exported(self.network, config, self.device)
+        elif network is None and config.TEST.COMPILE:
+            from lib.models.lunar.compiled import CompiledLunar, compiled
+
+            self.network, self._find = CompiledLunar(self.network), compiled(self._find, self.device)
         self.cells = config.DATA.SEARCH.SIZE // config.MODEL.HEAD.STRIDE
         self.watcher = None
         self._state = None
@@ -111,8 +116,9 @@ class LunarTracker:
             return state
         # The first frame, whose box is certain, is what the query remembers to the end.
         state = replace(state, query=self.network.query.start(1, self.device))
-        place, sure = self._tensor([_place(box)]), torch.ones(1, device=self.device)
-        (query,) = self._remember([state], crop.extract(image)[None], [crop], lambda *_: (place, sure))
+        told = self._upload([(*_place(box), 1.0)])
+        patches = np.stack([crop.extract(image)])
+        (query,) = self._remember([state], patches, [crop], lambda *_: (told[:, :3], told[:, 3]))
         return replace(state, query=query)
 
     @torch.inference_mode()
@@ -131,8 +137,10 @@ class LunarTracker:
             if self.watcher is not None:
                 self.watcher(patches, crops, output, look)
             pairs.extend(self._decide(output, look, ahead, images, crops))
-            places = self._tensor([_place(state.box_xywh) for state, _ in pairs])
-            return places, self._tensor([result["score"] for _, result in pairs])
+            if look is None:
+                return None
+            told = self._upload([(*_place(state.box_xywh), result["score"]) for state, result in pairs])
+            return told[:, :3], told[:, 3]
 
         if self.network.remembers:
             queries = self._remember(ahead, patches, crops, decide)
@@ -145,13 +153,26 @@ class LunarTracker:
 
     def _decide(self, output, look, states, images, crops):
         """[(State, result)] of what the network's output, and its query's Look if it has one, says of each frame."""
-        response = self._windowed(output.score_map.float(), states, crops, look)
+        # The only wait for the device in a frame: all else goes to it ahead of need and stays there.
+        found = self._find(output, look, self._window(states, crops)).cpu()
+        scores, found = found[:, 4].tolist(), found[:, :4].numpy() * self.config.DATA.SEARCH.SIZE
+        located = [crop.to_image(boxes.cxcywh_to_xywh(box)) for crop, box in zip(crops, found, strict=True)]
+        return [self._conclude(*each) for each in zip(states, images, located, scores, strict=True)]
+
+    def _find(self, output, look, window):
+        """(B, 5) float32: the best box of each frame, cxcywh in shares of the crop, and how sure it is.
+
+        window: of _window.
+        """
+        response = output.score_map.float()
+        if window is not None:
+            response = response * window[0] + window[1]
+        elif self.config.TEST.WINDOW == "expected":
+            response = drawn(response, look.expected, self.config.TEST.WINDOW_INFLUENCE)
         found, _, scores = decode(output, response)
         if look is not None:
             scores = self.network.query.judge(look, scores).sigmoid()
-        found, scores = found.float().cpu().numpy() * self.config.DATA.SEARCH.SIZE, scores.float().cpu().tolist()
-        located = [crop.to_image(boxes.cxcywh_to_xywh(box)) for crop, box in zip(crops, found, strict=True)]
-        return [self._conclude(*each) for each in zip(states, images, located, scores, strict=True)]
+        return torch.cat([found.float(), scores.float()[:, None]], dim=1)
 
     def respond(self, states, patches, crops):
         """The network's output for search patches (B, S, S, 3) uint8 of `crops`, of one state each."""
@@ -162,30 +183,33 @@ class LunarTracker:
         """(template, search, gate) as the network takes them."""
         templates = [state.template for state in states]
         template = templates[0] if len(templates) == 1 else TemplateState.join(templates)
-        search = torch.from_numpy(patches).to(self.device).permute(0, 3, 1, 2)
+        search = self._upload(patches, np.uint8).permute(0, 3, 1, 2)
         return template, search, self._gate([state.light for state in states])
 
     def _remember(self, states, patches, crops, decide):
         """The next QueryState of each state. decide: see Lunar.step."""
         template, search, gate = self._seen(states, patches)
         query = QueryState.join([state.query for state in states])
-        windows = self._tensor([(crop.cx, crop.cy, crop.side) for crop in crops])
+        windows = self._upload([(crop.cx, crop.cy, crop.side) for crop in crops])
         with self.autocast():
             watched = self.watcher is not None
             return self.network.step(template, search, query, windows, decide, gate, watched)[2].split()
 
-    def _tensor(self, values):
-        return torch.tensor(np.asarray(values), dtype=torch.float32, device=self.device)
+    def _upload(self, values, dtype=np.float32):
+        """A tensor on the device, on whose way there nothing waits."""
+        tensor = torch.from_numpy(np.asarray(values, dtype))
+        if self.device.type != "cuda":
+            return tensor.to(self.device)
+        return tensor.pin_memory().to(self.device, non_blocking=True)
 
     def _light(self, image, before=None):
         """Brightness of the frames up to this one; None where no enhancer asks for it."""
         return brightness(image, before) if self.network.enhances else None
 
     def _gate(self, lights):
+        """(B,) on the CPU, how far the enhancer's gate is open at given brightnesses; None without an enhancer."""
         return (
-            self.network.enhancer.gate_at(torch.tensor(lights, dtype=torch.float32, device=self.device))
-            if self.network.enhances
-            else None
+            self.network.enhancer.gate_at(torch.tensor(lights, dtype=torch.float32)) if self.network.enhances else None
         )
 
     def _averaged(self, state, image, crop):
@@ -194,7 +218,9 @@ class LunarTracker:
         As they are where no enhancer asks for it or its gate is closed; and where the crop is far larger than the
         patch, for then the patch's pixels are means already.
         """
-        if state.light is None or not self.network.enhancer.average or not self._gate([state.light]).any():
+        if state.light is None or not self.network.enhancer.average:
+            return state, image
+        if not self._gate([state.light]):
             return state, image
         if crop.side > MEANS * crop.size:
             return replace(state, memory=None), image
@@ -228,21 +254,18 @@ class LunarTracker:
         # A prediction may run off the image, the search not.
         return Crop(min(max(cx, 0.0), width), min(max(cy, 0.0), height), side, search.SIZE)
 
-    def _windowed(self, score, states, crops, look=None):
-        """score (B, 1, H, H) with the window that prefers the expected place, in the configured way."""
+    def _window(self, states, crops):
+        """(2, B, 1, H, H), by what a score map is multiplied and what is then added; None without a Hann window."""
         test = self.config.TEST
-        if test.WINDOW == "none":
-            return score
-        if test.WINDOW == "expected":
-            return drawn(score, look.expected, test.WINDOW_INFLUENCE)
+        if test.WINDOW not in ("blend", "mult"):
+            return None
         places = [crop.to_patch([*self._centre(state), 0, 0])[:2] for state, crop in zip(states, crops, strict=True)]
         window = hann(self.cells, np.array(places) / self.config.MODEL.HEAD.STRIDE)
         if test.WINDOW == "mult":
-            return score * torch.from_numpy(window).to(score.device)
+            return self._upload([window, np.zeros_like(window)])
         lost = np.array([state.doubts >= test.LOST_FRAMES for state in states]).reshape(-1, 1, 1, 1)
         weight = np.where(lost, test.WINDOW_INFLUENCE_LOST, test.WINDOW_INFLUENCE).astype(np.float32)
-        pull, share = (torch.from_numpy(values).to(score.device) for values in (weight * window, 1 - weight))
-        return score * share + pull
+        return self._upload(np.broadcast_arrays(1 - weight, weight * window))
 
     def _conclude(self, state, image, box, score):
         """The State and result of a frame in which the network saw `box` (4,) xywh px with a confidence `score`."""
@@ -291,8 +314,8 @@ class LunarTracker:
 
     @torch.inference_mode()
     def _encode(self, patches, light):
-        images = torch.from_numpy(np.stack([patch for patch, _ in patches])).to(self.device).permute(0, 3, 1, 2)
-        masks = torch.as_tensor(np.stack([mask for _, mask in patches]), dtype=torch.float32, device=self.device)
+        images = self._upload([patch for patch, _ in patches], np.uint8).permute(0, 3, 1, 2)
+        masks = self._upload([mask.numpy() for _, mask in patches])
         with self.autocast():
             return self.network.encode_template(images[None], masks[None], self._gate([light]))
 
@@ -303,7 +326,8 @@ class LunarTracker:
 
 def _exported(network, config, device):
     """The network run by TEST.BACKEND. It is exported when it is first seen; <output>/export may always be deleted."""
-    from lib.models.lunar.exported import ExportedLunar, digest, export
+    from lib.models.lunar.exported import INT8, ExportedLunar, digest, export, quantise
+    from lib.test.tracker.calibration import track_demo  # here, as it imports this module
 
     if device.type != "cpu":
         raise UserError(f"TEST.BACKEND {config.TEST.BACKEND} runs on the CPU: give --device cpu")
@@ -313,6 +337,9 @@ def _exported(network, config, device):
         if not (folder / "track.onnx").is_file():
             log.info("exporting the network to %s", folder)
             export(network, folder)
+        if config.TEST.PRECISION == "int8" and not (folder / INT8).is_file():
+            log.info("making its int8 form")
+            quantise(network, folder, partial(track_demo, config))
     return ExportedLunar(network, folder, config.TEST.BACKEND, config.TEST.PRECISION)
 
 
