@@ -143,8 +143,12 @@ def set_threads(processes=1):
 
     More threads than free cores make torch many times slower, not faster; a child process inherits the setting.
     """
-    share = max(1, len(os.sched_getaffinity(0)) // max(1, processes)) if hasattr(os, "sched_getaffinity") else 1
-    os.environ.setdefault("OMP_NUM_THREADS", str(share))
+    os.environ.setdefault("OMP_NUM_THREADS", str(share_of_cores(processes)))
+
+
+def share_of_cores(processes=1):
+    """The cores for each of so many processes, at least 1."""
+    return max(1, len(os.sched_getaffinity(0)) // max(1, processes)) if hasattr(os, "sched_getaffinity") else 1
 
 
 def choose_devices(device="auto", count=None):

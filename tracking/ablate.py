@@ -48,13 +48,11 @@ def main(argv=None):
         for dataset in datasets:  # all of them before any work
             ablation.stale(row.run, dataset, row.made_with, options.overwrite)
     cli.set_threads(options.threads)
-    has_network = registry.entry(options.tracker_name).has_network
-    devices = cli.choose_devices(options.device) if has_network else ["cpu"]
 
     failed, compared = {}, []
     for dataset, (sequences, folder) in datasets.items():
         for row in rows:
-            reasons = _track(row, dataset, sequences, folder, devices, options)
+            reasons = _track(row, dataset, sequences, folder, options)
             failed.update({f"{row.run.config}/{dataset}/{name}": reason for name, reason in reasons.items()})
         compared.append(_compare(rows, dataset, sequences, options))
     _write(compared, options)
@@ -141,13 +139,13 @@ def _row(label, overrides, options, paths):
     if enhancer.get("ENABLE") and enhancer.WEIGHTS:
         made_with["weights of the enhancer"] = digest(paths.pretrained / enhancer.WEIGHTS)
     run = results.Run(results.results_root(paths.output), script, _folder_name(name, label))
-    return Row(label, Experiment(script, name, overrides, weights), run, made_with)
+    return Row(label, Experiment(script, name, overrides, weights, device=options.device), run, made_with)
 
 
 # ---- tracking and scoring -------------------------------------------------------------------------------------------
 
 
-def _track(row, dataset, sequences, folder, devices, options):
+def _track(row, dataset, sequences, folder, options):
     """Track what is not finished. Returns {sequence: why it failed}."""
     from lib.test.analysis.ablation import claim
     from lib.test.evaluation.results import write_source
@@ -161,7 +159,6 @@ def _track(row, dataset, sequences, folder, devices, options):
         sequences,
         row.run,
         processes=options.threads,
-        devices=devices,
         overwrite=options.overwrite,
         progress=lambda done, total, summary: line.show(
             done, total, f"{row.label} on {dataset}: {len(summary.done)} sequences,"

@@ -45,12 +45,16 @@ def main(argv=None):
         from lib.models.enhancer import load_enhancer
 
         load_enhancer(options.enhancer)  # a wrong one is answered here, and once, whatever is left to track
-    has_network = registry.entry(options.tracker_name).has_network or options.enhancer is not None
-    devices = cli.choose_devices(options.device, options.num_gpus) if has_network else ["cpu"]
     from lib.test.evaluation.runner import Experiment, evaluate
 
     experiment = Experiment(
-        options.tracker_name, options.tracker_param, tuple(options.overrides), weights, options.enhancer
+        options.tracker_name,
+        options.tracker_param,
+        tuple(options.overrides),
+        weights,
+        options.enhancer,
+        options.device,
+        options.num_gpus,
     )
     failed = {}
     for dataset, (sequences, folder) in datasets.items():
@@ -62,7 +66,6 @@ def main(argv=None):
             sequences,
             run,
             processes=processes,
-            devices=devices,
             batch=options.batch,
             overwrite=options.overwrite,
             timeout=options.timeout,

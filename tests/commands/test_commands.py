@@ -1,5 +1,6 @@
 """The remaining command lines, run as a user would, and the README's promises about all of them."""
 
+import json
 import re
 import subprocess
 import sys
@@ -103,22 +104,21 @@ def test_a_video_that_cannot_be_written_is_said(tmp_path, clip):
     assert done.returncode == 3 and "expected a name ending in .mp4" in done.stderr
 
 
-def test_profile_names_every_stage():
-    small = [word for key in ("SEARCH.SIZE=64", "TEMPLATE.SIZE=32") for word in ("--set", f"DATA.{key}")]
-    done = run("profile_model.py", "--script", "lunar", "--config", "tiny", "--loops", 2, "--warmup", 0, *small)
+def test_profile_names_every_part_of_a_frame(tmp_path):
+    changes = ("DATA.SEARCH.SIZE=64", "DATA.TEMPLATE.SIZE=32", "MODEL.ENHANCER.ENABLE=true")
+    words = [word for change in changes for word in ("--set", change)]
+    done = run("profile_model.py", "--config", "tiny", "--loops", 2, "--warmup", 0, "--trace", tmp_path / "t", *words)
     assert done.returncode == 0, done.stderr
-    for word in (
-        "cpu, 1 threads",
-        "fp32",
-        "parameters",
-        "GMACs",
-        "decode",
-        "crop",
-        "network",
-        "head",
-        "frames per second",
-    ):
-        assert word in done.stdout
+    assert done.stderr == ""
+    for words in ("cpu, 1 threads, fp32, torch", "M parameters", "GMACs/s", "frames per second", "dearest operations"):
+        assert words in done.stdout
+    table, _ = done.stdout.split("dearest operations")
+    rows = {line[:16].strip(): line[16:].split() for line in table.splitlines()}
+    assert all(float(rows[part][0]) >= 0 for part in ("decode", "crop", "box", "rest", "template, once"))
+    products = [float(rows[part][2]) for part in ("enhance", "network", "head", "query")]
+    assert all(products) and sum(products) == pytest.approx(float(rows["whole frame"][2]), abs=0.003)
+    traced = {event.get("name") for event in json.loads((tmp_path / "t").read_text())["traceEvents"]}
+    assert {"decode", "crop", "enhance", "network", "head", "query", "box", "aten::addmm"} <= traced
     assert run("profile_model.py", "--script", "opencv", "--config", "mil").returncode == 2
     assert run("profile_model.py", "--config", "tiny", "--device", "cuda:99").returncode == 3
 

@@ -1,9 +1,11 @@
 """tracking/test.py: every finished sequence is kept, every failure is listed, whatever happens in between."""
 
+import gc
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -280,7 +282,7 @@ class Ready:
     def __init__(self, tracker):
         self.tracker = tracker
 
-    def build(self, device):
+    def build(self):
         return self.tracker
 
 
@@ -360,6 +362,75 @@ def test_a_damaged_frame_fails_its_sequence_alone_with_one_message(large, small_
     assert sorted(parts.done) == ["a", "c"] and parts.frames == 2 * FRAMES
     for name in ("a.txt", "c.txt"):
         assert np.allclose(*(np.loadtxt(files[name].splitlines()) for files in (found, expected)), atol=0.01)
+
+
+def ahead(monkeypatch):
+    """Decode ahead, as for a network that leaves the cores alone."""
+    monkeypatch.setattr(runner, "_decodes_ahead", lambda tracker, cores: True)
+    monkeypatch.setattr(runner.cli, "share_of_cores", lambda processes: 4)
+
+
+def test_frames_decoded_ahead_give_the_same_results(large, small_tracker, monkeypatch):
+    """Sequences of different lengths, more than are tracked together; a bad frame fails its sequence at its turn."""
+    for number, frames in enumerate((1, 9, 4)):
+        write_sequence(large, f"s{number}", frames)
+    tracker = small_tracker()
+    expected, alone = tracked(tracker, large, "alone", batch=2)
+    threads, decode = set(), images.decode
+
+    def noted(*arguments):
+        threads.add(threading.current_thread())
+        return decode(*arguments)
+
+    monkeypatch.setattr(images, "decode", noted)
+    ahead(monkeypatch)
+    found, summary = tracked(tracker, large, "ahead", batch=2)
+    assert found == expected and len(found) == 2 * 6 and summary.frames == alone.frames
+    assert 1 <= len(threads) <= 3 and threading.main_thread() not in threads
+    damage(large, "b", "truncated")
+    found, summary = tracked(tracker, large, "damaged", batch=2)
+    assert list(summary.failed) == ["b"] and "3.jpg: damaged or truncated JPEG" in summary.failed["b"]
+    assert {name.split("_")[0].split(".")[0] for name in found} == {"a", "c", "s0", "s1", "s2"}
+    gc.collect()
+    for thread in threads:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in threads), "they end with the evaluation"
+
+
+def test_an_interrupt_while_frames_are_decoded_ahead(large, small_tracker, monkeypatch):
+    tracker, steps = small_tracker(), []
+
+    def interrupted(states, frames):
+        steps.append(len(frames))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tracker, "step", interrupted)
+    ahead(monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        tracked(tracker, large, "out", batch=3)
+    assert steps == [3] and not list((large.parent / "out").rglob("*.txt"))
+
+
+def test_what_only_hands_out_work_imports_no_torch(dataset):
+    code = (
+        "import runpy, sys; main = runpy.run_path('tracking/test.py')['main']; assert main(sys.argv[1:]) == 0; "
+        "print('imported:', *sys.modules)"
+    )
+    flags = ["--dataset", dataset, "--save_dir", dataset.parent / "out", "--device", "cpu", "--threads", "1"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, "lunar", "tiny", *map(str, flags)], capture_output=True, text=True, cwd=ROOT
+    )
+    assert "4 of 4 sequences tracked" in done.stdout, done.stderr
+    imported = done.stdout.partition("imported: ")[2].split()
+    assert "lib.test.evaluation.runner" in imported and "torch" not in imported
+
+
+@pytest.mark.parametrize("threads", [0, 1])
+def test_a_device_that_is_not_there_is_one_line(dataset, threads):
+    flags = "--threads", threads, "--device", "cuda:99"
+    done = run(dataset, *flags, tracker=("lunar", "tiny"))
+    assert done.returncode == 3 and len(done.stderr.splitlines()) == 1, done.stderr
+    assert "--device cuda:99: there is no such device here" in done.stderr
 
 
 @pytest.mark.skipif(images.libjpeg() is None, reason="no libjpeg-turbo with its own interface here")

@@ -12,6 +12,7 @@ import os
 import time
 import traceback
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import connection
 from pathlib import Path
@@ -36,6 +37,8 @@ class Experiment:
     """What a process needs to build the tracker: names of script and configuration, --set strings, weights (path).
 
     enhancer: what the tracker is put behind, a name or a file, see lib.models.enhancer.load_enhancer; or None.
+    device, num_gpus: see lib.cli.choose_devices; they are looked for where the tracker is built, for a process that
+        only hands out work would import torch for nothing else.
     """
 
     script: str
@@ -43,10 +46,16 @@ class Experiment:
     overrides: tuple = ()
     weights: object = None
     enhancer: object = None
+    device: str = "cpu"
+    num_gpus: int | None = None
 
-    def build(self, device="cpu"):
-        """The online tracker, on a device of torch's."""
+    def build(self, number=0):
+        """The online tracker of the process of this number: they take the devices in turn."""
         config = configuration.load(self.script, self.config_name, self.overrides)
+        device = "cpu"
+        if registry.entry(self.script).has_network or self.enhancer is not None:
+            devices = cli.choose_devices(self.device, self.num_gpus)
+            device = devices[number % len(devices)]
         tracker = registry.entry(self.script).tracker()(config, self.weights, device)
         if self.enhancer is None:
             return tracker
@@ -67,9 +76,7 @@ def build_tracker(options, settings, paths):
     names = options.tracker_name, options.tracker_param
     weights = find_weights(*names, settings, paths, options.checkpoint)
     cli.set_threads()
-    has_network = registry.entry(options.tracker_name).has_network or options.enhancer is not None
-    device = cli.choose_devices(options.device)[0] if has_network else "cpu"
-    return Experiment(*names, tuple(options.overrides), weights, options.enhancer).build(device)
+    return Experiment(*names, tuple(options.overrides), weights, options.enhancer, options.device).build()
 
 
 @dataclass
@@ -88,13 +95,12 @@ class Summary:
     decoding_seconds: float = 0.0
 
 
-def evaluate(
-    experiment, sequences, run, *, processes=0, devices=("cpu",), batch=1, overwrite=False, timeout=None, progress=None
-):
+def evaluate(experiment, sequences, run, *, processes=0, batch=1, overwrite=False, timeout=None, progress=None):
     """Track `sequences` (list of lib.data.sequence.Sequence) and write their results under `run` (results.Run).
 
-    processes: 0 tracks in this process, N in N others, each on the next of `devices`. batch: sequences that one
-    process tracks in lockstep, their crops through the network together. overwrite: track finished ones again.
+    processes: 0 tracks in this process, N in N others. batch: sequences that one process tracks in lockstep, their
+    crops through the network together; off the CPU their next frames are decoded meanwhile, by threads on its share of
+    the cores. overwrite: track finished ones again.
     timeout: s without a frame after which a process is given up (only with processes). progress: called with
     (frames tracked, frames in all, Summary).
     What another evaluation is tracking at the time is left to it and waited for; if it gives up, it is tracked here.
@@ -105,15 +111,16 @@ def evaluate(
         raise UserError(f"the results of sequence {clash!r} would overwrite another sequence's: rename it")
     if processes > 1 or batch > 1:  # the longest first, so that at the end nobody waits for one of them
         sequences = sorted(sequences, key=len, reverse=True)
+    cores = cli.share_of_cores(processes)
     queue, tracked = _Queue(sequences, run, overwrite), 0
     summary = queue.summary
     try:
         while queue.waiting:
             if processes:
                 number = min(processes, len(queue.waiting))
-                events = _in_processes(experiment, queue, run, number, devices, batch, timeout)
+                events = _in_processes(experiment, queue, run, number, batch, cores, timeout)
             else:
-                events = _work(experiment.build(devices[0]), queue.next, run, batch)
+                events = _work(experiment.build(), queue.next, run, batch, cores)
             for kind, *values in events:
                 if kind == "frames":
                     tracked += values[0]
@@ -223,15 +230,16 @@ class _Queue:
 class _Session:
     """One sequence on its way: its frames, and what was found in them so far.
 
-    partial: whether its tracker looks at parts of frames alone, see lib/test/tracker.
+    partial: whether its tracker looks at parts of frames alone, see lib/test/tracker. readers: a pool of threads that
+    decodes whole frames ahead; or None. decoding: s that tracking waited for frames.
     """
 
-    def __init__(self, sequence, partial):
+    def __init__(self, sequence, partial, readers):
         self.sequence, self.partial = sequence, partial
         self.tracking = self.decoding = 0.0
         self.boxes, self.scores, self.times = [], [], []
         self.first_box = sequence.first_box
-        self.frames = sequence.frames()
+        self.frames = sequence.frames() if readers is None else _Ahead(sequence.frames(), readers)
 
     def frame(self):
         began = time.perf_counter()
@@ -253,8 +261,25 @@ class _Session:
         return len(self.boxes) == len(self.sequence)
 
 
-def _work(tracker, next_sequence, run, batch):
-    """Track sequences from `next_sequence()` (None at the end), `batch` in lockstep; yield what happens.
+class _Ahead:
+    """Frames taken one after the other, from the first on; `readers` decode the next while the last is worked on.
+
+    What is wrong with a frame is raised at its turn. No two threads are ever at work on one source.
+    """
+
+    def __init__(self, frames, readers):
+        self.frames, self.readers = frames, readers
+        self.next = readers.submit(frames.__getitem__, 0)
+
+    def __getitem__(self, index):
+        frame = self.next.result()
+        if index + 1 < len(self.frames):
+            self.next = self.readers.submit(self.frames.__getitem__, index + 1)
+        return frame
+
+
+def _work(tracker, next_sequence, run, batch, cores):
+    """Track sequences from `next_sequence()` (None at the end), `batch` in lockstep, on so many cores; yield events:
 
     ("frames", count) | ("done", name, frames, tracking s, decoding s) | ("failed", name, reason, traceback or None)
     """
@@ -262,11 +287,12 @@ def _work(tracker, next_sequence, run, batch):
         raise UserError("--batch: this tracker has no network to batch for")
     active, reported, frames = {}, time.monotonic(), 0
     partial = getattr(tracker, "partial", False)
+    readers = ThreadPoolExecutor(cores - 1) if batch > 1 and _decodes_ahead(tracker, cores) else None
     waiting = iter(next_sequence, None)  # not asked again once it has ended
     while True:
         while len(active) < batch and (sequence := next(waiting, None)) is not None:
             try:
-                session = _Session(sequence, partial)
+                session = _Session(sequence, partial, readers)
                 active[session] = _start(tracker, session)
                 frames += 1
             except Exception as error:  # noqa: BLE001 -- reported as this sequence's failure, the others go on
@@ -304,6 +330,14 @@ def _work(tracker, next_sequence, run, batch):
             yield "frames", frames
             frames, reported = 0, time.monotonic()
     yield "frames", frames
+
+
+def _decodes_ahead(tracker, cores):
+    """Whether whole frames ahead are sooner there than parts of them at their turn, which cost half as much.
+
+    A network on the CPU needs the cores itself.
+    """
+    return tracker.device.type != "cpu" and cores > 2
 
 
 def _start(tracker, session):
@@ -352,12 +386,12 @@ def _failure(sequence, error):
 # ---- several processes ----------------------------------------------------------------------------------------------
 
 
-def _in_processes(experiment, queue, run, processes, devices, batch, timeout):
+def _in_processes(experiment, queue, run, processes, batch, cores, timeout):
     """As _work, in `processes` others. One that dies or hangs costs its sequences only, and another takes its place."""
     workers = {}
 
     def launch(number):
-        worker = _Worker(experiment, run, devices[number % len(devices)], batch)
+        worker = _Worker(experiment, run, number, batch, cores)
         workers[worker.pipe] = (number, worker)
 
     for number in range(processes):
@@ -395,10 +429,10 @@ def _in_processes(experiment, queue, run, processes, devices, batch, timeout):
 class _Worker:
     """The near end of one process: what it is working on, and when it was last heard."""
 
-    def __init__(self, experiment, run, device, batch):
+    def __init__(self, *how):
         context = multiprocessing.get_context("spawn")
         self.pipe, far = context.Pipe()
-        self.process = context.Process(target=_serve, args=(far, experiment, run, device, batch), daemon=True)
+        self.process = context.Process(target=_serve, args=(far, *how), daemon=True)
         self.process.start()
         far.close()
         self.busy, self.started, self.ended, self.heard = {}, False, False, time.monotonic()
@@ -431,7 +465,7 @@ class _Worker:
         return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
 
 
-def _serve(pipe, experiment, run, device, batch):
+def _serve(pipe, experiment, run, number, batch, cores):
     """The far end: build the tracker, ask for sequences, send what happens."""
     import cv2
 
@@ -442,10 +476,10 @@ def _serve(pipe, experiment, run, device, batch):
         return pipe.recv()
 
     try:
-        for event in _work(experiment.build(device), next_sequence, run, batch):
+        for event in _work(experiment.build(number), next_sequence, run, batch, cores):
             pipe.send(event)
         pipe.send(("end",))
-    except UserError as error:
+    except (UserError, ImportError) as error:
         pipe.send(("error", error))
     except (KeyboardInterrupt, BrokenPipeError):
         pass
