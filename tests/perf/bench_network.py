@@ -1,59 +1,76 @@
-"""Milliseconds a frame: the ViT with the template computed anew and with it remembered, and `lunar tiny`, in one run.
+"""Milliseconds a frame of a ViT with its templates computed anew and with their keys and values remembered.
 
-python tests/perf/bench_network.py [FRAMES]
+python tests/perf/bench_network.py [BACKBONE ...] [FRAMES]     vit_tiny vit_base, 12 frames; minutes, and 2 GB of disk
+
+Joint attention, as OSTrack has it, takes the templates through every block in every frame; one-way attention has their
+keys and values from the first one. The same shapes (template 128 px, search 256 px), random weights, by every engine
+that is installed. Processor time of one thread, medians of networks that take turns, so that other work on the machine
+hits both alike.
 """
 
 import os
 import sys
+import tempfile
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import process_time
 
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from lib import config
-from lib.build import build_network
-from lib.models.lunar import Lunar, decode
+from lib.models.lunar import Lunar
+from lib.models.lunar.exported import ENGINES, NEEDED, ExportedLunar, export
 from lib.models.profile import count
+
+WAYS = ("joint", "one_way")
 
 
 @torch.inference_mode()
-def main(frames=40):
-    torch.manual_seed(0)
-    fp32, bf16 = None, torch.bfloat16
-    tiny = build_network(config.load("lunar", "tiny_pairs")).eval().to(memory_format=torch.channels_last)
-    joint, one_way = (Lunar(backbone="vit_tiny", attention=attention).eval() for attention in ("joint", "one_way"))
-    cases = {
-        "vit_tiny, joint, fp32": (joint, fp32),
-        "vit_tiny, one_way, fp32": (one_way, fp32),
-        "lunar tiny, fp32": (tiny, fp32),
-        "lunar tiny, bf16": (tiny, bf16),
+def main(*words):
+    backbones = [word for word in words if not word.isdecimal()] or ["vit_tiny", "vit_base"]
+    frames = int(next(filter(str.isdecimal, words), 12))
+    engines = ["torch", *(engine for engine in ENGINES if find_spec(NEEDED[engine]))]
+    print(f"CPU, {torch.get_num_threads()} thread(s), fp32, medians of {frames} frames, ms")
+    for backbone in backbones:
+        for templates in (1, 2, 4):
+            compare(backbone, templates, engines, frames)
+
+
+def compare(backbone, templates, engines, frames):
+    """Print a line for each engine."""
+    networks = {
+        way: Lunar(backbone=backbone, attention=way, num_templates=templates, token_types=False).eval() for way in WAYS
     }
-    inputs, times = {}, {name: [] for name in cases}
-    for name, (network, dtype) in cases.items():
-        Z, S = network.template_size, network.search_size
-        masks = torch.rand(1, 1, network.backbone.template_grid**2)
-        with torch.autocast("cpu", dtype, enabled=dtype is not None):
-            state = network.encode_template(torch.rand(1, 1, 3, Z, Z), masks)
-        inputs[name] = state, torch.randint(0, 256, (1, 3, S, S), dtype=torch.uint8)
-    for _ in range(frames):  # in turns, so that other work on the machine hits all alike
-        for name, (network, dtype) in cases.items():
-            start = perf_counter()
-            with torch.autocast("cpu", dtype, enabled=dtype is not None):
-                output = network.track(*inputs[name])
-            decode(output)
-            times[name].append(1e3 * (perf_counter() - start))
-    print(f"CPU, {torch.get_num_threads()} thread(s), {frames} frames; template and search 128/256 px, tiny 64/128 px")
-    for name, (network, _) in cases.items():
-        cost = count(network)
-        millions = f"{cost.parameters / 1e6:.2f} M parameters"
-        print(f"{name:24} {median(times[name]):6.1f} ms a frame  {cost.track / 1e9:.2f} GMACs  {millions}")
+    crops = torch.randint(0, 256, (1, templates, 3, 128, 128), dtype=torch.uint8)
+    search = torch.randint(0, 256, (1, 3, 256, 256), dtype=torch.uint8)
+    known = {way: network.encode_template(crops) for way, network in networks.items()}
+    runs = {("torch", way): network for way, network in networks.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        for way, network in networks.items():
+            if engines[1:]:
+                with torch.inference_mode(False):
+                    export(network, Path(folder))
+            runs |= {(engine, way): ExportedLunar(network, folder, engine) for engine in engines[1:]}
+    times = {run: [] for run in runs}
+    for _ in range(frames + 1):
+        for (engine, way), network in runs.items():
+            began = process_time()
+            network.track(known[way], search)
+            times[engine, way].append(1e3 * (process_time() - began))
+    macs = {way: count(network).track / 1e9 for way, network in networks.items()}
+    for engine in engines:
+        joint, one_way = (median(times[engine, way][1:]) for way in WAYS)
+        print(
+            f"{backbone:10}{templates} template(s), {engine:9}{joint:8.1f} joint {one_way:8.1f} one_way: "
+            f"{joint / one_way:5.2f} times as fast (multiply-accumulates {macs['joint'] / macs['one_way']:.2f})",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(*sys.argv[1:])
