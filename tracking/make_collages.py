@@ -36,9 +36,7 @@ def main(argv=None):
 
     datasets = benchmarks.load_all(options.dataset, options.data_root)
     photographs = Photographs([one for sequences, _ in datasets.values() for one in sequences])
-    clips = collages(
-        photographs, f"collages of {', '.join(datasets)}, seed {options.seed}", options.clips, options.seed
-    )
+    clips = collages(photographs, f"collages of {options.dataset}, seed {options.seed}", options.clips, options.seed)
     out, line = Path(options.out), cli.ProgressLine("frames")
     count = pack_frames(clips, out, lambda done, total: line.show(done, total, "collages:"))
     line.clear()

@@ -64,7 +64,9 @@ def test_tracking_by_onnx(command, tmp_path, monkeypatch, capsys):
         run = results.Run(results.results_root(tmp_path / engine), "lunar", "tiny_pairs")
         boxes.append(results.read(results.find(run, "lunar_demo", sequence.name), len(sequence))[0])
     # Crops are of whole grey levels, so that a difference in the last bits may grow from frame to frame.
-    assert np.abs(boxes[0] - boxes[1]).max() < 0.5 and np.array_equal(boxes[0][:2].round(2), boxes[1][:2].round(2))
+    assert np.median(np.abs(boxes[0] - boxes[1])) < 0.02 and np.array_equal(
+        boxes[0][:2].round(2), boxes[1][:2].round(2)
+    )
     # What was exported for fp32 serves int8 as well.
     assert command(*words, "--save_dir", tmp_path / "int8", "--backend", "onnx", "--set", "TEST.PRECISION=int8") == 0
     assert len(list((tmp_path / "exported" / "export").glob("*/int8/track.onnx"))) == 1

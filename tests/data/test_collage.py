@@ -65,3 +65,19 @@ def test_nothing_to_cut_out_is_an_error():
     blank = dataclasses.replace(benchmarks.load("lunar_day")[0], boxes_xywh=np.full((64, 4), np.nan), visible=None)
     with pytest.raises(UserError, match="nothing to cut out"):
         collage.Photographs([blank])
+
+
+def test_what_moves_fast_is_blurred_and_not_transparent(photographs):
+    clip = collage.CollageClip(photographs, 0)
+    solid = np.ones((collage.TEXELS, collage.TEXELS, 4), np.float32) * (200, 200, 200, 1)
+    corners = np.array([[-48, -48], [48, -48], [48, 48], [-48, 48]], float)
+    centres = np.linspace((60, 100), (60 + 8 * 31, 100), collage.FRAMES)
+    ones = np.ones(collage.FRAMES, np.float32)
+    mover = collage._Mover(
+        collage.Cutout((solid,), corners, 96.0), centres, np.tile(np.eye(2) / 2, (32, 1, 1)), ones, np.zeros(3), 0.8
+    )
+    assert len(mover.exposures(5)) > 3
+    clip._world, clip._movers = (lambda i: np.zeros((*collage.SIZE[::-1], 3), np.float32)), [mover]
+    row = clip[5][100, :, 0].astype(int)
+    assert (row[80:120] == 200).all() and row.max() == 200
+    assert 0 < row[int(100 - 24)] < 200  # its edge, 24 px from the middle, is

@@ -327,3 +327,12 @@ def test_cost_is_that_of_the_architecture(backbone, crops, gigamacs):
 def test_one_way_costs_less_a_frame():
     joint, one_way = (count(build(attention=attention)) for attention in ("joint", "one_way"))
     assert one_way.track < joint.track and one_way.parameters == joint.parameters
+
+
+def test_a_block_has_the_parameters_of_timms_in_its_order():
+    from timm.models.vision_transformer import Block as TimmBlock
+
+    for scaled in (False, True):
+        theirs = TimmBlock(48, 3, qkv_bias=True, init_values=1e-5 if scaled else None)
+        ours = Block(48, 3, layer_scale=scaled)
+        assert [name for name, _ in ours.named_parameters()] == [name for name, _ in theirs.named_parameters()]

@@ -19,6 +19,7 @@ from lib.errors import FrameError, UserError
 SIZE, FRAMES = (320, 240), 32
 SIDES = (7.0, 72.0)  # px, sqrt(w h) of the target at the start
 TEXELS, CONTEXT = 96, 1.5  # side of a cut-out's patch, texels; the patch / the longer side of the box in it
+LEAST = 12  # px, and texels: smaller sides of a box show too little
 FILLED = (0.3, 0.97)  # share of the box that GrabCut must find to be believed
 PLAIN = 8.0  # grey levels, deviation: what changes less is not cut out of a photograph without boxes
 HIDDEN = 0.8  # a target of which a larger share is covered is absent
@@ -40,13 +41,17 @@ class Cutout:
 
 
 class Photographs:
-    """Cut-outs and backgrounds: the first frames of a list of Sequence. Raises UserError where none has a box."""
+    """Cut-outs and backgrounds: the first frames of a list of Sequence.
+
+    Raises UserError where none has a box of LEAST px or more.
+    """
 
     def __init__(self, sequences):
         self.sequences = [one for one in sequences if one.visible[0]]
-        if not self.sequences:
-            raise UserError("no photograph with a box, nothing to cut out")
-        self._image = lru_cache(maxsize=64)(self._read)  # boxes of one photograph follow each other
+        self._large = [n for n, one in enumerate(self.sequences) if PHOTO in one.attributes or _large(one.first_box)]
+        if not self._large:
+            raise UserError(f"no photograph with a box of {LEAST} px or more, nothing to cut out")
+        self._image = lru_cache(maxsize=8)(self._read)
 
     def _read(self, number):
         return self.sequences[number].frames()[0]
@@ -58,16 +63,20 @@ class Photographs:
     def cutout(self, rng):
         """A Cutout of a random one. Raises FrameError where 50 tries find nothing that can be cut out."""
         for _ in range(50):
-            number = int(rng.integers(len(self.sequences)))
+            number = self._large[int(rng.integers(len(self._large)))]
             sequence, image = self.sequences[number], self._image(number)
             box = sequence.first_box
             if PHOTO in sequence.attributes:
                 sides = rng.uniform(0.06, 0.4, 2) * min(image.shape[:2])
                 box = np.concatenate([rng.uniform(0, image.shape[1::-1] - sides), sides])
-            found = cut_out(rng, image, box) if box[2:].min() >= 12 else None
+            found = cut_out(rng, image, box) if _large(box) else None
             if found is not None:
                 return found
-        raise FrameError(f"{self.sequences[0].place}: nothing that can be cut out")
+        raise FrameError(f"{sequence.place}: like 49 others before it, nothing that can be cut out")
+
+
+def _large(box_xywh):
+    return box_xywh[2:].min() >= LEAST
 
 
 def cut_out(rng, image, box_xywh):
@@ -79,7 +88,7 @@ def cut_out(rng, image, box_xywh):
     crop = Crop(x + w / 2, y + h / 2, CONTEXT * max(w, h), TEXELS)
     patch, (left, top, width, height) = crop.extract(image), crop.to_patch(box_xywh)
     inside = patch[int(top) : int(top + height), int(left) : int(left + width)]
-    if min(inside.shape[:2]) < 12 or inside.std(axis=(0, 1)).mean() < PLAIN:
+    if min(inside.shape[:2]) < LEAST or inside.std(axis=(0, 1)).mean() < PLAIN:
         return None
     mask = _grabbed(patch, (int(left), int(top), int(width), int(height)))
     if mask is None:
@@ -216,13 +225,13 @@ class CollageClip:
         view = self._world(i)
         for mover in self._movers:
             places = mover.exposures(i)
+            behind = view.copy()
             for centre in places:
                 drawn = mover.drawn(i, centre)
                 if drawn is not None:
                     part, patch = drawn
-                    cover = patch[..., 3:] / len(places)
                     colour = patch[..., :3] * mover.gain[i] + patch[..., 3:] * mover.shift
-                    view[part] += colour / len(places) - cover * view[part]
+                    view[part] += (colour - patch[..., 3:] * behind[part]) / len(places)
         return np.clip(view + 0.5, 0, 255).astype(np.uint8)
 
 

@@ -36,11 +36,14 @@ class Block(nn.Module):
     def __init__(self, dim, num_heads, *, drop_path=0.0, layer_scale=False):
         super().__init__()
         self.num_heads, self.drop_path = num_heads, drop_path
-        self.norm1, self.norm2 = nn.LayerNorm(dim, eps=1e-6), nn.LayerNorm(dim, eps=1e-6)
+        # In timm's order as well: an optimiser's state goes by the order of the parameters.
+        self.norm1 = nn.LayerNorm(dim, eps=1e-6)
         self.attn = nn.ModuleDict({"qkv": nn.Linear(dim, 3 * dim), "proj": nn.Linear(dim, dim)})
+        self.ls1 = LayerScale(dim) if layer_scale else nn.Identity()
+        self.norm2 = nn.LayerNorm(dim, eps=1e-6)
         layers = OrderedDict(fc1=nn.Linear(dim, 4 * dim), act=nn.GELU(), fc2=nn.Linear(4 * dim, dim))
         self.mlp = nn.Sequential(layers)
-        self.ls1, self.ls2 = (LayerScale(dim) if layer_scale else nn.Identity() for _ in range(2))
+        self.ls2 = LayerScale(dim) if layer_scale else nn.Identity()
 
     def attend(self, x, memory=None, hint=None):
         """First half: every token of x sees x, and the tokens of `memory` before them.

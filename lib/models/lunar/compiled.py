@@ -1,4 +1,4 @@
-"""A Lunar whose work on a frame is compiled: on a GPU two CUDA graphs instead of hundreds of launches.
+"""A Lunar whose work on a frame is compiled: on a GPU three CUDA graphs instead of hundreds of launches.
 
 A batch size that is met first is compiled as it is; from the second on, all are served by one program for any size, of
 which a CUDA graph is recorded for each.

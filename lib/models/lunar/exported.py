@@ -82,6 +82,7 @@ def export(network, folder):
         raise _lack("export") from error
     for talker in ("onnxscript", "onnx_ir"):
         logging.getLogger(talker).setLevel(logging.ERROR)
+    (Path(folder) / INT8).unlink(missing_ok=True)  # of the graphs that are replaced
     written = []
     for name, (module, named) in _graphs(network.eval()).items():
         dynamic = [{_batch_axis(key): "batch"} for key in named]
@@ -186,12 +187,12 @@ def _batch_axis(name):
     return 1 if name in ("keys", "values") else 0
 
 
-def digest(network):
-    """What a network computes, as text: of its weights, its settings and the code that it runs."""
+def digest(network, settings=""):
+    """What a network computes, as text: of its weights, its settings (also as text) and the code that it runs."""
     sums = hashlib.sha256(torch.__version__.encode())
     for path in sorted(Path(__file__).parents[1].rglob("*.py")):
         sums.update(path.read_bytes())
-    sums.update(f"{network}{network.remembers and network.query.modulates}".encode())
+    sums.update(f"{network}{network.remembers and network.query.modulates}{settings}".encode())
     for name, tensor in network.state_dict().items():
         sums.update(name.encode() + tensor.cpu().numpy().tobytes())
     return sums.hexdigest()[:16]

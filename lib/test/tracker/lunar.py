@@ -331,7 +331,7 @@ def _exported(network, config, device):
 
     if device.type != "cpu":
         raise UserError(f"TEST.BACKEND {config.TEST.BACKEND} runs on the CPU: give --device cpu")
-    folder = paths().output / "export" / digest(network)
+    folder = paths().output / "export" / digest(network, f"{config.MODEL}{config.DATA}")
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):  # processes that start together export once
         if not (folder / "track.onnx").is_file():
