@@ -32,10 +32,10 @@ def main(argv=None):
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     from lib.data import benchmarks
     from lib.data.benchmarks.pack import pack_frames
-    from lib.data.render.collage import Photographs, collages
+    from lib.data.render.collage import PhotoSource, collages
 
     datasets = benchmarks.load_all(options.dataset, options.data_root)
-    photographs = Photographs([one for sequences, _ in datasets.values() for one in sequences])
+    photographs = PhotoSource([one for sequences, _ in datasets.values() for one in sequences])
     clips = collages(photographs, f"collages of {options.dataset}, seed {options.seed}", options.clips, options.seed)
     out, line = Path(options.out), cli.ProgressLine("frames")
     count = pack_frames(clips, out, lambda done, total: line.show(done, total, "collages:"))

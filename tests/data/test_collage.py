@@ -12,7 +12,7 @@ from lib.errors import UserError
 
 @pytest.fixture(scope="module")
 def photographs():
-    return collage.Photographs(benchmarks.load("lunar_day"))
+    return collage.PhotoSource(benchmarks.load("lunar_day"))
 
 
 def test_box_is_the_extent_of_what_is_drawn(photographs):
@@ -64,7 +64,7 @@ def test_hidden_targets_are_absent(photographs):
 def test_nothing_to_cut_out_is_an_error():
     blank = dataclasses.replace(benchmarks.load("lunar_day")[0], boxes_xywh=np.full((64, 4), np.nan), visible=None)
     with pytest.raises(UserError, match="nothing to cut out"):
-        collage.Photographs([blank])
+        collage.PhotoSource([blank])
 
 
 def test_what_moves_fast_is_blurred_and_not_transparent(photographs):

@@ -32,7 +32,7 @@ def test_the_corpus_is_as_large_as_promised():
 def test_a_name_stays_inside_or_is_refused(tmp_path, role, name):
     tracker, config, dataset, sequence = (name if role == each else "x" for each in ROLES)
     try:
-        run = results.Run(tmp_path / "a" / "b" / "root", tracker, config)
+        run = results.Run(tmp_path / "a" / "b" / "results", tracker, config)
         path = results.write(run, dataset, sequence, BOXES, [0.1, 0.1], [1.0, 1.0])
         results.write_source(run, dataset, "/my/videos")
     except UserError as error:
@@ -40,7 +40,7 @@ def test_a_name_stays_inside_or_is_refused(tmp_path, role, name):
         assert files(tmp_path) == set()
         return
     assert name not in REFUSED
-    folder = f"a/b/root/{tracker}/{config}/{dataset}"
+    folder = f"a/b/results/{tracker}/{config}/{dataset}"
     names = {f"{folder}/{sequence}{suffix}.txt" for suffix in ("", "_time", "_score")}
     assert files(tmp_path) == {*names, f"{folder}/_source.json"}
     assert results.find(run, dataset, sequence) == path and results.read_source(run, dataset) == "/my/videos"

@@ -11,48 +11,24 @@ from torch.utils._pytree import tree_leaves
 
 from lib import config
 from lib.errors import MachineError, UserError
-from lib.models.lunar import Lunar
 from lib.test.tracker import lunar
+from tests.tracker.test_lunar_query import BOX, SIZES, small_network
 
 RNG = np.random.default_rng(0)
 FRAMES = [RNG.integers(0, 255, (120, 160, 3), np.uint8) for _ in range(4)]
-BOX = np.array([60.3, 50.7, 9.5, 7.25])
-QUERY = {"dim": 16, "heads": 2, "slots": 3, "trail": 3, "inject": True}
-SETTINGS = ["DATA.SEARCH.SIZE=64", "DATA.TEMPLATE.SIZE=32", "MODEL.HEAD.STRIDE=8"]
 EXPECTED = ["MODEL.QUERY.ENABLE=true", "DATA.SEARCH.NUMBER=2", "TEST.WINDOW=expected"]
 JOINT = ["TEST.WINDOW=mult", "MODEL.BACKBONE.ATTENTION=joint"]
-CASES = [(EXPECTED, QUERY), (["TEST.WINDOW=blend"], None), (JOINT, None)]
+CASES = [(EXPECTED, True), (["TEST.WINDOW=blend"], False), (JOINT, False)]  # settings, with a query
 
 
 @pytest.fixture
 def build(monkeypatch):
-    """build(settings, query options or None, device) -> LunarTracker with a small random network."""
+    """build(settings, with a query or not, device) -> LunarTracker that has built its network itself, a small one."""
 
-    def network(cfg):
-        torch.manual_seed(0)
-        made = Lunar(
-            embed_dim=32,
-            depth=1,
-            num_heads=2,
-            head_channels=16,
-            template_size=32,
-            search_size=64,
-            head_stride=8,
-            attention=cfg.MODEL.BACKBONE.ATTENTION,
-            query=query,
-        )
-        if query is not None:
-            for part in (made.query.scale, made.query.shift, *made.query.quality[-1].parameters()):
-                torch.nn.init.normal_(part, std=0.5)
-        return made
+    def make(settings, remembers, device="cpu"):
+        monkeypatch.setattr(lunar, "build_network", lambda cfg: small_network(cfg, remembers))
+        return lunar.LunarTracker(config.load("lunar", "vit_tiny", [*SIZES, *settings]), device=device)
 
-    def make(settings, options, device="cpu"):
-        nonlocal query
-        query = options
-        return lunar.LunarTracker(config.load("lunar", "vit_tiny", [*SETTINGS, *settings]), device=device)
-
-    query = None
-    monkeypatch.setattr(lunar, "build_network", network)
     return make
 
 
@@ -127,8 +103,8 @@ def test_nothing_breaks_the_graph(build, monkeypatch, settings, query):
 @pytest.mark.skipif("LUNAR_SOAK" not in os.environ, reason="compiles for a minute: LUNAR_SOAK=1")
 def test_compiled_is_as_eager(build):
     torch._dynamo.reset()
-    tracker = build([*EXPECTED, "TEST.COMPILE=true"], QUERY)
-    eager = build(EXPECTED, QUERY)
+    tracker = build([*EXPECTED, "TEST.COMPILE=true"], True)
+    eager = build(EXPECTED, True)
     states = [tracker.start(FRAMES[0], BOX)], [eager.start(FRAMES[0], BOX)]
     for image in FRAMES[1:3]:
         (one, (found,)), (two, (wanted,)) = tracker.step(states[0], [image]), eager.step(states[1], [image])
@@ -140,7 +116,7 @@ def test_compiled_is_as_eager(build):
 def test_without_a_compiler_it_is_said_in_a_line(build, monkeypatch):
     torch._dynamo.reset()
     monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "/no/compiler"))
-    tracker = build(["TEST.COMPILE=true"], None)
+    tracker = build(["TEST.COMPILE=true"], False)
     state = tracker.start(FRAMES[0], BOX)
     with pytest.raises(MachineError, match="TEST.COMPILE: .*compiler") as caught:
         tracker.step([state], [FRAMES[1]])

@@ -21,6 +21,11 @@ SIZES = ["DATA.SEARCH.SIZE=64", "DATA.TEMPLATE.SIZE=32", "MODEL.HEAD.STRIDE=8"]
 def build(*overrides, remembers=True, **query):
     """A LunarTracker with a small random network, and in it a query that is heard."""
     cfg = config.load("lunar", "vit_tiny", [*SIZES, *overrides])
+    return lunar.LunarTracker(cfg, network=small_network(cfg, remembers, **query))
+
+
+def small_network(cfg, remembers=True, **query):
+    """A small random Lunar, always the same, with a query that is heard or with none."""
     torch.manual_seed(0)
     options = {"dim": 16, "heads": 2, "slots": 3, "trail": 3, "write": 0.1, "hold": 0.05, "reset": 2, "inject": True}
     network = Lunar(
@@ -35,10 +40,9 @@ def build(*overrides, remembers=True, **query):
         query=options | query if remembers else None,
     )
     if remembers:
-        with torch.no_grad():
-            for part in (network.query.scale, network.query.shift, *network.query.quality[-1].parameters()):
-                torch.nn.init.normal_(part, std=0.5)
-    return lunar.LunarTracker(cfg, network=network)
+        for part in (network.query.scale, network.query.shift, *network.query.quality[-1].parameters()):
+            torch.nn.init.normal_(part, std=0.5)
+    return network
 
 
 def maps(scores, size=0.1):

@@ -40,7 +40,7 @@ class Cutout:
     side: float
 
 
-class Photographs:
+class PhotoSource:
     """Cut-outs and backgrounds: the first frames of a list of Sequence.
 
     Raises UserError where none has a box of LEAST px or more.
@@ -185,7 +185,7 @@ def collages(photographs, dataset, clips, seed=0):
 class CollageClip:
     """One clip, a frame source: `len(clip)`, `clip[i]` -> (H, W, 3) uint8 RGB; boxes_xywh (N, 4), visible (N,).
 
-    photographs: Photographs. The box is the target's whole extent also where it is partly hidden, NaN where it is
+    photographs: PhotoSource. The box is the target's whole extent also where it is partly hidden, NaN where it is
     absent.
     """
 
