@@ -15,11 +15,16 @@ def photographs():
     return collage.PhotoSource(benchmarks.load("lunar_day"))
 
 
+def whole(mover):
+    """The mover, boxed as a whole also where a part of it is followed."""
+    return dataclasses.replace(mover, cutout=dataclasses.replace(mover.cutout, outline=mover.cutout.hull))
+
+
 def test_box_is_the_extent_of_what_is_drawn(photographs):
     seen = 0
     for number in range(12):
         clip = collage.CollageClip(photographs, number)
-        target = clip._movers[clip._target]
+        target = whole(clip._movers[clip._target])
         for frame in range(0, len(clip), 7):
             x, y, w, h = box = target.boxes_xywh()[frame]
             if (box[:2] < 2).any() or (box[:2] + box[2:] > np.array(collage.SIZE) - 2).any():
@@ -43,14 +48,39 @@ def test_frames_are_the_same_in_any_order(photographs):
 
 
 def test_the_target_moves_over_what_is_behind_it(photographs):
-    clip = collage.CollageClip(photographs, 0)
-    with_target = clip[4].astype(int)
-    clip._movers = [mover for mover in clip._movers if mover is not clip._movers[clip._target]]
+    clip = collage.CollageClip(photographs, 1)
+    with_target, target = clip[4].astype(int), clip._movers[clip._target]
+    assert target.blur == 0
+    clip._movers = [mover for mover in clip._movers if mover is not target]
     changed = np.abs(with_target - clip[4]).max(axis=2) > 0
     rows, columns = np.nonzero(changed)
-    x, y, w, h = clip.boxes_xywh[4]
-    assert x - 2 <= columns.min() and columns.max() <= x + w + 2 and y - 2 <= rows.min() and rows.max() <= y + h + 2
+    x, y, w, h = whole(target).boxes_xywh()[4]
+    assert x - 3 <= columns.min() and columns.max() <= x + w + 3 and y - 3 <= rows.min() and rows.max() <= y + h + 3
     assert changed.sum() > 0.2 * w * h
+
+
+def test_a_part_lies_within_the_whole_and_goes_the_way(photographs):
+    rng = np.random.default_rng(0)
+    cutouts = [photographs.cutout(rng) for _ in range(10)]
+    parts = [part for one in cutouts if (part := collage.part_of(rng, one)) is not one]
+    way = np.linspace((60, 90), (250, 130), collage.FRAMES)
+    for part in parts:
+        mover = collage._mover(rng, part, way, 20.0, np.zeros(3), 0.0, 0.0)
+        inner, outer = mover.boxes_xywh(), whole(mover).boxes_xywh()
+        np.testing.assert_allclose(inner[:, :2] + inner[:, 2:] / 2, way, atol=1e-9)  # an ellipse turns about its middle
+        assert (inner[:, 2:] < outer[:, 2:]).all() and 10 < np.sqrt(inner[0, 2:].prod()) < 40
+    assert len(parts) >= 5
+
+
+def test_what_is_fixed_to_the_target_moves_turns_and_grows_with_it(photographs):
+    rng = np.random.default_rng(1)
+    way = np.linspace((60, 90), (250, 130), collage.FRAMES)
+    target = collage._mover(rng, photographs.cutout(rng), way, 20.0, np.zeros(3), 0.0, 0.0)
+    other = collage._fixed_to(rng, target, photographs.cutout(rng), np.zeros(3))
+    apart = np.linalg.inv(target.shapes) @ (other.centres - target.centres)[:, :, None]
+    np.testing.assert_allclose(apart, np.broadcast_to(apart[0], apart.shape), atol=1e-9)
+    relative = np.linalg.inv(target.shapes) @ other.shapes
+    np.testing.assert_allclose(relative, np.broadcast_to(relative[0], relative.shape), atol=1e-9)
 
 
 def test_hidden_targets_are_absent(photographs):
@@ -74,7 +104,7 @@ def test_what_moves_fast_is_blurred_and_not_transparent(photographs):
     centres = np.linspace((60, 100), (60 + 8 * 31, 100), collage.FRAMES)
     ones = np.ones(collage.FRAMES, np.float32)
     mover = collage._Mover(
-        collage.Cutout((solid,), corners, 96.0), centres, np.tile(np.eye(2) / 2, (32, 1, 1)), ones, np.zeros(3), 0.8
+        collage.Cutout((solid,), corners, corners), centres, np.tile(np.eye(2) / 2, (32, 1, 1)), ones, np.zeros(3), 0.8
     )
     assert len(mover.exposures(5)) > 3
     clip._world, clip._movers = (lambda i: np.zeros((*collage.SIZE[::-1], 3), np.float32)), [mover]

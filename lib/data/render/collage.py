@@ -1,11 +1,13 @@
 """Clips put together from photographs: things cut out of some move over others, as many as wanted, to train from.
 
 What boxes of photographs cannot teach, these do: the target moves over what is behind it, turns, grows and is hidden,
-and other things, its own copies among them, cross its way. As with `lunar_rendered` the boxes are exact, and frame i is
-a function of (seed, clip, i) and the photographs alone. After "cut, paste and learn" (arXiv:1708.01642), in motion.
+and other things, its own copies among them, cross its way. Some targets are a part of a thing (a helmet, a wheel) or
+have another thing fixed to them (a rider), so that what moves together is not what is followed. As with
+`lunar_rendered` the boxes are exact, and frame i is a function of (seed, clip, i) and the photographs alone. After
+"cut, paste and learn" (arXiv:1708.01642), in motion.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 
 import cv2
@@ -24,6 +26,8 @@ FILLED = (0.3, 0.97)  # share of the box that GrabCut must find to be believed
 PLAIN = 8.0  # grey levels, deviation: what changes less is not cut out of a photograph without boxes
 HIDDEN = 0.8  # a target of which a larger share is covered is absent
 SUBSTEP = 1.5  # px a blurred thing moves between two of the exposures that are averaged
+PART = (0.25, 0.7)  # sides of a part / those of the whole thing
+WHOLE = 110.0  # px, largest sqrt(w h) of a thing of which a part is followed
 MARGIN = 0.06  # of the view: centres stay that far from its borders
 
 
@@ -32,12 +36,23 @@ class Cutout:
     """A thing of a photograph.
 
     levels: [(T, T, 4) float32 colour x coverage and coverage in 0..1], each half as large as the one before. hull:
-    (K, 2) corners of its convex hull from the patch's middle, side: sqrt(w h) of its box, both in texels of levels[0].
+    (K, 2) corners of its convex hull, from the patch's middle in texels of levels[0]. outline: (L, 2) the same of what
+    its box encloses: the hull, or a part's.
     """
 
     levels: tuple = field(repr=False)
     hull: np.ndarray
-    side: float
+    outline: np.ndarray
+
+    @property
+    def side(self):
+        """sqrt(w h) of the box, texels."""
+        return float(np.sqrt(np.ptp(self.outline, axis=0).prod()))
+
+    @property
+    def middle(self):
+        """(2,) the box's, texels."""
+        return (self.outline.min(axis=0) + self.outline.max(axis=0)) / 2
 
 
 class PhotoSource:
@@ -99,7 +114,22 @@ def cut_out(rng, image, box_xywh):
     levels = [np.concatenate([patch * cover, cover], axis=2)]
     while levels[-1].shape[0] > 6:
         levels.append(cv2.resize(levels[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
-    return Cutout(tuple(levels), corners, float(np.sqrt(np.ptp(corners, axis=0).prod())))
+    return Cutout(tuple(levels), corners, corners)
+
+
+def part_of(rng, cutout):
+    """The Cutout of which a part is followed: an ellipse that it fills; itself where 20 tries find none."""
+    low, high = cutout.hull.min(axis=0), cutout.hull.max(axis=0)
+    angles = np.linspace(0, 2 * np.pi, 32, endpoint=False)
+    circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    for _ in range(20):
+        outline = rng.uniform(low, high) + circle * rng.uniform(*PART, 2) * (high - low) / 2
+        inside = np.zeros((TEXELS, TEXELS), np.uint8)
+        cv2.fillConvexPoly(inside, (outline + TEXELS / 2).astype(np.int32), 1)
+        cover = cutout.levels[0][..., 3][inside > 0]
+        if cover.size > LEAST**2 / 2 and cover.mean() > 0.9:
+            return replace(cutout, outline=outline)
+    return cutout
 
 
 def _grabbed(patch, rect):
@@ -129,9 +159,10 @@ def _star(rng, width, height):
 
 @dataclass
 class _Mover:
-    """A cut-out on its way. centres (N, 2) px, shapes (N, 2, 2): texels of levels[0] to px, gain, shift: of its light.
+    """A cut-out on its way.
 
-    blur: share of the time between two frames during which the shutter is open.
+    centres: (N, 2) px, of its patch. shapes: (N, 2, 2), texels of levels[0] to px. gain, shift: of its light. blur:
+    share of the time between two frames during which the shutter is open.
     """
 
     cutout: Cutout
@@ -141,9 +172,13 @@ class _Mover:
     shift: np.ndarray
     blur: float
 
+    def outlines(self):
+        """(N, L, 2) px."""
+        return self.cutout.outline @ self.shapes.transpose(0, 2, 1) + self.centres[:, None]
+
     def boxes_xywh(self):
         """(N, 4) float64 px: the extent of its outline."""
-        outline = self.cutout.hull @ self.shapes.transpose(0, 2, 1) + self.centres[:, None]
+        outline = self.outlines()
         return np.concatenate([outline.min(axis=1), np.ptp(outline, axis=1)], axis=1)
 
     def drawn(self, i, centre=None):
@@ -195,9 +230,12 @@ class CollageClip:
         rng = np.random.default_rng([seed, number])
         self._world = _world(rng, photographs.background(rng))
         side = float(np.exp(rng.uniform(*np.log(SIDES))))
+        cutout, harmony = photographs.cutout(rng), rng.uniform(0, 0.9) * (rng.random() < 0.6)
+        if rng.random() < 0.25:
+            whole, cutout = cutout.side, part_of(rng, cutout)
+            side = min(side, WHOLE * cutout.side / whole)
         speed = side * np.exp(rng.uniform(*np.log((0.02, 0.35)))) * (2.5 if rng.random() < 0.15 else 1)
         blur = float(rng.uniform(0.2, 0.8)) if rng.random() < 0.4 else 0.0
-        cutout, harmony = photographs.cutout(rng), rng.uniform(0, 0.9) * (rng.random() < 0.6)
         light = self._world(0).mean(axis=(0, 1))
         target = _mover(rng, cutout, _way(rng, speed), side, light, harmony, blur)
         others = []
@@ -207,12 +245,14 @@ class CollageClip:
             size = side * np.exp(rng.normal(0, 0.12 if twin else 0.4))
             way = _way(rng, speed) if rng.random() < 0.5 else _crossing(rng, target.centres, side, speed)
             others.append(_mover(rng, other, way, size, light, harmony, blur))
-        under = int(rng.integers(len(others) + 1))
-        over = others[under:]
+        split = int(rng.integers(len(others) + 1))
+        under, over = others[:split], others[split:]
+        if rng.random() < 0.25:
+            under.append(_fixed_to(rng, target, photographs.cutout(rng), light))
         if rng.random() < 0.3:  # something larger that may hide it
             way = _crossing(rng, target.centres, 0.3 * side, max(speed, 0.1 * side))
             over.append(_mover(rng, photographs.cutout(rng), way, side * rng.uniform(1, 2.5), light, 0, blur))
-        self._movers, self._target = [*others[:under], target, *over], under
+        self._movers, self._target = [*under, target, *over], len(under)
         self.boxes_xywh = target.boxes_xywh()
         self.visible = np.array([_covered(target, over, i) <= HIDDEN for i in range(FRAMES)])
         self.boxes_xywh[~self.visible] = np.nan
@@ -257,19 +297,38 @@ def _world(rng, image):
     return show
 
 
-def _mover(rng, cutout, centres, side, light, harmony, blur):
-    """A _Mover of sqrt(w h) = side px at the start, its colours moved by `harmony` (0..1) towards `light` (3,)."""
+def _mover(rng, cutout, way, side, light, harmony, blur):
+    """A _Mover of sqrt(w h) = side px at the start; its box's middle goes `way` (N, 2) px.
+
+    Its colours are moved by `harmony` (0..1) towards `light` (3,).
+    """
     scale = side / cutout.side * np.exp(np.clip(_wander(rng, 0.025)[:, 0], -0.7, 0.7))
     turn = rng.normal(0, 0.25) + _wander(rng, 0.25 if rng.random() < 0.15 else 0.02)[:, 0]
     narrow = np.exp(np.clip(_wander(rng, 0.02)[:, 0], -0.5, 0.5) + rng.normal(0, 0.1))
     cosine, sine = np.cos(turn), np.sin(turn)
     turned = np.stack([cosine, -sine, sine, cosine], axis=1).reshape(-1, 2, 2)
     stretch = np.stack([scale * np.sqrt(narrow), scale / np.sqrt(narrow)], axis=1)
+    shapes = turned * stretch[:, None, :]
+    gain = np.exp(np.clip(_wander(rng, 0.015)[:, 0], -0.3, 0.3)).astype(np.float32)
+    return _Mover(cutout, way - shapes @ cutout.middle, shapes, gain, _shift(rng, cutout, light, harmony), blur)
+
+
+def _fixed_to(rng, target, cutout, light):
+    """A _Mover of another thing that moves, turns and grows with a target (a _Mover), behind it or at its side."""
+    size = target.cutout.side / cutout.side * np.exp(rng.normal(0.3, 0.5))  # texels of the target / its own
+    angle = rng.uniform(0, 2 * np.pi)
+    apart = 0.3 * (target.cutout.side + size * cutout.side) * rng.uniform(0.5, 1.5)
+    place = target.cutout.middle + apart * np.array([np.cos(angle), np.sin(angle)])
+    centres = target.centres + target.shapes @ place
+    shift = _shift(rng, cutout, light, rng.uniform(0, 0.9))
+    return _Mover(cutout, centres, target.shapes * size, target.gain, shift, target.blur)
+
+
+def _shift(rng, cutout, light, harmony):
+    """(3,) float32 grey levels that move a cut-out's mean colour by `harmony` (0..1) towards `light` (3,)."""
     texels = cutout.levels[0]
     colour = texels[..., :3].sum(axis=(0, 1)) / texels[..., 3].sum()
-    shift = harmony * (light - colour) + rng.normal(0, 4, 3)
-    gain = np.exp(np.clip(_wander(rng, 0.015)[:, 0], -0.3, 0.3))
-    return _Mover(cutout, centres, turned * stretch[:, None, :], gain.astype(np.float32), np.float32(shift), blur)
+    return np.float32(harmony * (light - colour) + rng.normal(0, 4, 3))
 
 
 def _wander(rng, step):
@@ -302,7 +361,9 @@ def _covered(target, over, i):
     if drawn is None:
         return 1.0
     (rows, columns), patch = drawn
-    own, free = patch[..., 3], np.ones(patch.shape[:2], np.float32)
+    followed = np.zeros(SIZE[::-1], np.float32)
+    cv2.fillConvexPoly(followed, cv2.convexHull(np.floor(target.outlines()[i]).astype(np.int32)), 1)
+    own, free = patch[..., 3] * followed[rows, columns], np.ones(patch.shape[:2], np.float32)
     for mover in over:
         above = mover.drawn(i)
         if above is None:
