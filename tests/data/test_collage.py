@@ -50,7 +50,6 @@ def test_frames_are_the_same_in_any_order(photographs):
 def test_the_target_moves_over_what_is_behind_it(photographs):
     clip = collage.CollageClip(photographs, 1)
     with_target, target = clip[4].astype(int), clip._movers[clip._target]
-    assert target.blur == 0
     clip._movers = [mover for mover in clip._movers if mover is not target]
     changed = np.abs(with_target - clip[4]).max(axis=2) > 0
     rows, columns = np.nonzero(changed)
@@ -81,6 +80,24 @@ def test_what_is_fixed_to_the_target_moves_turns_and_grows_with_it(photographs):
     np.testing.assert_allclose(apart, np.broadcast_to(apart[0], apart.shape), atol=1e-9)
     relative = np.linalg.inv(target.shapes) @ other.shapes
     np.testing.assert_allclose(relative, np.broadcast_to(relative[0], relative.shape), atol=1e-9)
+
+
+def test_the_box_is_around_body_and_limbs_and_changes_its_shape(photographs):
+    limbed = 0
+    for number in range(30):
+        clip = collage.CollageClip(photographs, number)
+        target = clip._movers[clip._target]
+        limbs = [mover for mover in clip._movers if mover is not target and mover.shift is target.shift]
+        if not limbs or not clip.visible.all():
+            continue
+        limbed += 1
+        for mover in (target, *limbs):
+            inner, outer = mover.boxes_xywh(), clip.boxes_xywh
+            assert (inner[:, :2] >= outer[:, :2] - 1e-9).all()
+            assert (inner[:, :2] + inner[:, 2:] <= outer[:, :2] + outer[:, 2:] + 1e-9).all()
+        joints = [np.linalg.norm(limb.centres - target.centres, axis=1) for limb in limbs]
+        assert max(np.ptp(one) for one in joints) > 0  # they swing
+    assert limbed >= 5
 
 
 def test_hidden_targets_are_absent(photographs):

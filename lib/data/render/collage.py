@@ -1,10 +1,10 @@
 """Clips put together from photographs: things cut out of some move over others, as many as wanted, to train from.
 
 What boxes of photographs cannot teach, these do: the target moves over what is behind it, turns, grows and is hidden,
-and other things, its own copies among them, cross its way. Some targets are a part of a thing (a helmet, a wheel) or
-have another thing fixed to them (a rider), so that what moves together is not what is followed. As with
-`lunar_rendered` the boxes are exact, and frame i is a function of (seed, clip, i) and the photographs alone. After
-"cut, paste and learn" (arXiv:1708.01642), in motion.
+and other things, its own copies among them, cross its way. Some targets have limbs, so that their box changes its
+shape. Some are a part of a thing (a helmet, a wheel) or have another thing fixed to them (a rider), so that what moves
+together is not what is followed. As with `lunar_rendered` the boxes are exact, and frame i is a function of (seed,
+clip, i) and the photographs alone. After "cut, paste and learn" (arXiv:1708.01642), in motion.
 """
 
 from dataclasses import dataclass, field, replace
@@ -111,10 +111,14 @@ def cut_out(rng, image, box_xywh):
     points = cv2.convexHull(np.argwhere(mask)[:, ::-1].astype(np.float32))[:, 0]
     corners = np.concatenate([points + offset for offset in ((0, 0), (0, 1), (1, 0), (1, 1))]) - TEXELS / 2
     cover = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.7)[..., None]
-    levels = [np.concatenate([patch * cover, cover], axis=2)]
+    return Cutout(_levels(np.concatenate([patch * cover, cover], axis=2)), corners, corners)
+
+
+def _levels(texels):
+    levels = [texels]
     while levels[-1].shape[0] > 6:
         levels.append(cv2.resize(levels[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
-    return Cutout(tuple(levels), corners, corners)
+    return tuple(levels)
 
 
 def part_of(rng, cutout):
@@ -124,12 +128,24 @@ def part_of(rng, cutout):
     circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     for _ in range(20):
         outline = rng.uniform(low, high) + circle * rng.uniform(*PART, 2) * (high - low) / 2
-        inside = np.zeros((TEXELS, TEXELS), np.uint8)
-        cv2.fillConvexPoly(inside, (outline + TEXELS / 2).astype(np.int32), 1)
-        cover = cutout.levels[0][..., 3][inside > 0]
+        cover = cutout.levels[0][..., 3][_filled(outline) > 0]
         if cover.size > LEAST**2 / 2 and cover.mean() > 0.9:
             return replace(cutout, outline=outline)
     return cutout
+
+
+def piece_of(rng, cutout):
+    """A Cutout that is a part of another and shows nothing else."""
+    outline = part_of(rng, cutout).outline
+    mask = cv2.GaussianBlur(_filled(outline).astype(np.float32), (0, 0), 0.7)
+    return Cutout(_levels(cutout.levels[0] * mask[..., None]), outline, outline)
+
+
+def _filled(outline):
+    """(T, T) uint8, 1 within a convex outline (L, 2)."""
+    mask = np.zeros((TEXELS, TEXELS), np.uint8)
+    corners = np.floor(outline + TEXELS / 2).astype(np.int32)
+    return cv2.fillConvexPoly(mask, cv2.convexHull(corners), 1)
 
 
 def _grabbed(patch, rect):
@@ -252,8 +268,9 @@ class CollageClip:
         if rng.random() < 0.3:  # something larger that may hide it
             way = _crossing(rng, target.centres, 0.3 * side, max(speed, 0.1 * side))
             over.append(_mover(rng, photographs.cutout(rng), way, side * rng.uniform(1, 2.5), light, 0, blur))
-        self._movers, self._target = [*under, target, *over], len(under)
-        self.boxes_xywh = target.boxes_xywh()
+        limbs = _limbs(rng, target) if cutout.outline is cutout.hull and rng.random() < 0.4 else []
+        self._movers, self._target = [*under, *limbs, target, *over], len(under) + len(limbs)
+        self.boxes_xywh = _joined([mover.boxes_xywh() for mover in (target, *limbs)])
         self.visible = np.array([_covered(target, over, i) <= HIDDEN for i in range(FRAMES)])
         self.boxes_xywh[~self.visible] = np.nan
 
@@ -304,12 +321,10 @@ def _mover(rng, cutout, way, side, light, harmony, blur):
     """
     scale = side / cutout.side * np.exp(np.clip(_wander(rng, 0.025)[:, 0], -0.7, 0.7))
     turn = rng.normal(0, 0.25) + _wander(rng, 0.25 if rng.random() < 0.15 else 0.02)[:, 0]
-    narrow = np.exp(np.clip(_wander(rng, 0.02)[:, 0], -0.5, 0.5) + rng.normal(0, 0.1))
-    cosine, sine = np.cos(turn), np.sin(turn)
-    turned = np.stack([cosine, -sine, sine, cosine], axis=1).reshape(-1, 2, 2)
+    narrow = np.exp(np.clip(_wander(rng, 0.06 if rng.random() < 0.3 else 0.02)[:, 0], -0.8, 0.8) + rng.normal(0, 0.1))
     stretch = np.stack([scale * np.sqrt(narrow), scale / np.sqrt(narrow)], axis=1)
-    shapes = turned * stretch[:, None, :]
-    gain = np.exp(np.clip(_wander(rng, 0.015)[:, 0], -0.3, 0.3)).astype(np.float32)
+    shapes = _rotations(turn) * stretch[:, None, :]
+    gain = np.exp(np.clip(_wander(rng, 0.06 if rng.random() < 0.2 else 0.015)[:, 0], -1, 0.3)).astype(np.float32)
     return _Mover(cutout, way - shapes @ cutout.middle, shapes, gain, _shift(rng, cutout, light, harmony), blur)
 
 
@@ -322,6 +337,39 @@ def _fixed_to(rng, target, cutout, light):
     centres = target.centres + target.shapes @ place
     shift = _shift(rng, cutout, light, rng.uniform(0, 0.9))
     return _Mover(cutout, centres, target.shapes * size, target.gain, shift, target.blur)
+
+
+def _limbs(rng, target):
+    """One to three _Movers of pieces of a target (a _Mover) that swing about their joints with it."""
+    made, time = [], np.arange(FRAMES)
+    low, extent = target.cutout.outline.min(axis=0), np.ptp(target.cutout.outline, axis=0)
+    for _ in range(int(rng.integers(1, 4))):
+        piece = piece_of(rng, target.cutout)
+        along = int(np.ptp(piece.outline, axis=0).argmax())  # its longer side
+        length = np.ptp(piece.outline[:, along])
+        end = piece.middle - 0.4 * length * np.eye(2)[along]  # where it is fixed, its own texels
+        outward, swing = rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 0.9)
+        joint = low + extent * (0.5 + 0.35 * np.array([np.cos(outward), np.sin(outward)]))
+        angles = outward - along * np.pi / 2 + rng.normal(0, 0.4) + _wander(rng, 0.03)[:, 0]
+        angles = angles + swing * np.sin(2 * np.pi * (time / rng.uniform(4, 40) + rng.random()))
+        size = target.cutout.side / length * rng.uniform(0.4, 1.1)  # texels of the target / its own
+        turned = size * _rotations(angles)
+        centres = target.centres + (target.shapes @ (joint - turned @ end)[..., None])[..., 0]
+        made.append(_Mover(piece, centres, target.shapes @ turned, target.gain, target.shift, target.blur))
+    return made
+
+
+def _rotations(angles):
+    """(N,) rad -> (N, 2, 2)."""
+    cosine, sine = np.cos(angles), np.sin(angles)
+    return np.stack([cosine, -sine, sine, cosine], axis=1).reshape(-1, 2, 2)
+
+
+def _joined(boxes_xywh):
+    """(N, 4) the boxes around several (N, 4)."""
+    boxes = np.stack(boxes_xywh)
+    low, high = boxes[..., :2].min(axis=0), (boxes[..., :2] + boxes[..., 2:]).max(axis=0)
+    return np.concatenate([low, high - low], axis=1)
 
 
 def _shift(rng, cutout, light, harmony):
