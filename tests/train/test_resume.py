@@ -263,6 +263,19 @@ def test_another_configuration_is_named(unbroken, tmp_path, caplog):
     assert [path.name for path in folder(tmp_path).glob("*.tar")] == ["Lunar_ep0001.pth.tar"]
 
 
+def test_an_optimiser_of_another_order_of_parameters_is_noticed(unbroken, tmp_path):
+    path = tmp_path / "x.pth.tar"
+    content = torch.load(folder(unbroken) / "Lunar_ep0001.pth.tar", weights_only=True)
+    states = content["optimizer"]["state"]
+    first = next(n for n in states if states[n]["exp_avg"].shape != states[0]["exp_avg"].shape)
+    states[0], states[first] = states[first], states[0]
+    torch.save(content, path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    path.with_name("x.pth.tar.sha256").write_text(f"{digest}  x.pth.tar\n")
+    with pytest.raises(UserError, match="parameters in another order"):
+        tiny_run.train(tmp_path, resume=str(path))
+
+
 def test_the_last_few_and_the_best_are_kept(tmp_path):
     scores = iter([0.1, 0.9, 0.2, 0.3, 0.4, 0.5])
     assert (

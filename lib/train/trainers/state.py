@@ -118,6 +118,9 @@ def restore(trainer, content):
         if trainer.averaged is not None:
             trainer.averaged.network.load_state_dict(content["net"])
         trainer.optimizer.load_state_dict(content["optimizer"])
+        for parameter, state in trainer.optimizer.state.items():  # torch goes by their order alone
+            if any(value.ndim and value.shape != parameter.shape for value in state.values()):
+                raise ValueError("its optimiser has the parameters in another order")
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"the checkpoint is of another network or optimiser: {reason}") from error
