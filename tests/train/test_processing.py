@@ -149,6 +149,26 @@ def test_one_night_and_one_flip_for_all_crops_of_a_sample(monkeypatch):
     assert len(seen) == 5 and len(set(seen)) == 1 and 3 <= seen[0].ev <= 4
 
 
+def test_averaged_nights_calm_the_search_crops_alone():
+    grey, settings = np.full((240, 320, 3), 120, np.uint8), ["DATA.AUGMENT.NIGHT=1", "DATA.AUGMENT.NIGHT_EV=[5,5.1]"]
+
+    def grain(images):
+        images = images.float()
+        return (images[..., 1:] - images[..., :-1]).std().item()
+
+    ratios = []
+    for seed in range(12):
+        raw, calm = (
+            process(grey, [130, 100, 40, 40], *PLAIN, *STILL, *settings, f"DATA.AUGMENT.AVERAGED={share}", seed=seed)
+            for share in (0, 1)
+        )
+        assert math.isclose(grain(raw["template_images"]), grain(calm["template_images"]), rel_tol=0.1)
+        ratios.append(grain(calm["search_images"]) / max(grain(raw["search_images"]), 0.1))
+        difference = raw["search_images"].float().mean() - calm["search_images"].float().mean()
+        assert abs(difference) < 1, "no brighter than the frames it is the mean of"
+    assert np.median(ratios) < 0.75 and max(ratios) < 1.05
+
+
 def test_a_still_moves_smoothly_through_a_clip():
     sample = process(scene(), [150, 110, 20, 20], *PLAIN, "DATA.SEARCH.SCALE_JITTER=0", searches=6, seed=3)
     centres, params = sample["search_anno"][:, :2] + sample["search_anno"][:, 2:] / 2, sample["crop_params"]

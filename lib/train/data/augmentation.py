@@ -15,6 +15,7 @@ from lib.data.frames import PartialFrame
 MAX_BLUR = 1.2  # px, Gaussian sigma
 MAX_NOISE = 6.0  # grey levels, standard deviation
 QUALITY = (30, 96)
+MEAN_OF = (2, 9)  # frames, of an averaged search crop
 TINY_CHANCE = 0.5  # share of shrunk samples that are blurred, noisy, compressed: distant targets are seen badly
 MARGIN, FEATHER = 1.25, 0.15  # a pasted target: size of what is pasted / its box, width of the soft border / that size
 
@@ -22,7 +23,8 @@ MARGIN, FEATHER = 1.25, 0.15  # a pasted target: size of what is pasted / its bo
 @dataclass(frozen=True)
 class Look:
     """flip, gray: whether. gains, blurs: of each crop, blur in px (0 = none). noise: grey levels. quality: JPEG's, or
-    None. night: NightParams or None. stretch: of the search windows, see Crop."""
+    None. night: NightParams or None. stretch: of the search windows, see Crop. frames: of each crop, how many frames of
+    the night it is the mean of."""
 
     flip: bool
     gray: bool
@@ -32,10 +34,11 @@ class Look:
     quality: int | None
     night: night.NightParams | None
     stretch: float = 1.0
+    frames: tuple = ()
 
     @classmethod
     def plain(cls, crops):
-        return cls(False, False, (1.0,) * crops, (0.0,) * crops, 0.0, None, None)
+        return cls(False, False, (1.0,) * crops, (0.0,) * crops, 0.0, None, None, frames=(1,) * crops)
 
 
 def draw_look(rng, augment, templates, searches, shrunk):
@@ -56,6 +59,8 @@ def draw_look(rng, augment, templates, searches, shrunk):
         quality=quality if jpeg < max(augment.JPEG, least) else None,
         night=night.sample_night(rng, augment.NIGHT_EV) if dark < augment.NIGHT else None,
         stretch=float(np.exp(rng.normal(0, augment.STRETCH))),
+        # A video's first frame, which the template is, has none before it.
+        frames=(1,) * templates + (int(rng.integers(*MEAN_OF)) if rng.random() < augment.AVERAGED else 1,) * searches,
     )
 
 
@@ -71,7 +76,8 @@ def apply_look(image, look, number, rng):
     if look.gains[number] != 1:
         image = cv2.convertScaleAbs(image, alpha=look.gains[number])
     if look.night is not None:
-        return night.darken(image, look.night, rng)  # which ends in noise and JPEG
+        frames = [night.darken(image, look.night, rng) for _ in range(look.frames[number])]  # with noise and JPEG
+        return frames[0] if len(frames) == 1 else np.mean(frames, axis=0, dtype=np.float32).round().astype(np.uint8)
     if look.noise > 0:
         noise = rng.standard_normal(image.shape, np.float32)
         image = cv2.add(image, noise * np.float32(look.noise), dtype=cv2.CV_8U)
