@@ -48,13 +48,13 @@ def test_frames_are_the_same_in_any_order(photographs):
 
 
 def test_the_target_moves_over_what_is_behind_it(photographs):
-    clip = collage.CollageClip(photographs, 1)
+    clip = collage.CollageClip(photographs, 0)
     with_target, target = clip[4].astype(int), clip._movers[clip._target]
     clip._movers = [mover for mover in clip._movers if mover is not target]
     changed = np.abs(with_target - clip[4]).max(axis=2) > 0
     rows, columns = np.nonzero(changed)
     x, y, w, h = whole(target).boxes_xywh()[4]
-    assert x - 3 <= columns.min() and columns.max() <= x + w + 3 and y - 3 <= rows.min() and rows.max() <= y + h + 3
+    assert x - 2 <= columns.min() and columns.max() <= x + w + 2 and y - 2 <= rows.min() and rows.max() <= y + h + 2
     assert changed.sum() > 0.2 * w * h
 
 

@@ -8,7 +8,7 @@ clip, i) and the photographs alone. After "cut, paste and learn" (arXiv:1708.016
 """
 
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 
 import cv2
 import numpy as np
@@ -128,7 +128,7 @@ def part_of(rng, cutout):
     circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     for _ in range(20):
         outline = rng.uniform(low, high) + circle * rng.uniform(*PART, 2) * (high - low) / 2
-        cover = cutout.levels[0][..., 3][_filled(outline) > 0]
+        cover = cutout.levels[0][..., 3][_filled(outline + TEXELS / 2, TEXELS, TEXELS) > 0]
         if cover.size > LEAST**2 / 2 and cover.mean() > 0.9:
             return replace(cutout, outline=outline)
     return cutout
@@ -137,15 +137,15 @@ def part_of(rng, cutout):
 def piece_of(rng, cutout):
     """A Cutout that is a part of another and shows nothing else."""
     outline = part_of(rng, cutout).outline
-    mask = cv2.GaussianBlur(_filled(outline).astype(np.float32), (0, 0), 0.7)
+    mask = _filled(outline + TEXELS / 2, TEXELS, TEXELS).astype(np.float32)
+    mask = cv2.GaussianBlur(mask, (0, 0), 0.7)
     return Cutout(_levels(cutout.levels[0] * mask[..., None]), outline, outline)
 
 
-def _filled(outline):
-    """(T, T) uint8, 1 within a convex outline (L, 2)."""
-    mask = np.zeros((TEXELS, TEXELS), np.uint8)
-    corners = np.floor(outline + TEXELS / 2).astype(np.int32)
-    return cv2.fillConvexPoly(mask, cv2.convexHull(corners), 1)
+def _filled(outline, width, height):
+    """(H, W) uint8, 1 within a convex outline (L, 2) px."""
+    corners = cv2.convexHull(np.floor(outline).astype(np.int32))
+    return cv2.fillConvexPoly(np.zeros((height, width), np.uint8), corners, 1)
 
 
 def _grabbed(patch, rect):
@@ -188,14 +188,14 @@ class _Mover:
     shift: np.ndarray
     blur: float
 
+    @cached_property
     def outlines(self):
         """(N, L, 2) px."""
         return self.cutout.outline @ self.shapes.transpose(0, 2, 1) + self.centres[:, None]
 
     def boxes_xywh(self):
         """(N, 4) float64 px: the extent of its outline."""
-        outline = self.outlines()
-        return np.concatenate([outline.min(axis=1), np.ptp(outline, axis=1)], axis=1)
+        return np.concatenate([self.outlines.min(axis=1), np.ptp(self.outlines, axis=1)], axis=1)
 
     def drawn(self, i, centre=None):
         """((rows, columns), (h, w, 4) float32) where and how it covers the view; None where it does not."""
@@ -409,8 +409,7 @@ def _covered(target, over, i):
     if drawn is None:
         return 1.0
     (rows, columns), patch = drawn
-    followed = np.zeros(SIZE[::-1], np.float32)
-    cv2.fillConvexPoly(followed, cv2.convexHull(np.floor(target.outlines()[i]).astype(np.int32)), 1)
+    followed = _filled(target.outlines[i], *SIZE)
     own, free = patch[..., 3] * followed[rows, columns], np.ones(patch.shape[:2], np.float32)
     for mover in over:
         above = mover.drawn(i)
