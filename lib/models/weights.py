@@ -1,5 +1,6 @@
-"""Weights from files that others made: read without running anything in them, and accounted for tensor by tensor."""
+"""Weights in files: read without running anything in them and accounted for tensor by tensor, and written."""
 
+import json
 import math
 import sys
 import warnings
@@ -13,6 +14,7 @@ import torch
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from lib.errors import UserError
+from lib.files import write_bytes
 
 EXPECTED = "expected weights: a .safetensors file, or a .pth, .pt or .pth.tar file saved by torch"
 
@@ -243,3 +245,18 @@ def initialise_backbone(model, path):
     if report.unexpected or report.mismatched:
         raise UserError(f"these weights are of another ViT: {report}")
     return report
+
+
+def save_weights(path, state, **notes):
+    """Write a state dict to a .safetensors file, whole or not at all; of equal ones the same bytes.
+
+    notes: texts for the file's header.
+    """
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
+    data = safetensors.torch.save(tensors, {name: str(text) for name, text in notes.items()})
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    if notes:  # they come in another order every time
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode().ljust(end - 8)
+    write_bytes(path, len(text).to_bytes(8, "little") + text + data[end:])

@@ -66,3 +66,22 @@ def test_parts_are_tracked_and_scored(engine, tmp_path):
     assert done.returncode == 4 and "part 2/2: exit code 4" in done.stdout and "(clean)" not in done.stdout
     place = tmp_path / "out/test/tracking_results/identity/baseline/set"
     assert sorted(path.name for path in place.glob("?.txt")) == ["a.txt", "c.txt"]
+
+
+def test_trainings_without_a_part_are_compared(tmp_path):
+    """Two trainings and a seed, tracked and compared by ablate.py; a second call trains and tracks nothing again."""
+    tiny = ["TRAIN.EPOCH=1", "DATA.TRAIN.SAMPLE_PER_EPOCH=16", "TRAIN.BATCH_SIZE=8", "DATA.VAL.DATASETS_NAME=[]"]
+    data, rows = ["lunar_demo=.7", "lunar_day=.3"], "no night,night alone,seed 43"
+    words = ["--train", *data, "--without", "night alone: lunar_day", "--rows", rows, "--workers", "2", "--set", *tiny]
+    words += ["--dataset", "lunar_demo#ball_park", "--save_dir", tmp_path, "--device", "cpu"]
+    recipe = [sys.executable, ROOT / "docs/recipes/ablate_training.py", *map(str, words)]
+    for again in (False, True):
+        done = subprocess.run(recipe, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        table = [line.split(" | ")[0].strip() for line in done.stdout.splitlines() if " | " in line]
+        assert table == ["row", "whole", "no night", "night alone", "seed 43"]
+        assert ("were there already" in done.stdout) == again
+    weights = [path.read_bytes() for path in sorted(tmp_path.glob("*/checkpoints/train/lunar/tiny_pairs/*_final*"))]
+    assert len(weights) == len(set(weights)) == 4
+    wrong = subprocess.run([*recipe, "--without", "no such: coco17"], capture_output=True, text=True, timeout=60)
+    assert wrong.returncode == 2 and "--without of that DATA" in wrong.stderr

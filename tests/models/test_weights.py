@@ -19,7 +19,7 @@ from easydict import EasyDict
 
 from lib.errors import UserError
 from lib.models.lunar import Lunar
-from lib.models.weights import initialise_backbone, load_state, load_weights
+from lib.models.weights import initialise_backbone, load_state, load_weights, save_weights
 
 SMALL = {"embed_dim": 48, "depth": 2, "num_heads": 3, "head_channels": 16, "template_size": 64, "search_size": 128}
 
@@ -367,3 +367,18 @@ def test_backbones_that_do_not_fit(tmp_path):
         torch.save(vit_state(build(**other), grid=14), tmp_path / "other.pth")
         with pytest.raises(UserError, match=message):
             initialise_backbone(build(), tmp_path / "other.pth")
+
+
+@pytest.mark.parametrize(
+    "notes", [{}, {"epoch": 3, "seed": 1, "made": 'ä "q"\n', "options": '{"a": 1}', "by": "us", "x": ""}]
+)
+def test_equal_weights_are_equal_files(tmp_path, notes):
+    state = {"b": torch.arange(6.0).view(2, 3).t(), "a": torch.tensor([float("inf"), -0.0]), "n": torch.tensor(7)}
+    files = [tmp_path / f"{number}.safetensors" for number in range(8)]
+    for file in files:
+        save_weights(file, state, **notes)
+    assert len({file.read_bytes() for file in files}) == 1
+    found, _ = load_state(files[0])
+    assert set(found) == set(state) and all(torch.equal(found[name], state[name]) for name in state)
+    with safetensors.safe_open(files[0], "pt") as file:
+        assert (file.metadata() or {}) == {name: str(text) for name, text in notes.items()}

@@ -5,14 +5,13 @@ import os
 from pathlib import Path
 
 import safetensors
-import safetensors.torch
 import torch
 
 from lib.errors import UserError
-from lib.files import write_bytes
 from lib.models.enhancer.base import GATE, Enhancer
 from lib.models.enhancer.diffusion import HazeDiffusion
 from lib.models.enhancer.rivals import Average, Blur, BlurGamma, Clahe, Curve, DarkChannel, Gamma
+from lib.models.weights import save_weights
 
 __all__ = ["GATE", "TYPES", "UNTRAINED", "Enhancer", "build_enhancer", "load_enhancer", "save_enhancer"]
 
@@ -33,9 +32,7 @@ def build_enhancer(type, **options):
 def save_enhancer(path, enhancer, **about):
     """Write an enhancer's weights and what it is to a .safetensors file, whole or not at all. about: further texts."""
     made = json.dumps({"type": enhancer.type, "options": enhancer.options})
-    state = {name: value.contiguous().cpu() for name, value in enhancer.state_dict().items()}
-    texts = {name: str(text) for name, text in about.items()}
-    write_bytes(path, safetensors.torch.save(state, {**texts, "enhancer": made}))
+    save_weights(path, enhancer.state_dict(), **about, enhancer=made)
 
 
 def load_enhancer(name_or_path):

@@ -8,12 +8,12 @@ from lib.errors import UserError
 from lib.models.enhancer import save_enhancer
 from lib.models.lunar.decode import all_boxes, boxes_at, decode
 from lib.models.precision import autocast
+from lib.models.weights import save_weights
 from lib.train import losses
 from lib.train.actors.clip import follow
 from lib.train.admin import distributed
 from lib.train.admin.picture import draw
 from lib.train.losses import corners, iou, overlap
-from lib.train.trainers.checkpoint import save_weights
 
 LARGEST = 100.0  # crops; a wider target box is a fault of the annotation, and its square may overflow
 

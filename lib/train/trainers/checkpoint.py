@@ -10,7 +10,6 @@ import re
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
 from lib.errors import UserError
 from lib.files import atomic_path, write_text
@@ -88,13 +87,6 @@ class Store:
         for path in files:
             path.rename(aside / path.name)
         return aside
-
-
-def save_weights(path, state, **notes):
-    """Weights alone, as tracking/test.py and others load them. notes: strings for the file's header."""
-    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, {name: str(value) for name, value in notes.items()})
 
 
 def write(path, content):
