@@ -241,7 +241,6 @@ class Train(Optimisation):
     GIOU_WEIGHT: NonNegative = key(2.0, "of 1 - GIoU (for tiny targets mixed with 1 - NWD)")
     L1_WEIGHT: NonNegative = key(5.0, "of the L1 distance of corners, in shares of the crop")
     ARGMAX_WEIGHT: NonNegative = key(0.25, "of the box losses at the score's peak, beside those at the true cell")
-    INNER_WEIGHT: NonNegative = key(0.0, "of the box losses at all cells on the target, where the peak may be too")
     FEATURE_WEIGHT: NonNegative = key(
         0.0, "of the squared distance of the head's input from that of the same crops by day; 0 = not made (stage B)"
     )

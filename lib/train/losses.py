@@ -7,8 +7,6 @@ import torch
 import torch.nn.functional as F
 from torchvision.ops import generalized_box_iou_loss
 
-INNER = 0.3  # deviation of `inner_weights` / the box's sides
-
 
 def score_labels(boxes_xywh_norm, size, kind="subpixel", present=None):
     """Target score maps: a Gaussian hill whose top is exactly 1 in one cell.
@@ -59,19 +57,6 @@ def centre_cells(boxes_xywh_norm, size):
     centre = boxes_xywh_norm[:, :2].float() + boxes_xywh_norm[:, 2:].float() / 2
     column, row = (centre * size).floor().long().clamp(0, size - 1).unbind(dim=1)
     return row * size + column
-
-
-def inner_weights(boxes_xywh_norm, size):
-    """How much the box that each cell tells is to count: (B, size^2), row-major, of sum 1 for each box (B, 4).
-
-    A Gaussian hill about the true centre, INNER of the box's width and height wide; at least of a cell's.
-    """
-    boxes = boxes_xywh_norm.float() * size
-    centre, sides = boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:]
-    cells = torch.arange(size, device=boxes.device) + 0.5
-    away = (cells - centre[..., None]) / sides[..., None].clamp(min=1)
-    square = (away[:, 1, :, None] ** 2 + away[:, 0, None, :] ** 2).flatten(1)
-    return (-square / (2 * INNER**2)).softmax(dim=1)
 
 
 def focal_loss(score, labels):

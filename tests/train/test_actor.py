@@ -61,18 +61,6 @@ def test_the_parts_and_their_weights(side, share):
     assert loss.item() == pytest.approx(wanted.item(), rel=1e-5)
 
 
-def test_the_box_may_be_asked_of_every_cell_on_the_target():
-    box = torch.tensor([[0.3, 0.35, 0.25, 0.2]])
-    true = (torch.tensor([True]), torch.tensor([30.0]))
-    out, (x, y, w, h) = output(1), box[0].tolist()
-    column, row = torch.meshgrid(torch.arange(8), torch.arange(8), indexing="xy")
-    offset = torch.stack([(x + w / 2) * 8 - column, (y + h / 2) * 8 - row])[None]
-    knowing = TrackerOutput(out.score_map, torch.tensor([w, h]).view(1, 2, 1, 1).expand(1, 2, 8, 8), offset)
-    for maps, more in ((knowing, False), (out, True)):
-        inner, none = (actor(f"TRAIN.INNER_WEIGHT={weight}").loss(maps, box, *true)[0].item() for weight in (0.5, 0))
-        assert inner - none > 0.1 if more else inner == pytest.approx(none, abs=1e-5)
-
-
 def test_absent_targets_count_for_the_score_alone():
     out, boxes = output(2), torch.tensor([[0.3, 0.35, 0.25, 0.2], [NAN] * 4])
     seen, side = torch.tensor([True, False]), torch.tensor([30.0, NAN])

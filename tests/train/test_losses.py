@@ -5,19 +5,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.train.losses import centre_cells, focal_loss, giou_loss, inner_weights, l1_loss, nwd, score_labels
+from lib.train.losses import centre_cells, focal_loss, giou_loss, l1_loss, nwd, score_labels
 
 
 def xyxy(boxes_xywh):
     return torch.cat([boxes_xywh[:, :2], boxes_xywh[:, :2] + boxes_xywh[:, 2:]], dim=1)
-
-
-def test_inner_weights_lie_on_the_target():
-    boxes = torch.tensor([[0.25, 0.5, 0.5, 0.125], [0.501, 0.501, 0.01, 0.01]])
-    weights = inner_weights(boxes, 16).view(2, 16, 16)
-    assert weights.sum(dim=(1, 2)).tolist() == pytest.approx([1, 1])
-    assert weights[0, 8:10, 4:12].sum() > 0.85 and weights[0, 8, 7] == weights[0].max() > weights[0, 8, 4] > 0
-    assert weights[1].argmax() == 8 * 16 + 8 == centre_cells(boxes, 16)[1]
 
 
 def some_boxes(n=200, seed=0):

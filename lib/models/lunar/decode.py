@@ -22,14 +22,6 @@ def boxes_at(output, cells):
     return torch.cat([(corner + read(output.offset_map)) / H, read(output.size_map)], dim=1)
 
 
-def all_boxes(output):
-    """(B, H^2, 4) what `boxes_at` reads in each cell, row-major."""
-    H = output.score_map.shape[-1]
-    cells = torch.arange(H, device=output.score_map.device)
-    corners = torch.stack(torch.meshgrid(cells, cells, indexing="xy"))
-    return torch.cat([(corners + output.offset_map) / H, output.size_map], dim=1).flatten(2).transpose(1, 2)
-
-
 def decode(output, response=None):
     """The best box of each sample, without waiting for the device.
 

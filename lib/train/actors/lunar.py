@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from lib.errors import UserError
 from lib.models.enhancer import save_enhancer
-from lib.models.lunar.decode import all_boxes, boxes_at, decode
+from lib.models.lunar.decode import boxes_at, decode
 from lib.models.precision import autocast
 from lib.models.weights import save_weights
 from lib.train import losses
@@ -131,12 +131,6 @@ class LunarActor(nn.Module):
         at_cell = options.GIOU_WEIGHT * giou + options.L1_WEIGHT * l1
         at_peak = options.GIOU_WEIGHT * giou_peak + options.L1_WEIGHT * l1_peak
         loss = options.FOCAL_WEIGHT * focal + at_cell + options.ARGMAX_WEIGHT * at_peak
-        if options.INNER_WEIGHT:
-            weights = losses.inner_weights(boxes, size) * inside[:, None] / targets
-            each = (values.repeat_interleave(size**2, dim=0) for values in (boxes, side))
-            inner = self._box_losses(all_boxes(output).flatten(0, 1), *each)
-            giou_inner, l1_inner, _ = ((values.view_as(weights) * weights).sum() for values in inner)
-            loss = loss + options.INNER_WEIGHT * (options.GIOU_WEIGHT * giou_inner + options.L1_WEIGHT * l1_inner)
         stats = {
             "Loss/total": loss,
             "Loss/focal": focal,
