@@ -21,8 +21,6 @@ def build_network(config):
         template_size=data.TEMPLATE.SIZE,
         search_size=data.SEARCH.SIZE,
         num_templates=data.TEMPLATE.NUMBER,
-        depth=backbone.DEPTH,
-        stem_depth=backbone.STEM_DEPTH,
         attention=backbone.ATTENTION,
         position=backbone.POSITION,
         token_types=backbone.TOKEN_TYPES,

@@ -107,8 +107,6 @@ class Backbone(Section):
     TYPE: Literal["vit_tiny", "vit_small", "vit_base", "vit_large", "compact"] = key(
         "vit_base", "width, depth and heads of the ViT; compact: a small one on a convolutional stem, for CPUs"
     )
-    DEPTH: Annotated[int, Field(ge=0, le=48)] = key(0, "blocks of attention; 0: as many as TYPE has")
-    STEM_DEPTH: Annotated[int, Field(ge=4, le=16)] = key(5, "convolutions before them (compact only)")
     STRIDE: Literal[8, 14, 16] = key(16, "side of one patch, px of the crop; compact has 8, the ViT 14 or 16")
     ATTENTION: Literal["joint", "one_way"] = key(
         "one_way", "joint: all tokens attend to all (OSTrack); one_way: the template only to itself, computed once"
@@ -126,7 +124,7 @@ class Backbone(Section):
         if (self.TYPE == "compact") != (self.STRIDE == 8):
             expected = "8" if self.TYPE == "compact" else "14 or 16"
             raise ValueError(f"STRIDE {self.STRIDE}: {self.TYPE} needs {expected}")
-        depth = self.DEPTH or {"vit_large": 24, "compact": 2}.get(self.TYPE, 12)
+        depth = {"vit_large": 24, "compact": 2}.get(self.TYPE, 12)
         if self.CE_LOC and max(self.CE_LOC) >= depth:
             raise ValueError(f"CE_LOC {self.CE_LOC} names a block beyond the {depth} of {self.TYPE}")
         if self.CE_LOC and self.ATTENTION != "joint":

@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 import sys
 import warnings
 from _compat_pickle import IMPORT_MAPPING
@@ -25,11 +24,8 @@ CONTAINERS = ("net", "model", "state_dict", "teacher")
 # Tensors of the ViT that OSTrack's checkpoints carry along, and that its tracker never reads.
 UNUSED = ("backbone.cls_token", "backbone.pos_embed")
 
-# What a checkpoint may not know: type embeddings, or residual blocks of a deeper network. At zero each adds nothing, so
-# that the network computes what the checkpoint's did, and learns from there.
-NEUTRAL_AT_ZERO = re.compile(
-    r"backbone\.(type_embed|blocks\.\d+\.(attn\.proj|mlp\.fc2)\.\w+|patch_embed\.layers\.\d+\.norms\.\d\.weight)"
-)
+# Additive terms that a checkpoint may not know; at zero the network computes what the checkpoint's did.
+NEUTRAL_AT_ZERO = ("backbone.type_embed",)
 
 # The standard library's plain values, seen in honest checkpoints. Its other names have no business in one.
 HARMLESS_MODULES = ("collections", "datetime", "pathlib")
@@ -203,7 +199,7 @@ def _fill(model, state, ignored, path, strict, optional=()):
         raise UserError(f"these weights are of another network: {report}")
     if strict and not report.complete:
         raise UserError(f"these weights do not fit the network: {report}")
-    zeros = {name: torch.zeros_like(own[name]) for name in report.missing if NEUTRAL_AT_ZERO.fullmatch(name)}
+    zeros = {name: torch.zeros_like(own[name]) for name in NEUTRAL_AT_ZERO if name in report.missing}
     model.load_state_dict(matched | zeros, strict=False)
     return report
 

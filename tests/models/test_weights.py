@@ -114,34 +114,6 @@ def test_lunar_starts_from_ostrack(tmp_path):
         load_weights(build(head_stride=8), tmp_path / "w.pth.tar")
 
 
-@torch.no_grad()
-def test_a_deeper_network_starts_as_the_shallower_one(tmp_path):
-    """What the file does not know adds nothing at first, and learns."""
-    sizes = {"patch_size": 8, "template_size": 64, "search_size": 128, "attention": "one_way", "head_channels": 32}
-    shallow = Lunar(backbone="compact", **sizes).eval()
-    for norm in (module for module in shallow.modules() if isinstance(module, torch.nn.BatchNorm2d)):
-        norm.running_mean.normal_(std=0.1)
-        norm.weight.uniform_(0.5, 1.5)
-    torch.save(shallow.state_dict(), tmp_path / "w.pth")
-    deep = Lunar(backbone="compact", depth=4, stem_depth=7, **sizes).eval()
-    report = load_weights(deep, tmp_path / "w.pth", strict=False)
-    assert not report.unexpected and not report.mismatched
-    assert {".".join(name.split(".")[1 : 4 - (name[9] == "b")]) for name in report.missing} == {
-        "patch_embed.layers.5",
-        "patch_embed.layers.6",
-        "blocks.2",
-        "blocks.3",
-    }
-    inputs = torch.rand(2, 1, 3, 64, 64), torch.rand(2, 1, 64), torch.rand(2, 3, 128, 128)
-    for one, other in zip(shallow(*inputs), deep(*inputs), strict=True):
-        assert torch.equal(one, other)
-    with torch.enable_grad():
-        sum(m.sum() for m in deep.train()(*inputs)).backward()
-    new = dict(deep.named_parameters())
-    for name in ("blocks.3.mlp.fc2.weight", "blocks.2.attn.proj.weight", "patch_embed.layers.6.norms.1.weight"):
-        assert new[f"backbone.{name}"].grad.any()
-
-
 def test_mismatches_are_reported_and_strict_leaves_the_model_alone(tmp_path):
     model = ostrack()
     before = {name: value.clone() for name, value in model.state_dict().items()}

@@ -33,15 +33,9 @@ class SharedConv(nn.Module):
 
 
 class Stem(nn.Module):
-    """Crops (B, 3, S, S) to tokens (B, (S/8)^2, C), row-major, in C/4, C/2 and C channels at strides 2, 4 and 8.
+    """Crops (B, 3, S, S) to tokens (B, (S/8)^2, C), row-major, in C/4, C/2 and C channels at strides 2, 4 and 8."""
 
-    Args:
-        embed_dim: C.
-        depth: convolutions, 4 or more. From the fifth on they are residual, at stride 8: with each a token sees 16 px
-            more of the crop.
-    """
-
-    def __init__(self, embed_dim, depth):
+    def __init__(self, embed_dim):
         super().__init__()
         narrow, middle = embed_dim // 4, embed_dim // 2
         self.layers = nn.ModuleList(
@@ -50,7 +44,7 @@ class Stem(nn.Module):
                 SharedConv(narrow, middle, 2),
                 SharedConv(middle, middle),
                 SharedConv(middle, embed_dim, 2),
-                *(SharedConv(embed_dim, embed_dim) for _ in range(depth - 4)),
+                SharedConv(embed_dim, embed_dim),
             ]
         )
         self.proj = nn.Linear(embed_dim, embed_dim)  # so that features also take negative values: a sharper cosine
@@ -73,17 +67,14 @@ class CompactHybrid(OneStreamViT):
     What is remembered of the templates is as in OneStreamViT with attention="one_way", only that `tokens` of the state
     holds their unit features times the mask, for the correlation.
 
-    See OneStreamViT for the other arguments and for what the methods take and return; the stem's stride is 8 px.
-
-    Args:
-        stem_depth: see Stem.
+    See OneStreamViT for the arguments and for what the methods take and return; the stem's stride is 8 px.
     """
 
-    def __init__(self, *, template_size=64, search_size=128, stem_depth=5, **options):
+    def __init__(self, *, template_size=64, search_size=128, **options):
         super().__init__(
             patch_size=STRIDE, template_size=template_size, search_size=search_size, attention="one_way", **options
         )
-        self.patch_embed = Stem(self.embed_dim, stem_depth)
+        self.patch_embed = Stem(self.embed_dim)
         self.correlation = nn.Linear(self.template_grid**2, self.embed_dim)
         self.mix = conv_bn_relu(self.embed_dim, self.embed_dim)
 

@@ -46,7 +46,6 @@ class Lunar(nn.Module):
         head_stride: px of the search crop per cell of the maps: patch_size (None), or half of it for tiny targets.
         image_mean, image_std: of R, G, B in [0, 1].
         embed_dim, depth, num_heads: replace those of `backbone` where given.
-        stem_depth: convolutions of the compact backbone's stem (see Stem).
         enhancer: an Enhancer through which crops go first (lib/models/enhancer), or None.
         query: options of a TemporalQuery, dict; None for a network that knows nothing but the templates.
 
@@ -77,7 +76,6 @@ class Lunar(nn.Module):
         embed_dim=None,
         depth=None,
         num_heads=None,
-        stem_depth=5,
         enhancer=None,
         query=None,
     ):
@@ -109,7 +107,7 @@ class Lunar(nn.Module):
         if backbone == "compact":
             if (patch_size, attention, tuple(elimination_layers)) != (8, "one_way", ()):
                 raise ValueError("compact: expected patch_size 8, attention 'one_way' and no elimination")
-            self.backbone = CompactHybrid(stem_depth=stem_depth, **options)
+            self.backbone = CompactHybrid(**options)
         else:
             self.backbone = OneStreamViT(
                 patch_size=patch_size,
