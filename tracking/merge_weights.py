@@ -56,8 +56,8 @@ def mean(states, paths):
     merged = {}
     for name, value in states[0].items():
         several = torch.stack([state[name] for state in states])
-        whole = several.amax(dim=0) if not value.is_floating_point() else several.double().mean(dim=0)
-        merged[name] = whole.to(value.dtype)
+        one = several.double().mean(dim=0) if value.is_floating_point() else several.amax(dim=0)
+        merged[name] = one.to(value.dtype)
     return merged
 
 

@@ -48,9 +48,10 @@ def main():
         parser.error(f"expected --train DATA=SHARE, --without of that DATA, --rows of {', '.join(rows)}")
     rows = {row: rows[row] for row in wanted}
     home = Path(args.save_dir).resolve()
+    folders = {row: home / row.replace(" ", "_") for row in rows}
 
     def train(row):
-        (shares, changes, seed), folder = rows[row], home / row.replace(" ", "_")
+        (shares, changes, seed), folder = rows[row], folders[row]
         words = ["--config", args.config, "--save_dir", folder, "--seed", seed]
         names, ratios = ",".join(f'"{name}"' for name in shares), ",".join(shares.values())
         data = [f"DATA.TRAIN.DATASETS_NAME=[{names}]", f"DATA.TRAIN.DATASETS_RATIO=[{ratios}]"]
@@ -66,16 +67,22 @@ def main():
         codes = list(pool.map(train, rows))
     if any(codes):
         return max(map(abs, codes))
-    weights = {
-        row: home / row.replace(" ", "_") / f"checkpoints/train/lunar/{args.config}/Lunar_final.safetensors"
-        for row in rows
-    }
-    words = ["lunar", args.config, "--dataset", args.dataset, "--save_dir", home, "--checkpoint", weights["whole"]]
+    final = f"checkpoints/train/lunar/{args.config}/Lunar_final.safetensors"
+    words = [
+        "lunar",
+        args.config,
+        "--dataset",
+        args.dataset,
+        "--save_dir",
+        home,
+        "--checkpoint",
+        folders["whole"] / final,
+    ]
     words += ["--rows", ",".join(rows)]
     words += [word for change in args.set for word in ("--set", change)]
     for row, (_, changes, _) in rows.items():
         if row != "whole":
-            words += ["--row", " ".join([f"{row}:", f"TEST.CHECKPOINT={weights[row]}", *changes])]
+            words += ["--row", " ".join([f"{row}:", f"TEST.CHECKPOINT={folders[row] / final}", *changes])]
     return subprocess.call([sys.executable, ROOT / "tracking/ablate.py", *map(str, words), *more])
 
 
