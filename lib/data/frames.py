@@ -19,6 +19,7 @@ from lib.errors import FrameError, UserError
 VIDEO_EXTENSIONS = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v")
 
 
+KEPT = 2**27  # bytes
 WHOLE = 400 * 400  # px: of an image as small as a stored crop, decoding all costs less than decoding a part
 
 
@@ -101,11 +102,14 @@ class PartialFrame:
 
 
 class VideoFrames:
-    """A video file. Reading forward costs one decode a frame; going back starts the file again."""
+    """A video file. Reading forward costs one decode a frame; going back starts the file again.
+
+    Of a file that is read backwards, frame by frame, as many frames as KEPT bytes hold are decoded at a time.
+    """
 
     def __init__(self, path):
         self.path = Path(path)
-        self._capture, self._next = None, 0
+        self._capture, self._next, self._last, self._kept, self._room = None, 0, -1, {}, 0
         capture = self._open()
         self._length = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.fps = capture.get(cv2.CAP_PROP_FPS) or 30.0
@@ -117,13 +121,25 @@ class VideoFrames:
 
     def __getitem__(self, index):
         index = range(self._length)[index]
+        backwards, self._last = index == self._last - 1, index
+        if not backwards:
+            self._kept = {}
+        frame = self._kept.pop(index, None)
+        return cv2.cvtColor(self._read(index, backwards) if frame is None else frame, cv2.COLOR_BGR2RGB)
+
+    def _read(self, index, backwards):
+        """Frame `index` in BGR; backwards: those before it are kept."""
         if self._capture is None or index < self._next:
             self._capture, self._next = self._open(), 0
         while self._next < index:
+            keep = backwards and index - self._next <= self._room
             self._advance(self._capture.grab())
+            if keep:
+                self._kept[self._next - 1] = self._capture.retrieve()[1]
         read, frame = self._capture.read()
         self._advance(read)
-        return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        self._room = KEPT // frame.nbytes
+        return frame
 
     def _advance(self, read):
         if not read:
@@ -137,7 +153,7 @@ class VideoFrames:
         return capture
 
     def __getstate__(self):  # a decoder cannot be sent to another process
-        return {**self.__dict__, "_capture": None, "_next": 0}
+        return {**self.__dict__, "_capture": None, "_next": 0, "_last": -1, "_kept": {}}
 
 
 class CameraFrames:

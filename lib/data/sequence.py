@@ -18,6 +18,7 @@ class Sequence:
     attributes: words that hold for the whole. frame_attributes: {word: (N,) bool} of those annotated by frame.
     category: class of the target, "" where unknown. task: "box", or "point" where only a centre is annotated and the
     boxes are squares of a nominal side about it. origin: what the dataset's own files call the first pixel's edge, px.
+    video: what it is one of several runs through (lib/data/starts.py), else its own name.
     """
 
     name: str
@@ -32,8 +33,10 @@ class Sequence:
     category: str = ""
     task: str = "box"
     origin: float = 0.0
+    video: str = ""
 
     def __post_init__(self):
+        self.video = self.video or self.name
         labelled = np.isfinite(self.boxes_xywh).all(axis=1) & (self.boxes_xywh[:, 2:] > 0).all(axis=1)
         self.visible = labelled if self.visible is None else np.asarray(self.visible, bool) & labelled
 

@@ -5,9 +5,10 @@ import pickle
 import numpy as np
 import pytest
 
-from lib.data import benchmarks
+from lib.data import benchmarks, starts
 from lib.data.image import encode_jpeg
 from lib.data.render import DEMO
+from lib.data.sequence import Sequence
 from lib.errors import UserError
 from lib.train.data.sampler import usable
 from lib.vis.video import VideoWriter
@@ -136,8 +137,9 @@ def test_some_of_a_dataset_and_a_dataset_at_night():
     assert {one.name for one in some} == {"drone_city", "tiny_drone_city"} and some[0].dataset == "lunar_demo"
     with pytest.raises(UserError, match=r"lunar_demo#zebra\*: no sequence is called like that; there are ball_park, "):
         benchmarks.load("lunar_demo#zebra*")
-    with pytest.raises(UserError, match="unknown night strength 'dusk'"):
-        benchmarks.load("lunar_demo@dusk")
+    for wrong in ("dusk", "mild@heavy", "starts@mild", "starts@starts", "@mild", "mild@", ""):
+        with pytest.raises(UserError, match="@heavy, @starts at its end, or a night and then @starts$"):
+            benchmarks.load(f"lunar_demo@{wrong}")
     day, means = some[0].frames()[5].mean(), []
     for strength in ("mild", "moderate", "heavy"):
         (night,) = benchmarks.load(f"lunar_demo#drone_city@{strength}")
@@ -165,14 +167,56 @@ def test_suffixes_stand_at_the_end_of_a_path_and_in_one_order(tmp_path):
             write_frames(tmp_path / folder / name / "img")
             write_boxes(tmp_path / folder / name / "groundtruth.txt")
     clips = f"{tmp_path}/p@x#y/clips"
-    assert benchmarks.split_name(f"{clips}#a@mild") == (clips, "a", "mild")
+    assert benchmarks.split_name(f"{clips}#a@mild") == (clips, "a", ("mild",))
+    assert benchmarks.split_name(f"{clips}@mild@starts") == (clips, "", ("mild", "starts"))
     assert [one.dataset for one in benchmarks.load(f"{clips}@mild")] == ["clips@mild"] * 2
     assert [one.name for one in benchmarks.load(f"{clips}#b")] == ["b"]
     assert [one.name for one in benchmarks.load(f"{tmp_path}/p@x#y/lot#1")] == ["a", "b"], "it is there by this name"
     with pytest.raises(UserError, match=r"lasot@mild#bird-2: # comes before @, as in lasot#bird-2@mild$"):
         benchmarks.load("lasot@mild#bird-2", tmp_path)
-    with pytest.raises(UserError, match="unknown night strength 'dusk'"):  # and not: no such folder
+    with pytest.raises(UserError, match="lasot#bird-2@dusk: expected one of @mild, "):  # and not: no such folder
         benchmarks.load("lasot#bird-2@dusk", tmp_path)
+
+
+def test_runs_start_all_over_a_video_and_go_to_its_farther_end(tmp_path):
+    boxes, visible, far = np.random.default_rng(0).random((161, 4)), np.ones(161, bool), np.arange(161) > 50
+    visible[[50, 51, 52, 53, 54, 159, 160]] = False
+    whole = Sequence("bird", "set", boxes, lambda: np.arange(161), visible, frame_attributes={"far": far})
+    runs = starts.runs(whole)
+    assert [run.name for run in runs] == ["bird@0", "bird@55", "bird@107", "bird@158"]
+    assert {run.video for run in runs} == {"bird"} and whole.video == "bird"
+    for run, order in zip(runs, (range(161), range(55, 161), range(107, -1, -1), range(158, -1, -1)), strict=True):
+        assert np.array_equal(run.boxes_xywh, boxes[order]) and np.array_equal(run.visible, visible[order])
+        assert np.array_equal(run.frame_attributes["far"], far[order]) and run.visible[0]
+
+
+def test_runs_of_odd_videos():
+    def of(*visible):
+        return starts.runs(Sequence("a", "set", np.ones((len(visible), 4)), None, np.array(visible, bool)))
+
+    assert [run.name for run in of(1)] == ["a@0"]
+    assert [(run.name, len(run)) for run in of(1, 1)] == [("a@0", 2), ("a@1", 2)]
+    assert [(run.name, len(run)) for run in of(1, *[0] * 300)] == [("a@0", 301)], "labelled in its first frame alone"
+    (blind,) = of(*[0] * 9)
+    with pytest.raises(UserError, match="a@0: the first frame has no box"):
+        blind.first_box  # noqa: B018
+
+
+def test_runs_show_the_frames_of_their_video_by_night_too(tmp_path):
+    for night in ("", "@heavy"):
+        (whole,) = benchmarks.load(f"lunar_demo#drone_city{night}")
+        runs = benchmarks.load(f"lunar_demo#drone_city{night}@starts")
+        assert {run.dataset for run in runs} == {f"lunar_demo{night}@starts"}
+        frames, last = whole.frames(), pickle.loads(pickle.dumps(runs[-1])).frames()
+        assert len(last) == len(whole) and last.fps == frames.fps
+        for index in (0, 5, len(whole) - 1):
+            assert np.array_equal(last[index], frames[len(whole) - 1 - index])
+    write_frames(tmp_path / "set/a/img", count=3)
+    write_boxes(tmp_path / "set/a/groundtruth.txt", ["1,2,3,4"] * 4)
+    with pytest.raises(UserError, match="a: 4 rows for 3 frames"):
+        benchmarks.load(f"{tmp_path}/set@starts")[-1].frames()
+    ((name, (_, place)),) = benchmarks.load_all(f"{tmp_path}/set@heavy@starts").items()
+    assert name == "set@heavy@starts" and place == f"{tmp_path}/set@heavy@starts"
 
 
 def test_what_does_not_match_is_not_read(tmp_path):

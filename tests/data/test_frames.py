@@ -94,6 +94,21 @@ def test_video_reads_in_any_order(tmp_path, pictures):
         frames[12]
 
 
+def test_video_reads_backwards_in_few_passes(tmp_path, pictures, monkeypatch):
+    path = tmp_path / "v.avi"
+    with VideoWriter(path, 25) as video:
+        for picture in pictures:
+            video.write(picture)
+    forward, frames, passes = list(VideoFrames(path)), VideoFrames(path), []
+    monkeypatch.setattr("lib.data.frames.KEPT", 4 * forward[0].nbytes)
+    monkeypatch.setattr(frames, "_open", lambda: passes.append(1) or VideoFrames._open(frames))
+    for index in reversed(range(12)):
+        frame = frames[index]
+        assert np.array_equal(frame, forward[index])
+        frame[:] = 0
+    assert len(passes) == 1 + 3, "the last frame, then five at a time"
+
+
 def test_video_that_ends_early_is_an_error(tmp_path, pictures):
     path = tmp_path / "v.avi"
     with VideoWriter(path) as video:

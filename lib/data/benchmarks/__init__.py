@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from lib.config.paths import paths
-from lib.data import night
+from lib.data import night, starts
 from lib.data.benchmarks.annotated import Photographs
 from lib.data.benchmarks.entries import ALIASES, ANY_FOLDER, BENCHMARKS
 from lib.data.benchmarks.layout import reader
@@ -21,6 +21,7 @@ from lib.errors import UserError
 
 log = logging.getLogger(__name__)
 
+STARTS = "starts"
 DEMO, DAY = "lunar_demo", "lunar_day"
 RENDERED = {
     DEMO: demo_clips,
@@ -51,43 +52,50 @@ def load(name_or_folder, data_root=None, use_lmdb=False, cache=None, boxes_neede
     """The sequences of a benchmark, or of a folder, zip or LMDB of the user's, in natural order of their names.
 
     Returns a list, or for still images something that is read like one. A folder's dataset is called by the folder's
-    own name, an LMDB's without `.lmdb`. Two suffixes, in this order, choose what is seen of it. `NAME#PATTERN` takes
+    own name, an LMDB's without `.lmdb`. Three suffixes, in this order, choose what is seen of it. `NAME#PATTERN` takes
     the sequences whose names match, as many as are there: `lasot#bird-*` some, `lasot#*` all, where `lasot` is refused
-    unless it is whole. `NAME@mild`, `@moderate` or `@heavy` shows them at night (see night.py).
+    unless it is whole. `NAME@mild`, `@moderate` or `@heavy` shows them at night (see night.py). `NAME@starts` makes
+    several runs of each, from frames spread over it (see starts.py).
     use_lmdb: read the LMDB made by tracking/make_lmdb.py, see `lmdb_path`.
     cache: folder of crops made by tracking/make_crops.py, read instead of the whole frames.
     boxes_needed: False for those who look at pictures alone; then a folder may hold nothing but photographs.
     Raises UserError that says what was looked for, what it should hold and how to get it.
     """
-    whole, pattern, strength = split_name(name_or_folder)
+    whole, pattern, views = split_name(name_or_folder)
     sequences = _load(whole, pattern, data_root, use_lmdb, cache, boxes_needed)
-    if strength:
-        sequences = [
-            dataclasses.replace(
-                each, dataset=f"{each.dataset}@{strength}", opener=_Night(each.opener, strength, each.name)
-            )
-            for each in sequences
-        ]
+    for view in views:
+        seen = (part for each in sequences for part in _seen(each, view))
+        sequences = [dataclasses.replace(each, dataset=f"{each.dataset}@{view}") for each in seen]
     return sequences
 
 
 def split_name(name_or_folder):
-    """(benchmark or folder, pattern or "", night's strength or "") of a dataset's name with its suffixes.
+    """(benchmark or folder, pattern or "", views) of a dataset's name with its suffixes.
 
-    What exists under the whole name has none, nor have the folders above it. Raises UserError for an unknown strength.
+    views: tuple of a night's strength, if any, and STARTS, if it is there. What exists under the whole name has no
+    suffix, nor have the folders above it. Raises UserError for an unknown one.
     """
     name = str(name_or_folder)
     if os.path.exists(os.path.expanduser(name)):
-        return name, "", ""
+        return name, "", ()
     folder, slash, last = name.rpartition("/")
-    last, _, strength = last.partition("@")
+    last, *views = last.split("@")
     last, _, pattern = last.partition("#")
-    if "#" in strength:
-        strength, _, pattern = strength.partition("#")
-        raise UserError(f"{name}: # comes before @, as in {folder}{slash}{last}#{pattern}@{strength}")
-    if strength:
-        night.night_strength(strength)
-    return f"{folder}{slash}{last}", pattern, strength
+    end = "".join(f"@{view}" for view in views)
+    if "#" in end:
+        end, _, pattern = end.partition("#")
+        raise UserError(f"{name}: # comes before @, as in {folder}{slash}{last}#{pattern}{end}")
+    nights = views[:-1] if views[-1:] == [STARTS] else views
+    if nights and "@".join(nights) not in night.STRENGTHS:
+        expected = ", ".join(f"@{each}" for each in (*night.STRENGTHS, STARTS))
+        raise UserError(f"{name}: expected one of {expected} at its end, or a night and then @{STARTS}")
+    return f"{folder}{slash}{last}", pattern, tuple(views)
+
+
+def _seen(sequence, view):
+    if view == STARTS:
+        return starts.runs(sequence)
+    return [dataclasses.replace(sequence, opener=_Night(sequence.opener, view, sequence.name))]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,9 +231,9 @@ def load_all(text, data_root=None):
         name = sequences[0].dataset
         if name in datasets:
             raise UserError(f"two datasets are called {name!r}: their results would overwrite each other")
-        whole, _, strength = split_name(part)
+        whole, _, views = split_name(part)
         folder = None if canonical(whole) in names() else str(Path(os.path.expanduser(whole)).resolve())
-        datasets[name] = sequences, folder and folder + (f"@{strength}" if strength else "")
+        datasets[name] = sequences, folder and "@".join((folder, *views))
     if not datasets:
         raise UserError(f"no dataset in {text!r}; the benchmarks are: {', '.join(names())}")
     return datasets
