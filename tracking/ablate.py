@@ -1,7 +1,7 @@
 """What each part of a tracker is worth: track with it switched off, and compare with the whole, sequence by sequence.
 
 The rows are the ABLATION of the configuration's YAML, and those of --row. A change above 0 means that the tracker is
-better without the part; * marks what is more than two standard errors over the sequences.
+better without the part; * marks what is more than two standard errors over the videos.
 """
 
 import difflib
@@ -207,7 +207,7 @@ def _write(compared, options):
     if options.json:
         write_text(options.json, tables.to_json([values for _, values in compared]))
     if options.markdown:
-        text = "# Ablation\n\nIn percent; change to the whole ± standard error over sequences, * above two of them.\n\n"
+        text = "# Ablation\n\nIn percent; change to the whole ± standard error over videos, * above two of them.\n\n"
         sections = [ablation.markdown(*each) for shown, _ in compared for each in shown]
         write_text(options.markdown, text + "\n".join(section.rstrip() + "\n" for section in sections))
 

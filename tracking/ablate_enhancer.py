@@ -366,12 +366,13 @@ def _tracked_tables(tracker, datasets, rows, reference, frames, ledger):
         for sequence in sequences:
             values = [_clip_values(sequence, frames, tracker, row, ledger) for row in rows]
             if all(value is not None for value in values):  # else it does not compare
-                clips[sequence.name] = np.array(values)
-                together.setdefault((name.partition("@")[0], sequence.name), []).append(clips[sequence.name])
+                clip = name.partition("@")[0], sequence.name, sequence.video
+                clips[clip] = np.array(values)
+                together.setdefault(clip, []).append(clips[clip])
         title = f"{tracker.label} on {name}: {len(clips)} of {len(sequences)} clips"
-        shown.append(_tracked_table(title, list(clips.values()), rows, reference))
+        shown.append(_tracked_table(title, clips, rows, reference))
     if len(datasets) > 1:
-        means = [np.mean(values, axis=0) for values in together.values()]
+        means = {clip: np.mean(values, axis=0) for clip, values in together.items()}
         title = f"{tracker.label}, mean over the datasets: {len(means)} clips"
         shown.append(_tracked_table(title, means, rows, reference))
     return shown
@@ -387,12 +388,14 @@ def _clip_values(sequence, frames, tracker, row, ledger):
 
 
 def _tracked_table(title, clips, rows, reference):
-    """clips: [(rows, 5)] as _clip_values has them."""
-    from lib.test.analysis.enhancers import mean_and_error
+    """clips: {(dataset, clip, its video): (rows, 5) as _clip_values has them}."""
+    from lib.test.analysis.statistics import mean_and_error
     from lib.test.analysis.tables import number, percent
 
+    videos = [(dataset, video) for dataset, _, video in clips]
+
     def change(values, other):
-        mean, error = mean_and_error(values - other)
+        mean, error = mean_and_error(values - other, videos)
         return f"{100 * mean:+.2f} ±{number(100 * error, 2)}"
 
     headers = ["enhancer", "AUC", "P@5", "NP", "dAUC", "dP@5", "better/worse"]
@@ -400,7 +403,7 @@ def _tracked_table(title, clips, rows, reference):
     headers += ["tracker ms", "enhancer ms"]
     if not clips:
         return title, headers, []
-    clips = np.stack(clips, axis=1)  # (rows, clips, 5)
+    clips = np.stack(list(clips.values()), axis=1)  # (rows, clips, 5)
     labels, lines = [row.label for row in rows], []
     for label, values in zip(labels, clips, strict=True):
         cells = [percent(share) for share in values[:, :3].mean(axis=0)]
@@ -418,7 +421,7 @@ def _write(shown, path, ledger):
     from lib.files import write_text
     from lib.test.analysis.tables import table
 
-    text = "# Enhancers compared\n\nAUC, P@5, NP in percent; ± standard error over clips\n"
+    text = "# Enhancers compared\n\nAUC, P@5, NP in percent; ± standard error over videos\n"
     for title, headers, rows in shown:
         print(f"{title}\n{table(headers, rows)}")
         lines = [headers, ["---", *["---:"] * (len(headers) - 1)], *rows]

@@ -114,7 +114,7 @@ def _refuse_partial(report, args):
 
 def _show(report, args, tables):
     frames = sum(fact["frames"] for fact in report["sequences"])
-    print(f"{tables.title(report)}: {len(report['sequences'])} sequences, {frames} frames")
+    print(f"{tables.title(report)}: {tables.count(report)}, {frames} frames")
     left_out = {
         *(() if args.attributes else ("by_attribute", "by_frame_attribute")),
         *(() if args.per_sequence else ("per_sequence",)),

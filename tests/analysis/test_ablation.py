@@ -29,7 +29,7 @@ def report(scores):
         for label, values in reversed(scores.items())  # scoring puts the best first
     ]
     words = [["TO", "FM"], ["TO"], ["TO"], ["FM"], ["TO", "FM"]]
-    facts = [{"name": f"s{index}", "attributes": each} for index, each in enumerate(words)]
+    facts = [{"name": f"s{index}", "video": f"s{index}", "attributes": each} for index, each in enumerate(words)]
     return {"dataset": "night", "sequences": facts, "trackers": trackers}
 
 
@@ -61,7 +61,7 @@ def test_rows_are_compared_by_sequence():
 
 def test_one_sequence_has_no_error_and_no_mark():
     one = ablation.compare(
-        report({"whole": [0.5], "none": [0.75]}) | {"sequences": [{"name": "s0", "attributes": []}]}, ["whole", "none"]
+        report({"whole": [0.5], "none": [0.75]}) | {"sequences": [{"name": "s0", "video": "s0", "attributes": []}]}, ["whole", "none"]
     )
     assert ablation.score_table(one)[1][1][4] == "+25.00 ±- " and one["attributes"] == {}
     none = ablation.compare(report({"whole": [], "none": []}), ["whole", "none"])

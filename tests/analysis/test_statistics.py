@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from lib.test.analysis.statistics import compare, interval
+from lib.test.analysis.statistics import compare, interval, mean_and_error
 
 
 def test_the_mean_of_a_normal_sample():
@@ -51,6 +51,43 @@ def test_too_few_sequences_have_no_interval():
     assert np.isnan([low[0], high[0]]).all() and low[1] == 0.25 and high[1] == 0.75
     assert interval([0.5] * 5) == (0.5, 0.5)
     assert interval(np.zeros((0, 4)))[0].shape == (4,)
+
+
+def test_runs_through_one_video_count_together():
+    """What is said of videos does not change when each is tracked three times over with the same result."""
+    first, second = np.random.default_rng(0).random((2, 20))
+    videos = np.repeat([f"v{number}" for number in range(20)], 3)
+    assert interval(first.repeat(3), videos=videos) == pytest.approx(interval(first), abs=1e-12)
+    one, three = compare(first, second), compare(first.repeat(3), second.repeat(3), videos=videos)
+    assert three[:4] == pytest.approx(one[:4], abs=1e-12) and three.sequences == 60
+    assert mean_and_error(first.repeat(3), videos) == pytest.approx(mean_and_error(first), abs=1e-12)
+    alone = [f"s{number}" for number in range(20)]
+    assert interval(first, videos=alone) == interval(first) and compare(first, second, videos=alone) == one
+    assert np.isnan(interval([0.2, 0.4, 0.9], videos=["v", "v", "v"])).all()
+    gaps = np.where(np.arange(60) % 3 == 1, np.nan, first.repeat(3))
+    assert interval(gaps, videos=videos) == pytest.approx(interval(first), abs=1e-12)
+
+
+def test_intervals_of_runs_hold_the_mean_as_often_as_they_say():
+    """300 samples of 12 videos of one to nine runs; five standard errors of 95 % are 6.3 points."""
+    rng, held, naive = np.random.default_rng(1), [], []
+    for _ in range(300):
+        counts = rng.integers(1, 10, 12)
+        videos = np.repeat(np.arange(12), counts)
+        scores = rng.normal(0.6, 0.1, 12)[videos] + rng.normal(0, 0.05, len(videos))
+        for kept, (low, high) in (
+            (held, interval(scores, draws=1000, videos=videos)),
+            (naive, interval(scores, draws=1000)),
+        ):
+            kept.append(low <= 0.6 <= high)
+    assert np.mean(held) == pytest.approx(0.95, abs=0.063) and np.mean(naive) < 0.75
+
+
+def test_mean_and_its_error():
+    assert mean_and_error([1.0, 2.0, 3.0]) == pytest.approx((2.0, 1 / np.sqrt(3)))
+    assert mean_and_error([1.0, 2.0, 3.0, 6.0], ["a", "a", "b", "b"]) == pytest.approx((3.0, 3 * np.sqrt(4) / 4))
+    assert np.isnan(mean_and_error([])).all()
+    assert mean_and_error([0.5])[0] == 0.5 and np.isnan(mean_and_error([0.5])[1])
 
 
 def test_the_same_call_gives_the_same_numbers():

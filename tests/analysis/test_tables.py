@@ -31,7 +31,9 @@ def tracker(label, auc, missing=(), **more):
 
 
 def report(*trackers, **more):
-    facts = [{"name": name, "frames": 10, "side_px": 7.5, "attributes": []} for name in ("a_1", "b&2", "c")]
+    facts = [
+        {"name": name, "video": name, "frames": 10, "side_px": 7.5, "attributes": []} for name in ("a_1", "b&2", "c")
+    ]
     plain = {"dataset": "night_50%", "task": "box", "protocol": "clean", "result_rounding": "none", "sequences": facts}
     return {**plain, "trackers": list(trackers), **more}
 
@@ -155,7 +157,8 @@ def test_what_latex_shows(full):
 
 
 def test_long_tables_break_over_pages():
-    facts = [{"name": f"s{i}", "frames": 1, "side_px": 3.0, "attributes": []} for i in range(tables.LONG + 1)]
+    names = [f"s{i}" for i in range(tables.LONG + 1)]
+    facts = [{"name": name, "video": name, "frames": 1, "side_px": 3.0, "attributes": []} for name in names]
     one = report(tracker("t", 0.5, sequences=[{"name": fact["name"], "auc": 0.5} for fact in facts]), sequences=facts)
     latex = tables.render(named(one)["per_sequence"], "latex")
     assert r"\begin{longtable}" in latex and r"\endhead" in latex and r"\begin{table}" not in latex

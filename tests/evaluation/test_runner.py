@@ -1,6 +1,7 @@
 """tracking/test.py: every finished sequence is kept, every failure is listed, whatever happens in between."""
 
 import gc
+import json
 import os
 import signal
 import subprocess
@@ -64,6 +65,25 @@ def run(dataset, *flags, script=ROOT / "tracking" / "test.py", tracker=("identit
 def boxes(dataset, folder="baseline"):
     place = dataset.parent / "out/test/tracking_results/identity" / folder / dataset.name
     return {path.name: path.read_bytes() for path in place.glob("?.txt")}
+
+
+def test_several_starts_count_as_one_video(tmp_path):
+    """Runs from anchors, some backwards, are tracked, found again by analysis_results.py alone, and drawn together."""
+    for name in ("a", "b"):
+        write_sequence(tmp_path / "set", name, frames=60)
+    done = run(tmp_path / "set@moderate@starts")
+    assert done.returncode == 0 and "4 of 4 sequences tracked" in done.stdout, done.stderr
+    place = tmp_path / "out/test/tracking_results/identity/baseline/set@moderate@starts"
+    rows = (place / "b@59.txt").read_text().splitlines()
+    assert len(rows) == 60 and rows[0] == rows[-1] == "39.667\t15.000\t10.000\t8.000", "the last frame's, for ever"
+    report = tmp_path / "scores.json"
+    command = [sys.executable, ROOT / "tracking/analysis_results.py", "--results", place.parents[2], "--json", report]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "set@moderate@starts (clean): 4 sequences, runs through 2 videos, 240 frames" in done.stdout
+    assert "by bootstrap over videos." in done.stdout
+    (found,) = json.loads(report.read_text())["datasets"]
+    assert [(one["name"], one["video"]) for one in found["sequences"]][1:3] == [("a@59", "a"), ("b@0", "b")]
 
 
 def test_files_and_second_run(dataset):

@@ -7,6 +7,7 @@ import numpy as np
 
 from lib.errors import MachineError, UserError
 from lib.files import write_text
+from lib.test.analysis.statistics import mean_and_error
 from lib.test.analysis.tables import number, percent
 from lib.test.evaluation.results import boxes_path
 
@@ -15,13 +16,6 @@ COLUMNS = {"auc": "AUC", "p5": "P@5", "np_auc": "NP"}
 CHANGES = ("auc", "p5")  # those of them whose change is shown
 NOTE = "_ablation.json"  # beside a row's results: what they were made with
 LEAST = 3  # sequences from which on an attribute is shown
-
-
-def mean_and_error(values):
-    """Mean and its standard error, NaN where there are too few. values: (N,)."""
-    values = np.asarray(values, float)
-    mean = values.mean() if len(values) else np.nan
-    return float(mean), float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else np.nan
 
 
 def compare(report, labels):
@@ -42,6 +36,7 @@ def compare(report, labels):
         if not np.isnan([found[label].get(fact["name"], np.nan) for label in labels]).any()
     ]
     names = [fact["name"] for fact in facts]
+    videos = np.array([fact["video"] for fact in facts])
     values = np.array([[found[label][name] for name in names] for label in labels])
     values = values.reshape(len(labels), len(names), len(COLUMNS))
     having = {
@@ -56,8 +51,8 @@ def compare(report, labels):
             {
                 "row": label,
                 "scores": {name: mean_and_error(scores[:, i])[0] for i, name in enumerate(COLUMNS)},
-                "change": {name: _change(change[:, i]) for i, name in enumerate(COLUMNS) if name in CHANGES},
-                "auc_change_by_attribute": {name: _change(change[has, 0]) for name, has in having.items()},
+                "change": {name: _change(change[:, i], videos) for i, name in enumerate(COLUMNS) if name in CHANGES},
+                "auc_change_by_attribute": {name: _change(change[has, 0], videos[has]) for name, has in having.items()},
                 "sequences": {
                     name: dict(zip(COLUMNS, row, strict=True)) for name, row in zip(names, scores.tolist(), strict=True)
                 },
@@ -98,8 +93,8 @@ def markdown(title, headers, rows):
     return f"## {title}\n\n" + "".join(f"| {' | '.join(each.strip() for each in cells)} |\n" for cells in lines) + "\n"
 
 
-def _change(values):
-    return dict(zip(("mean", "error"), mean_and_error(values), strict=True))
+def _change(values, videos):
+    return dict(zip(("mean", "error"), mean_and_error(values, videos), strict=True))
 
 
 # ---- what results were made with ------------------------------------------------------------------------------------

@@ -20,7 +20,6 @@ from lib.data.night import STRENGTHS, darken, sample_night
 from lib.errors import MachineError, UserError
 from lib.models.enhancer import load_enhancer
 from lib.test.analysis import metrics
-from lib.test.analysis.ablation import mean_and_error  # noqa: F401 -- callers look for it here
 from lib.test.tracker.enhanced import EnhancedTracker, FrameEnhancer, as_tensor
 
 NIGHTS = ("noisy", "processed", "moderate", "heavy")

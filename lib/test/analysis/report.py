@@ -137,7 +137,7 @@ def _dataset(anchor, report, sequences, runs):
         _card(described[name], report) for name in ("rounding", "presence", "trackingnet") if name in described
     )
     parts = [
-        f'<section id="{anchor}"><h2>{escape(report["dataset"])}</h2><p>{len(sequences)} sequences, {frames:,} frames; '
+        f'<section id="{anchor}"><h2>{escape(report["dataset"])}</h2><p>{tables.count(report)}, {frames:,} frames; '
         f"protocol {report['protocol']}: {PROTOCOLS[report['protocol']]}.{changed}{warning}</p>",
         _card(described["summary"], report, titled=False),
         _certainty(report),

@@ -29,8 +29,8 @@ def evaluate(
     see metrics. also_rounded: other roundings whose scores go beside. derive: also attributes derived from the boxes,
     see lib/data/attributes.py. dark: also decode eight frames a sequence, score by darkness, and derive attributes from
     pixels. progress: wraps the list of sequences it decodes.
-    Returns {"dataset", "task", "protocol", "result_rounding", "sequences": [{"name", "frames", "visible", "side_px",
-    "category", "attributes", "derived", "brightness"}], "trackers": [{"label", "tracker", "config", "scored",
+    Returns {"dataset", "task", "protocol", "result_rounding", "sequences": [{"name", "video", "frames", "visible",
+    "side_px", "category", "attributes", "derived", "brightness"}], "trackers": [{"label", "tracker", "config", "scored",
     "missing", "notes", "fps", "scores", "intervals", "rounded", "presence", "trackingnet", "curves", "by_size",
     "by_attribute", "by_frame_attribute", "by_darkness", "sequences": [{"name", "fps", scores}]}], "comparisons":
     [{"first", "second", "score", "difference", "low", "high", "p", "sequences"}]}, the best by MAIN first,
@@ -55,7 +55,7 @@ def evaluate(
         "result_rounding": rounding,
         "sequences": facts,
         "trackers": trackers,
-        "comparisons": _comparisons(trackers, main),
+        "comparisons": _comparisons(trackers, main, {fact["name"]: fact["video"] for fact in facts}),
     }
 
 
@@ -68,6 +68,7 @@ def _facts(sequence):
     sizes = sequence.boxes_xywh[sequence.visible, 2:]
     return {
         "name": sequence.name,
+        "video": sequence.video,
         "frames": len(sequence),
         "visible": len(sizes),
         "side_px": float(np.median(np.sqrt(sizes.prod(axis=1)))) if len(sizes) and sequence.task == "box" else np.nan,
@@ -126,7 +127,8 @@ def _tracker(label, run, dataset, sequences, facts, protocol, roundings):
     total = metrics.summary(scores)
     words = {word for sequence in sequences for word in sequence.frame_attributes}  # the same rows for every tracker
     flags = [dict.fromkeys(words, np.zeros(len(one), bool)) | one.frame_attributes for _, one, _ in scored]
-    low, high = statistics.interval(np.array([[row[name] for name in MEANS] for row in rows]))
+    videos = [sequence.video for _, sequence, _ in scored]
+    low, high = statistics.interval(np.array([[row[name] for name in MEANS] for row in rows]), videos=videos)
     return {
         "label": label,
         "tracker": run.tracker,
@@ -155,14 +157,15 @@ def _trackingnet(answers):
     return {name: float(np.mean([one[name] for one in scores])) for name in scores[0]} if scores else None
 
 
-def _comparisons(trackers, main):
-    """The leader against every other tracker, on the sequences that both have."""
+def _comparisons(trackers, main, videos):
+    """The leader against every other tracker, on the sequences that both have. videos: {sequence: its video}."""
     compared = []
     first, *others = trackers
     values = {row["name"]: row[main] for row in first["sequences"]}
     for other in others:
-        pairs = [(values[row["name"]], row[main]) for row in other["sequences"] if row["name"] in values]
-        one = statistics.compare(*np.array(pairs).reshape(-1, 2).T)
+        both = {row["name"]: (values[row["name"]], row[main]) for row in other["sequences"] if row["name"] in values}
+        pairs = np.array(list(both.values())).reshape(-1, 2)
+        one = statistics.compare(*pairs.T, videos=[videos[name] for name in both])
         compared.append({"first": first["label"], "second": other["label"], "score": main, **one._asdict()})
     return compared
 

@@ -1,7 +1,9 @@
 """How sure a mean over sequences is, and whether two trackers differ: resampling over sequences, numpy only.
 
 Frames of one video are not independent, so that the sequence is the unit of every draw (the cluster bootstrap; Efron
-and Tibshirani, An Introduction to the Bootstrap, 1993). The result of a call depends on nothing but its arguments.
+and Tibshirani, An Introduction to the Bootstrap, 1993). Nor are several runs through one video (lib/data/starts.py):
+where `videos` says which sequences belong together, they are drawn, and change sign, together. The result of a call
+depends on nothing but its arguments.
 """
 
 from statistics import NormalDist
@@ -29,12 +31,13 @@ class Comparison(NamedTuple):
     sequences: int
 
 
-def interval(values, level=LEVEL, draws=DRAWS, seed=0):
+def interval(values, level=LEVEL, draws=DRAWS, seed=0, videos=None):
     """Bootstrap interval of the mean over sequences.
 
     values: (S,) or (S, K) of K scores, NaN where a sequence has none. level: share of such intervals that hold the true
-    mean. draws: how often S sequences are drawn, with replacement; the same draws serve all scores.
-    Returns (low, high), each a float or (K,) float64; NaN for a score of fewer than two sequences.
+    mean. draws: how often as many sequences as there are are drawn, with replacement; the same draws serve all scores.
+    videos: (S,) names of the videos that the sequences are runs through, which are drawn in their place.
+    Returns (low, high), each a float or (K,) float64; NaN for a score of fewer than two sequences, or videos.
 
     The interval is the expanded percentile interval (Hesterberg, What Teachers Should Know about the Bootstrap, The
     American Statistician 69, 2015): the percentiles are moved out as far as Student's t lies outside the normal. The
@@ -43,12 +46,13 @@ def interval(values, level=LEVEL, draws=DRAWS, seed=0):
     """
     values = np.asarray(values, np.float64)
     table = values if values.ndim > 1 else values[:, None]
-    table = table[~np.isnan(table).all(axis=1)]
     scored = ~np.isnan(table)
-    counts = scored.sum(axis=0)
-    low, high = (np.full(table.shape[1], np.nan) for _ in range(2))
+    table = _by_video(np.hstack([np.nan_to_num(table), scored]), videos)
+    table = table[table[:, scored.shape[1] :].any(axis=1)]
+    counts = (table[:, scored.shape[1] :] > 0).sum(axis=0)
+    low, high = (np.full(scored.shape[1], np.nan) for _ in range(2))
     if len(table):
-        sums, times = np.split(_resampled_sums(np.hstack([np.nan_to_num(table), scored]), draws, seed), 2, axis=1)
+        sums, times = np.split(_resampled_sums(table, draws, seed), 2, axis=1)
         with np.errstate(invalid="ignore"):  # a draw may miss every sequence that has a score
             means = sums / times
         for column in np.flatnonzero(counts > 1):
@@ -57,12 +61,12 @@ def interval(values, level=LEVEL, draws=DRAWS, seed=0):
     return (low, high) if values.ndim > 1 else (float(low[0]), float(high[0]))
 
 
-def compare(first, second, level=LEVEL, draws=DRAWS, seed=0):
+def compare(first, second, level=LEVEL, draws=DRAWS, seed=0, videos=None):
     """Whether the mean of one tracker's scores is above another's, paired by sequence.
 
     first, second: (S,) in the same order of sequences; a sequence that either has no score (NaN) of is left out.
     The interval is `interval` of the differences. p is that of the sign-flip permutation test: if neither were better,
-    the sign of every difference would be a toss. All 2^n signs of the n differences that are not 0 are gone through
+    the sign of every difference, of videos of their sum, would be a toss. All 2^n signs of the n differences that are not 0 are gone through
     where they are at most `draws`; else `draws` of them are drawn, and the share of those as far out is taken as
     (b + 1) / (draws + 1) (Phipson and Smyth, Permutation P-values Should Never Be Zero, 2010). Returns Comparison.
     """
@@ -70,12 +74,34 @@ def compare(first, second, level=LEVEL, draws=DRAWS, seed=0):
     if first.shape != second.shape or first.ndim != 1:
         raise ValueError(f"expected two lists of scores of the same sequences, found {first.shape} and {second.shape}")
     differences = first - second
-    differences = differences[~np.isnan(differences)]
-    count = len(differences)
+    known = ~np.isnan(differences)
+    count = int(known.sum())
     if not count:
         return Comparison(np.nan, np.nan, np.nan, np.nan, 0)
-    low, high = interval(differences, level, draws, seed)
-    return Comparison(float(differences.mean()), low, high, _sign_flip(differences, draws, seed), count)
+    differences, videos = differences[known], None if videos is None else np.asarray(videos)[known]
+    low, high = interval(differences, level, draws, seed, videos)
+    p = _sign_flip(_by_video(differences[:, None], videos)[:, 0], draws, seed)
+    return Comparison(float(differences.mean()), low, high, p, count)
+
+
+def mean_and_error(values, videos=None):
+    """Mean over sequences and its standard error, NaN where there are too few. values: (S,). videos: see `interval`."""
+    values = np.asarray(values, np.float64)
+    mean = values.mean() if len(values) else np.nan
+    sums = _by_video((values - mean)[:, None], videos)
+    if len(sums) < 2:
+        return float(mean), np.nan
+    return float(mean), float(np.sqrt(np.square(sums).sum() * len(sums) / (len(sums) - 1)) / len(values))
+
+
+def _by_video(table, videos):
+    """(S, K) -> (V, K): sums over the rows of each video, in order of first appearance; as it is for None."""
+    if videos is None:
+        return table
+    rows = {video: row for row, video in enumerate(dict.fromkeys(videos))}
+    sums = np.zeros((len(rows), table.shape[1]))
+    np.add.at(sums, [rows[video] for video in videos], table)
+    return sums
 
 
 def _resampled_sums(table, draws, seed):

@@ -139,6 +139,16 @@ def title(report):
     return f"{report['dataset']} ({report['protocol']}{rounding}{points})"
 
 
+def count(report):
+    """How many sequences there are, saying so where several are runs through one video."""
+    sequences, videos = len(report["sequences"]), len({fact["video"] for fact in report["sequences"]})
+    return f"{sequences} sequences" + (f", runs through {videos} videos" if videos < sequences else "")
+
+
+def _unit(report):
+    return "videos" if "videos" in count(report) else "sequences"
+
+
 def coverage(tracker, total):
     """How many sequences a tracker was scored on, saying so where some are missing."""
     return f"{tracker['scored']}" if tracker["scored"] == total else f"PARTIAL {tracker['scored']}/{total}"
@@ -234,7 +244,7 @@ def _summary(report):
     note = "In percent."
     if any(known):
         headers["auc"].append("95 % CI")
-        note = "In percent; 95 % confidence interval of the AUC by bootstrap over sequences."
+        note = f"In percent; 95 % confidence interval of the AUC by bootstrap over {_unit(report)}."
     rows = []
     for index, tracker in enumerate(trackers):
         cells = [word(tracker["label"])]
@@ -268,7 +278,7 @@ def _comparisons(report):
         ("tracker", "compared with", f"{score} points", "95 % CI", "p", "sequences", "difference"),
         rows,
         left=2,
-        note=f"Paired over sequences; real: p below {CHANCE} and an interval without zero.",
+        note=f"Paired over {_unit(report)}; real: p below {CHANCE} and an interval without zero.",
     )
 
 
