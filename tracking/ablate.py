@@ -6,6 +6,7 @@ better without the part; * marks what is more than two standard errors over the 
 
 import difflib
 import logging
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,11 +95,11 @@ def _changes(options):
     config.load(script, name, options.overrides)
     for text in options.row:
         label, _, overrides = text.partition(":")
-        label = label.strip()
-        if not label or not overrides.split() or label in more:
+        label, changes = label.strip(), _words(overrides)
+        if not label or not changes or label in more:
             what = "expected LABEL: KEY=VALUE ..." if label not in more else "two rows are called that"
             raise UserError(f"--row {text!r}: {what}")
-        more[label] = overrides.split()
+        more[label] = changes
     found = config.ablation(script, name, options.overrides, more)
     if not found:
         place = config.EXPERIMENTS / script / f"{name}.yaml"
@@ -117,6 +118,14 @@ def _changes(options):
     if len(set(names)) < len(names):
         raise UserError("two rows differ in blanks only: their results would overwrite each other")
     return {label: overrides for label, overrides in rows.items() if label in wanted}
+
+
+def _words(text):
+    """The words of a row, parted and quoted as in a shell; none where a quotation does not end."""
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return []
 
 
 def _folder_name(name, label):

@@ -8,6 +8,7 @@ Example: python docs/recipes/ablate_training.py --train lunar_rendered=.8 collag
 
 import argparse
 import os
+import shlex
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -68,21 +69,12 @@ def main():
     if any(codes):
         return max(map(abs, codes))
     final = f"checkpoints/train/lunar/{args.config}/Lunar_final.safetensors"
-    words = [
-        "lunar",
-        args.config,
-        "--dataset",
-        args.dataset,
-        "--save_dir",
-        home,
-        "--checkpoint",
-        folders["whole"] / final,
-    ]
-    words += ["--rows", ",".join(rows)]
+    words = ["lunar", args.config, "--dataset", args.dataset, "--rows", ",".join(rows)]
+    words += ["--save_dir", home, "--checkpoint", folders["whole"] / final]
     words += [word for change in args.set for word in ("--set", change)]
     for row, (_, changes, _) in rows.items():
         if row != "whole":
-            words += ["--row", " ".join([f"{row}:", f"TEST.CHECKPOINT={folders[row] / final}", *changes])]
+            words += ["--row", f"{row}: {shlex.join([f'TEST.CHECKPOINT={folders[row] / final}', *changes])}"]
     return subprocess.call([sys.executable, ROOT / "tracking/ablate.py", *map(str, words), *more])
 
 

@@ -1,8 +1,8 @@
 """Several runs through each video: a tracker is started at anchors spread over it, and goes to the farther end.
 
-After VOT2020 (Kristan et al., The Eighth Visual Object Tracking VOT2020 Challenge Results, 2020), whose anchors are about
-SPACING frames apart. One run from the first frame tells little of a short video: a target that is half hidden there, or
-a tracker that loses it early by chance, decides for all of its frames.
+After VOT2020 (Kristan et al., The Eighth Visual Object Tracking VOT2020 Challenge Results, 2020), whose anchors are
+about SPACING frames apart. One run from the first frame tells little of a short video: a target that is half hidden
+there, or a tracker that loses it early by chance, decides for all of its frames.
 """
 
 from dataclasses import dataclass, replace

@@ -60,9 +60,8 @@ def test_rows_are_compared_by_sequence():
 
 
 def test_one_sequence_has_no_error_and_no_mark():
-    one = ablation.compare(
-        report({"whole": [0.5], "none": [0.75]}) | {"sequences": [{"name": "s0", "video": "s0", "attributes": []}]}, ["whole", "none"]
-    )
+    alone = {"sequences": [{"name": "s0", "video": "s0", "attributes": []}]}
+    one = ablation.compare(report({"whole": [0.5], "none": [0.75]}) | alone, ["whole", "none"])
     assert ablation.score_table(one)[1][1][4] == "+25.00 ±- " and one["attributes"] == {}
     none = ablation.compare(report({"whole": [], "none": []}), ["whole", "none"])
     assert ablation.score_table(none)[1] == [["whole", *"-----"], ["none", "-", "-", "-", "- ±- ", "- ±- "]]

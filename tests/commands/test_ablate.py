@@ -212,6 +212,7 @@ def test_a_wrong_section_is_one_line(tmp_path, recipe, clips, command, capsys, t
         (["--row", "x: TEST.WINDOW"], "--row x: TEST.WINDOW: expected KEY=VALUE"),
         (["--row", "TEST.WINDOW=none"], "--row 'TEST.WINDOW=none': expected LABEL: KEY=VALUE"),
         (["--row", ": TEST.WINDOW=none"], "expected LABEL: KEY=VALUE"),
+        (["--row", "a: TEST.WINDOW='none"], "expected LABEL: KEY=VALUE"),
         (["--row", "x: A=1", "--row", "x: B=1"], "two rows are called that"),
         (["--row", "no window: TEST.MIN_BOX=2"], "--row no window: ABLATION has a row of that name"),
         (["--row", "whole: TEST.MIN_BOX=2"], "a row cannot be called 'whole'"),

@@ -73,7 +73,7 @@ def test_trainings_without_a_part_are_compared(tmp_path):
     tiny = ["TRAIN.EPOCH=1", "DATA.TRAIN.SAMPLE_PER_EPOCH=16", "TRAIN.BATCH_SIZE=8", "DATA.VAL.DATASETS_NAME=[]"]
     data, rows = ["lunar_demo=.7", "lunar_day=.3"], "no night,night alone,seed 43"
     words = ["--train", *data, "--without", "night alone: lunar_day", "--rows", rows, "--workers", "2", "--set", *tiny]
-    words += ["--dataset", "lunar_demo#ball_park", "--save_dir", tmp_path, "--device", "cpu"]
+    words += ["--dataset", "lunar_demo#ball_park", "--save_dir", tmp_path / "my 'rows'", "--device", "cpu"]
     recipe = [sys.executable, ROOT / "docs/recipes/ablate_training.py", *map(str, words)]
     for again in (False, True):
         done = subprocess.run(recipe, capture_output=True, text=True, timeout=300)
@@ -81,7 +81,7 @@ def test_trainings_without_a_part_are_compared(tmp_path):
         table = [line.split(" | ")[0].strip() for line in done.stdout.splitlines() if " | " in line]
         assert table == ["row", "whole", "no night", "night alone", "seed 43"]
         assert ("were there already" in done.stdout) == again
-    weights = [path.read_bytes() for path in sorted(tmp_path.glob("*/checkpoints/train/lunar/tiny_pairs/*_final*"))]
+    weights = [path.read_bytes() for path in sorted(tmp_path.glob("*/*/checkpoints/train/lunar/tiny_pairs/*_final*"))]
     assert len(weights) == len(set(weights)) == 4
     wrong = subprocess.run([*recipe, "--without", "no such: coco17"], capture_output=True, text=True, timeout=60)
     assert wrong.returncode == 2 and "--without of that DATA" in wrong.stderr

@@ -30,8 +30,8 @@ def evaluate(
     see lib/data/attributes.py. dark: also decode eight frames a sequence, score by darkness, and derive attributes from
     pixels. progress: wraps the list of sequences it decodes.
     Returns {"dataset", "task", "protocol", "result_rounding", "sequences": [{"name", "video", "frames", "visible",
-    "side_px", "category", "attributes", "derived", "brightness"}], "trackers": [{"label", "tracker", "config", "scored",
-    "missing", "notes", "fps", "scores", "intervals", "rounded", "presence", "trackingnet", "curves", "by_size",
+    "side_px", "category", "attributes", "derived", "brightness"}], "trackers": [{"label", "tracker", "config",
+    "scored", "missing", "notes", "fps", "scores", "intervals", "rounded", "presence", "trackingnet", "curves", "by_size",
     "by_attribute", "by_frame_attribute", "by_darkness", "sequences": [{"name", "fps", scores}]}], "comparisons":
     [{"first", "second", "score", "difference", "low", "high", "p", "sequences"}]}, the best by MAIN first,
     incomplete trackers last; shares in [0, 1], NaN where there is nothing to score. Intervals are of 95 % and over
