@@ -31,11 +31,11 @@ def evaluate(
     pixels. progress: wraps the list of sequences it decodes.
     Returns {"dataset", "task", "protocol", "result_rounding", "sequences": [{"name", "video", "frames", "visible",
     "side_px", "category", "attributes", "derived", "brightness"}], "trackers": [{"label", "tracker", "config",
-    "scored", "missing", "notes", "fps", "scores", "intervals", "rounded", "presence", "trackingnet", "curves", "by_size",
-    "by_attribute", "by_frame_attribute", "by_darkness", "sequences": [{"name", "fps", scores}]}], "comparisons":
-    [{"first", "second", "score", "difference", "low", "high", "p", "sequences"}]}, the best by MAIN first,
-    incomplete trackers last; shares in [0, 1], NaN where there is nothing to score. Intervals are of 95 % and over
-    sequences, see statistics. On GOT-10k AO and SR are clipped to the image, as there.
+    "scored", "missing", "notes", "fps", "scores", "intervals", "rounded", "presence", "trackingnet", "curves",
+    "by_size", "by_attribute", "by_frame_attribute", "by_darkness", "sequences": [{"name", "fps", scores}]}],
+    "comparisons": [{"first", "second", "score", "difference", "low", "high", "p", "sequences"}]}, the best by MAIN
+    first, incomplete trackers last; shares in [0, 1], NaN where there is nothing to score. Intervals are of 95 % and
+    over videos, see statistics. On GOT-10k AO and SR are clipped to the image, as there.
     Raises UserError where a result file is malformed or too short, or a tracker has no results at all.
     """
     facts = [_facts(sequence) for sequence in sequences]

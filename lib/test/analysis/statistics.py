@@ -68,7 +68,8 @@ def compare(first, second, level=LEVEL, draws=DRAWS, seed=0, videos=None):
     The interval is `interval` of the differences. p is that of the sign-flip permutation test: if neither were better,
     the sign of every difference (given videos, of the sum of each) would be a toss. All 2^n signs of the n differences
     that are not 0 are gone through where they are at most `draws`; else `draws` of them are drawn, and the share of
-    those as far out is taken as (b + 1) / (draws + 1) (Phipson and Smyth, Permutation P-values Should Never Be Zero, 2010). Returns Comparison.
+    those as far out is taken as (b + 1) / (draws + 1) (Phipson and Smyth, Permutation P-values Should Never Be Zero,
+    2010). Returns Comparison.
     """
     first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if first.shape != second.shape or first.ndim != 1:
