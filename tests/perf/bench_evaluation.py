@@ -8,6 +8,8 @@ claims and without, in turns. The best of three of each is printed; no time is a
 Frames are JPEGs of 1920 x 1080 px, of 600 KiB, and dark ones of 160 KiB; the crops of a tracker are cut out of them at
 the top, in the middle and at the bottom: from the frame decoded whole; from its part, with the rest checked for damage,
 as in evaluation; and from its part alone, as in training. CPU time of one thread, medians in turns.
+
+A video file is read forwards, backwards as runs from its end do, and backwards with a pass through it for every frame.
 """
 
 import argparse
@@ -28,10 +30,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from lib.data import benchmarks  # noqa: E402
 from lib.data import image as images  # noqa: E402
 from lib.data.crop import Crop  # noqa: E402
-from lib.data.frames import ImageFrames, partial_frame  # noqa: E402
+from lib.data.frames import KEPT, ImageFrames, VideoFrames, partial_frame  # noqa: E402
 from lib.data.sequence import Sequence  # noqa: E402
 from lib.data.storage import Folder  # noqa: E402
 from lib.test.evaluation import results, runner  # noqa: E402
+from lib.vis.video import VideoWriter  # noqa: E402
 
 EXPERIMENT = runner.Experiment("opencv", "mil")
 WIDTH, HEIGHT, ROUNDS = 1920, 1080, 5
@@ -69,6 +72,7 @@ def main():
     print(f"claim and release: {1000 * with_claims / args.claims:.3f} ms a sequence, without claims: ", end="")
     print(f"{1000 * without / args.claims:.3f} ms ({args.claims} sequences)")
     decoding()
+    backwards()
 
 
 def shortened(clip, count):
@@ -122,6 +126,27 @@ def decoding():
                     found = zip(ways, np.median(turns, axis=0), strict=True)
                     texts = "   ".join(f"{name} {1000 * seconds:5.2f}" for name, seconds in found)
                     print(f"  crop of {side} px, {place:8}{texts}")
+
+
+def backwards():
+    """Print ms a frame of reading a video of 300 frames in either direction."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "v.mp4"
+        with VideoWriter(path, 25) as video:
+            clip = benchmarks.load(benchmarks.DEMO)[0].frames()
+            for number in range(300):
+                video.write(clip[number % len(clip)])
+        ways = {
+            "forwards": (range(300), KEPT),
+            "backwards": (range(299, -1, -1), KEPT),
+            "a pass a frame": (range(299, -1, -1), 0),
+        }
+        for name, (order, kept) in ways.items():
+            with mock.patch("lib.data.frames.KEPT", kept):
+                frames, start = VideoFrames(path), time.process_time()
+                for index in order:
+                    frames[index]
+                print(f"video {name:16}{1000 * (time.process_time() - start) / 300:6.2f} ms a frame")
 
 
 def scene(random, light, base, noise):
