@@ -19,7 +19,7 @@ from lib.errors import FrameError, UserError
 VIDEO_EXTENSIONS = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v")
 
 
-KEPT = 2**27  # bytes
+KEPT = 2**27  # bytes: of frames decoded together where a video is read backwards
 WHOLE = 400 * 400  # px: of an image as small as a stored crop, decoding all costs less than decoding a part
 
 
