@@ -141,12 +141,17 @@ def title(report):
 
 def count(report):
     """How many sequences there are, saying so where several are runs through one video."""
-    sequences, videos = len(report["sequences"]), len({fact["video"] for fact in report["sequences"]})
+    sequences, videos = len(report["sequences"]), _videos(report)
     return f"{sequences} sequences" + (f", runs through {videos} videos" if videos < sequences else "")
 
 
+def _videos(report):
+    return len({fact["video"] for fact in report["sequences"]})
+
+
 def _unit(report):
-    return "videos" if "videos" in count(report) else "sequences"
+    """What is drawn by the statistics."""
+    return "videos" if _videos(report) < len(report["sequences"]) else "sequences"
 
 
 def coverage(tracker, total):
