@@ -156,6 +156,24 @@ class VideoFrames:
         return {**self.__dict__, "_capture": None, "_next": 0, "_last": -1, "_kept": {}}
 
 
+class OrderedFrames:
+    """Those frames of a frame source that `order` (range of their numbers) names, in its order."""
+
+    def __init__(self, frames, order):
+        self.frames, self.order = frames, order
+        self.fps = frames.fps
+
+    def __len__(self):
+        return len(self.order)
+
+    def __getitem__(self, index):
+        return self.frames[self.order[index]]
+
+    def partial(self, index, checked=False):
+        """The frame as `partial_frame` gives it."""
+        return partial_frame(self.frames, self.order[index], checked)
+
+
 class CameraFrames:
     """A camera by its index: frames without end, until it stops delivering."""
 
@@ -203,7 +221,7 @@ def partial_frame(frames, index, checked=False):
 
     Either serves as the image of lib.data.crop.Crop.extract, with the same result. checked: see PartialFrame.
     """
-    return frames.partial(index, checked) if isinstance(frames, ImageFrames) else frames[index]
+    return frames.partial(index, checked) if hasattr(frames, "partial") else frames[index]
 
 
 def image_names(storage, pattern):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lib.data.frames import OrderedFrames
 from lib.data.sequence import Sequence
 
 SPACING = 50  # frames between anchors, about
@@ -47,17 +48,3 @@ class _Opener:
 
     def __call__(self):
         return OrderedFrames(self.sequence.frames(), self.order)
-
-
-class OrderedFrames:
-    """Those frames of a frame source that `order` (range of their numbers) names, in its order."""
-
-    def __init__(self, frames, order):
-        self.frames, self.order = frames, order
-        self.fps = frames.fps
-
-    def __len__(self):
-        return len(self.order)
-
-    def __getitem__(self, index):
-        return self.frames[self.order[index]]

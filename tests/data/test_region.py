@@ -6,7 +6,7 @@ import pytest
 
 from lib.data import image as images
 from lib.data.crop import Crop
-from lib.data.frames import ImageFrames, PartialFrame, VideoFrames, partial_frame
+from lib.data.frames import ImageFrames, OrderedFrames, PartialFrame, VideoFrames, partial_frame
 from lib.data.storage import open_storage
 from lib.errors import FrameError
 from lib.vis.video import VideoWriter
@@ -138,6 +138,8 @@ def test_a_crop_of_a_partial_frame_is_the_crop_of_the_frame(tmp_path):
     frames = ImageFrames(open_storage(tmp_path), ["a.jpg"])
     part, whole = partial_frame(frames, 0), frames[0]
     assert part.shape == whole.shape and isinstance(part, PartialFrame if images.libjpeg() else np.ndarray)
+    again = partial_frame(OrderedFrames(frames, range(0, -1, -1)), 0)
+    assert type(again) is type(part) and np.array_equal(again[3:9, 5:60], whole[3:9, 5:60])
     random = np.random.default_rng(2)
     for _ in range(150):
         crop = Crop(*random.uniform(-100, 600, 2), float(np.exp(random.uniform(0, 7))), int(random.integers(8, 300)))

@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from lib.data import benchmarks  # noqa: E402
 from lib.data import image as images  # noqa: E402
 from lib.data.crop import Crop  # noqa: E402
-from lib.data.frames import KEPT, ImageFrames, VideoFrames, partial_frame  # noqa: E402
+from lib.data.frames import KEPT, ImageFrames, OrderedFrames, VideoFrames, partial_frame  # noqa: E402
 from lib.data.sequence import Sequence  # noqa: E402
 from lib.data.storage import Folder  # noqa: E402
 from lib.test.evaluation import results, runner  # noqa: E402
@@ -38,19 +38,6 @@ from lib.vis.video import VideoWriter  # noqa: E402
 
 EXPERIMENT = runner.Experiment("opencv", "mil")
 WIDTH, HEIGHT, ROUNDS = 1920, 1080, 5
-
-
-class FirstFrames:
-    """The first `count` frames of a source."""
-
-    def __init__(self, opener, count):
-        self.frames, self.count = opener(), count
-
-    def __len__(self):
-        return self.count
-
-    def __getitem__(self, index):
-        return self.frames[index]
 
 
 def main():
@@ -76,8 +63,12 @@ def main():
 
 
 def shortened(clip, count):
-    opener = functools.partial(FirstFrames, clip.opener, min(count, len(clip)))
+    opener = functools.partial(first_frames, clip.opener, min(count, len(clip)))
     return dataclasses.replace(clip, boxes_xywh=clip.boxes_xywh[:count], visible=clip.visible[:count], opener=opener)
+
+
+def first_frames(opener, count):
+    return OrderedFrames(opener(), range(count))
 
 
 def evaluation(sequences, processes, claims):
