@@ -79,8 +79,9 @@ def main(argv=None):
         )
         _refuse_partial(report, args)
         evaluated.append((report, sequences, runs))
+    _write(evaluated, args)  # before the tables, whose reader (head, less) may leave
+    for report, *_ in evaluated:
         _show(report, args, tables)
-    _write(evaluated, args)
     if lost:
         raise IncompleteError(f"not scored: {', '.join(lost)}; pass --dataset FOLDER to say where the sequences are")
     return 0

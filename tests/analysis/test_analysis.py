@@ -222,6 +222,15 @@ def test_same_results_same_bytes(main, root, tmp_path):
     assert len(texts[0]) == 10 and texts[0] == texts[1]
 
 
+def test_a_reader_that_leaves_costs_no_file(root, tmp_path):
+    files = [tmp_path / name for name in ("r.html", "r.json", "r.md")]
+    words = ["--results", root, "--html", files[0], "--json", files[1], "--tables", files[2]]
+    with subprocess.Popen([sys.executable, SCRIPT, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as done:
+        done.stdout.close()  # as `| head` does
+        assert done.stderr.read() == b"" and done.wait() == 141
+    assert all(path.stat().st_size > 500 for path in files)
+
+
 def test_help_and_scoring_import_nothing_heavy():
     code = f"""
 import runpy, sys
