@@ -90,6 +90,6 @@ setup
 case "${1:-}" in
     "") echo "install.sh: ready. Use $PYTHON, or: source $VENV/bin/activate" ;;
     demo) demo ;;
-    test) OMP_NUM_THREADS=1 exec $PYTHON -m pytest -n "$(nproc)" --dist worksteal "${@:2}" ;;
+    test) OMP_NUM_THREADS=1 exec $PYTHON -m pytest -n "$(nproc)" "${@:2}" ;;
     *) echo "usage: bash install.sh [demo | test]" >&2; exit 2 ;;
 esac
