@@ -29,6 +29,7 @@ def build_network(config):
         register_tokens=backbone.REGISTERS,
         elimination_layers=tuple(backbone.CE_LOC),
         elimination_keep=backbone.CE_KEEP_RATIO,
+        head=head.TYPE.lower(),
         head_channels=head.NUM_CHANNELS,
         head_stride=head.STRIDE,
         image_mean=data.MEAN,

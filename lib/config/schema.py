@@ -143,8 +143,12 @@ class Backbone(Section):
 
 
 class Head(Section):
-    TYPE: Literal["CENTER"] = key("CENTER", "score, size and offset maps (CenterNet style)")
-    NUM_CHANNELS: Count = key(256, "channels of the first convolution; halved at each further one", ge=8)
+    TYPE: Literal["CENTER", "SEPARABLE"] = key(
+        "CENTER",
+        "score, size and offset maps from three towers of convolutions (CenterNet style), or from two light ones of "
+        "depthwise separable convolutions",
+    )
+    NUM_CHANNELS: Count = key(256, "channels of the first convolution; in CENTER halved at each further one", ge=8)
     STRIDE: Literal[7, 8, 14, 16] = key(
         8, "px of the search crop per cell: the patch side, or half of it for tiny targets"
     )

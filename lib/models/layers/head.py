@@ -1,5 +1,6 @@
 """The centre head: where the target is, how large, and where in its cell."""
 
+import torch
 import torch.nn.functional as F
 from torch import nn
 
@@ -8,6 +9,43 @@ TOWERS = {"ctr": 1, "offset": 2, "size": 2}  # outputs of each; the names are th
 
 def conv_bn_relu(inputs, outputs):
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+
+
+def separable(inputs, outputs, kernel=3):
+    """Depthwise convolution, then a 1x1 convolution to the outputs, each with a batch norm; ReLU at the end."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, inputs, kernel, padding=kernel // 2, groups=inputs, bias=False),
+        nn.BatchNorm2d(inputs),
+        nn.Conv2d(inputs, outputs, 1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+class SeparableHead(nn.Module):
+    """A light head: one tower of depthwise separable convolutions for the score, one for the box.
+
+    About a tenth of the arithmetic of a CenterHead of the same width, with the same contract.
+
+    Args:
+        inputs: channels C of the features.
+        channels: width of the towers.
+    """
+
+    def __init__(self, inputs, channels=64):
+        super().__init__()
+        for name, outputs in (("score", 1), ("box", 4)):
+            tower = [separable(inputs, channels), separable(channels, channels), separable(channels, channels)]
+            self.add_module(name, nn.Sequential(*tower, nn.Conv2d(channels, outputs, 1)))
+        # The same starts as CenterHead's.
+        nn.init.constant_(self.score[-1].bias, -2.19)
+        with torch.no_grad():
+            self.box[-1].bias.copy_(torch.tensor([0.5, 0.5, -1.1, -1.1]))
+
+    def forward(self, features, image=None):
+        """(B, C, G, G) -> float32 score (B, 1, G, G), size (B, 2, G, G), offset (B, 2, G, G), as CenterHead's."""
+        offset, size = self.box(features).float().chunk(2, dim=1)
+        return self.score(features).float().sigmoid().clamp(1e-4, 1 - 1e-4), size.sigmoid(), offset
 
 
 class CenterHead(nn.Module):

@@ -1,11 +1,13 @@
 """The compact network: convolutional features at stride 8, correlation with the target, two blocks of attention."""
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.init import trunc_normal_
 
-from lib.models.layers.head import conv_bn_relu
+from lib.models.layers.head import conv_bn_relu, separable
 from lib.models.lunar.backbone import OneStreamViT
 
 STRIDE = 8
@@ -112,7 +114,8 @@ class CompactHybrid(OneStreamViT):
         )
         self.patch_embed = Stem(self.embed_dim) if trunk is None else TrunkStem(self.embed_dim, trunk)
         self.correlation = nn.Linear(CORRELATED**2, self.embed_dim)
-        self.mix = conv_bn_relu(self.embed_dim, self.embed_dim)
+        mixed = conv_bn_relu if trunk is None else partial(separable, kernel=5)
+        self.mix = mixed(self.embed_dim, self.embed_dim)
 
     def _initialise(self):
         # torch's larger start for linear layers suits a few narrow layers; 0.02 is made for deep, wide ones.

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lib.models.layers.head import CenterHead
+from lib.models.layers.head import CenterHead, SeparableHead
 from lib.models.lunar.backbone import SIZES, OneStreamViT
 from lib.models.lunar.compact import CompactHybrid
 from lib.models.lunar.query import TemporalQuery
@@ -45,6 +45,7 @@ class Lunar(nn.Module):
             elimination.
         template_size, search_size: sides Z and S of the crops, px; multiples of patch_size (px).
         num_templates: templates T per sample.
+        head: "center" (CenterHead, OSTrack's) or "separable" (SeparableHead, a light one).
         head_channels: width of the head's first convolution.
         head_stride: px of the search crop per cell of the maps: patch_size (None), or half of it for tiny targets.
         image_mean, image_std: of R, G, B in [0, 1].
@@ -68,6 +69,7 @@ class Lunar(nn.Module):
         position="shared",
         token_types=True,
         drop_path=0.1,
+        head="center",
         head_channels=256,
         head_stride=None,
         elimination_layers=(),
@@ -119,7 +121,12 @@ class Lunar(nn.Module):
                 elimination_keep=elimination_keep,
                 **options,
             )
-        self.box_head = CenterHead(embed_dim or dim, head_channels, fine=head_stride != patch_size)
+        if head == "separable":
+            if head_stride != patch_size:
+                raise ValueError(f"head_stride {head_stride}: a separable head has that of the patches, {patch_size}")
+            self.box_head = SeparableHead(embed_dim or dim, head_channels)
+        else:
+            self.box_head = CenterHead(embed_dim or dim, head_channels, fine=head_stride != patch_size)
         if query is not None:
             self.query = TemporalQuery(embed_dim or dim, search_size // patch_size, **query)
 
