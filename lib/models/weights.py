@@ -27,6 +27,9 @@ UNUSED = ("backbone.cls_token", "backbone.pos_embed")
 # Additive terms that a checkpoint may not know; at zero the network computes what the checkpoint's did.
 NEUTRAL_AT_ZERO = ("backbone.type_embed",)
 
+# Positional tables, a row for each cell of a square grid: another crop size has another grid.
+POSITIONS = ("backbone.pos_embed", "backbone.pos_embed_x", "backbone.pos_embed_z", "query.position")
+
 # The standard library's plain values, seen in honest checkpoints. Its other names have no business in one.
 HARMLESS_MODULES = ("collections", "datetime", "pathlib")
 HARMLESS_NAMES = ("argparse.Namespace", "types.SimpleNamespace") + tuple(
@@ -162,7 +165,8 @@ def load_weights(model, path, strict=True, optional=()):
     Args:
         model: any module, usually Lunar.
         path: see load_state.
-        strict: raise unless the report is complete, leaving the model as it was.
+        strict: raise unless the report is complete, leaving the model as it was. If false, positional tables of another
+            grid are resampled (bicubic), so that a network can start from the weights of one with other crops.
         optional: tuple of prefixes; what of the model begins with one may be missing, and then stays as it is.
 
     Returns:
@@ -177,6 +181,8 @@ def load_weights(model, path, strict=True, optional=()):
 
 def _fill(model, state, ignored, path, strict, optional=()):
     own = model.state_dict()
+    if not strict:
+        state = {**state, **_regridded(state, own)}
     unused = [name for name in UNUSED if name in state and "backbone.pos_embed_x" in state]
     state = {name: value for name, value in state.items() if name not in unused}
     matched = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
@@ -202,6 +208,22 @@ def _fill(model, state, ignored, path, strict, optional=()):
     zeros = {name: torch.zeros_like(own[name]) for name in NEUTRAL_AT_ZERO if name in report.missing}
     model.load_state_dict(matched | zeros, strict=False)
     return report
+
+
+def _regridded(state, own):
+    """The positional tables of `state` that `own` has for another grid, resampled to it (bicubic)."""
+    tables = {}
+    for name in POSITIONS:
+        old, new = state.get(name), own.get(name)
+        if old is None or new is None or old.shape == new.shape or old.shape[-1] != new.shape[-1]:
+            continue
+        sides = [math.isqrt(table.shape[-2]) for table in (old, new)]
+        if any(side**2 != table.shape[-2] for side, table in zip(sides, (old, new), strict=True)):
+            continue
+        grid = old.float().reshape(1, sides[0], sides[0], -1).permute(0, 3, 1, 2)
+        grid = torch.nn.functional.interpolate(grid, (sides[1], sides[1]), mode="bicubic", align_corners=False)
+        tables[name] = grid.permute(0, 2, 3, 1).reshape(new.shape)
+    return tables
 
 
 def initialise_backbone(model, path):

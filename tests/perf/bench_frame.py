@@ -74,7 +74,7 @@ def main():
     cv2.setNumThreads(1)
     rng = np.random.default_rng(0)
     generator = torch.Generator().manual_seed(0)
-    settings = config.load("lunar", "small", ["MODEL.HEAD.STRIDE=16"])
+    settings = config.load("lunar", "vit_small", ["MODEL.HEAD.STRIDE=16"])
     lunar.build_network = lambda cfg: Lunar(embed_dim=32, depth=1, num_heads=2, head_channels=32)
     tracker = lunar.LunarTracker(settings)
     maps = [torch.rand(1, channels, 16, 16, generator=generator) for channels in (1, 2, 2)]

@@ -1,7 +1,9 @@
 """Crops, labels and their changes: the tracker's geometry, mirrored exactly, and finite whatever the box."""
 
 import math
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -253,3 +255,54 @@ def test_views_reach_beyond_the_frame():
         white = np.full((240, 320, 3), 255, np.uint8)
         patch = processing._shoot(None, white, window, ratio, Look.plain(1), 0)
         assert (patch[:, :, :62] == 0).all() and (patch[:, 64, 66:] == 255).all()
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_template_turned_by_quarters_is_exact(quarters):
+    """The template of a turned sample is the unturned one turned, box and mask with it; the search crop is the same."""
+    image = cv2.GaussianBlur(scene(), (0, 0), 3)  # for turning resamples once more
+    plain = process(image, [100, 80, 40, 20], *PLAIN, *STILL)
+    processing = Processing(config.load("lunar", "baseline_pairs", [*SIZES, *PLAIN, *STILL]))
+    looks = {"turn": quarters * math.pi / 2}
+    turned = with_look(processing, image, [100, 80, 40, 20], looks)
+    expected = np.rot90(plain["template_images"][0].permute(1, 2, 0).numpy(), -quarters)
+    found = turned["template_images"][0].permute(1, 2, 0).numpy()
+    opposite = np.rot90(plain["template_images"][0].permute(1, 2, 0).numpy(), quarters)
+    difference = min(np.abs(found.astype(int) - each).max() for each in (expected, opposite))
+    assert difference <= 3
+    x, y, w, h = plain["template_anno"][0].tolist()
+    sides = (w, h) if quarters == 2 else (h, w)
+    assert np.allclose(turned["template_anno"][0], (0.5 - sides[0] / 2, 0.5 - sides[1] / 2, *sides), atol=1e-6)
+    assert turned["search_images"].equal(plain["search_images"])
+    assert turned["search_anno"].equal(plain["search_anno"])
+
+
+def with_look(processing, image, box, changes):
+    """A sample seen with a plain Look in which `changes` are made."""
+    with pytest.MonkeyPatch.context() as patch:
+        drawn = lambda rng, augment, templates, searches, shrunk: replace(  # noqa: E731
+            Look.plain(templates + searches), **changes
+        )
+        patch.setattr("lib.train.data.processing.draw_look", drawn)
+        return processing(np.random.default_rng(0), [shot(image, box)], [shot(image, box)], lambda: None)
+
+
+def test_a_turned_disc_keeps_its_box():
+    """The box of a turned template encloses the ellipse that filled the one before: of a circle that is the same."""
+    image = np.full((240, 320, 3), 20, np.uint8)
+    cv2.circle(image, (160, 120), 24, (255, 255, 255), -1, cv2.LINE_AA)
+    processing = Processing(config.load("lunar", "baseline_pairs", [*SIZES, *PLAIN, *STILL]))
+    sample = with_look(processing, image, [136, 96, 48, 48], {"turn": 0.7})
+    patch = sample["template_images"][0].permute(1, 2, 0).numpy()
+    rows, columns, _ = np.nonzero(patch > 128)
+    x, y, w, h = (sample["template_anno"][0] * patch.shape[0]).tolist()
+    assert np.allclose((columns.min(), rows.min(), np.ptp(columns), np.ptp(rows)), (x, y, w, h), atol=1.5)
+
+
+def test_a_part_comes_from_inside_the_target():
+    rng, box = np.random.default_rng(0), np.array([100.0, 80.0, 40.0, 20.0])
+    for _ in range(50):
+        part = Distractor.part(rng, scene(), box)
+        x, y, w, h = part.box_xywh
+        assert x >= 100 and y >= 80 and x + w <= 140 and y + h <= 100
+        assert math.sqrt(w * h / 800) - 1e-9 <= part.size <= 1
