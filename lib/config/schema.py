@@ -295,6 +295,12 @@ class Test(Section):
     WINDOW_INFLUENCE: Share = key(0.3, "g of the window while the target is held; training follows clips with it too")
     WINDOW_INFLUENCE_LOST: Share = key(0.1, "g after LOST_FRAMES uncertain frames")
     CONFIDENCE: Share = key(0.35, "score below which a frame counts as uncertain: size and velocity are then kept")
+    SIZE_RETURN: Share = key(
+        0.0,
+        "share of the way (in the logarithm) back to the median size of the last certain frames that the size goes "
+        "in an uncertain frame",
+    )
+    PRESENT: Share = key(0.0, "score below which a frame's result says that the target is not there")
     LOST_FRAMES: Count = key(3, "uncertain frames in a row after which the target counts as lost")
     LOST_GROWTH: Annotated[float, Field(ge=1, le=2)] = key(1.15, "growth of the search window per lost frame")
     LOST_MAX_GROWTH: Annotated[float, Field(ge=1)] = key(4.0, "largest growth of the search window while lost")
