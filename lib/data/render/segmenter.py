@@ -12,9 +12,9 @@ from lib.files import atomic_path
 
 SIDE, CONTEXT = 320, 1.5  # px, the network's input; side of its square crop / the longer side of the box
 FILLED = (0.15, 0.97)  # share of the box that an object may fill
-NEAR = 0.15  # of the box's side: the object must reach that near to each side of the box
+NEAR = 0.25  # of the box's side: the object must reach that near to each side of the box
 OUTSIDE = 0.08  # of the box's side: what reaches farther out of the box is cut off
-LEAK = 0.2  # an object of which a larger share lies farther out is a different, larger object
+LEAK = 0.1  # an object of which a larger share lies farther out is a different, larger object
 SHARPEN = 3.0  # the map's transition from 0 to 1 becomes that much narrower
 MEAN, DEVIATION = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])  # of ImageNet
 
