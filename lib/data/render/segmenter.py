@@ -24,7 +24,7 @@ class Segmenter:
 
     The network takes (1, 3, 320, 320) float32 and its first output is a map (1, 1, 320, 320).
 
-    A run takes 0.2 to 0.8 s, so the maps are kept as PNG files. A map's name is a hash of the network and of the pixels
+    A run takes up to 1 s of one core, so the maps are kept as PNG files. A map's name is a hash of the network and of the pixels
     that it saw. There is at most one map for each labelled box.
 
     Args:
