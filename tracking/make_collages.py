@@ -58,8 +58,11 @@ def main(argv=None):
     name = f"collages of {options.dataset}, seed {options.seed}{style}"
     if segmenter:
         name += f", segmenter {Path(options.segmenter).name}"
+    line = cli.ProgressLine("scenes")
+    show = lambda done, total: line.show(done, total, "boxes:")  # noqa: E731
+    clips = collages(photographs, name, options.clips, options.seed, style, show)
+    line.clear()
     line = cli.ProgressLine("frames")
-    clips = collages(photographs, name, options.clips, options.seed, style)
     count = pack_frames(clips, out, lambda done, total: line.show(done, total, "collages:"))
     line.clear()
     print(f"{out}: {count} frames, {(out / 'data.mdb').stat().st_size / 2**20:.0f} MiB")

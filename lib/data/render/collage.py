@@ -301,13 +301,18 @@ class _Mover:
         return self.centres[i] + np.linspace(-0.5, 0.5, count)[:, None] * way if count > 1 else self.centres[i][None]
 
 
-def collages(photographs, dataset, clips, seed=0, style=PLAIN_STYLE):
-    """So many clips, a list of Sequence. A scene is made for its boxes (30 ms), and again when frames are opened."""
+def collages(photographs, dataset, clips, seed=0, style=PLAIN_STYLE, progress=lambda done, total: None):
+    """So many clips, a list of Sequence.
+
+    A scene is made for its boxes (30 ms, with a segmenter up to some seconds), and again when frames are opened.
+    progress(done, total) is called after every scene.
+    """
     made = []
     for number in range(clips):
         opener = partial(CollageClip, photographs, number, seed, style)
         clip = opener()
         made.append(Sequence(f"{number:05d}", dataset, clip.boxes_xywh, opener, clip.visible, place=dataset))
+        progress(number + 1, clips)
     return made
 
 

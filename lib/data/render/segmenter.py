@@ -24,8 +24,8 @@ class Segmenter:
 
     The network takes (1, 3, 320, 320) float32 and its first output is a map (1, 1, 320, 320).
 
-    A run takes up to 1 s of one core, so the maps are kept as PNG files. A map's name is a hash of the network and of the pixels
-    that it saw. There is at most one map for each labelled box.
+    A run takes up to 1 s of one core, so the maps are kept as PNG files. A map's name is a hash of the network and of
+    the pixels that it saw. There is at most one map for each labelled box.
 
     Args:
         path: the ONNX file.
