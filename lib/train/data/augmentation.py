@@ -3,12 +3,12 @@
 A `Look` is drawn once per sample, so that its crops belong together; only noise and small changes are each crop's own.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from lib.data import night
+from lib.data import camera_night, night
 from lib.data.crop import Crop
 from lib.data.frames import PartialFrame
 
@@ -24,7 +24,7 @@ MARGIN, FEATHER = 1.25, 0.15  # a pasted target: size of what is pasted / its bo
 class Look:
     """flip, gray: whether. gains, blurs: of each crop, blur in px (0 = none). noise: grey levels. quality: JPEG's, or
     None. night: NightParams or None. stretch: of the search windows, see Crop. frames: of each crop, how many frames of
-    the night it is the mean of."""
+    the night it is the mean of. camera: CameraNight or None, instead of `night`."""
 
     flip: bool
     gray: bool
@@ -35,6 +35,7 @@ class Look:
     night: night.NightParams | None
     stretch: float = 1.0
     frames: tuple = ()
+    camera: camera_night.CameraNight | None = None
 
     @classmethod
     def plain(cls, crops):
@@ -50,7 +51,7 @@ def draw_look(rng, augment, templates, searches, shrunk):
     gains = np.repeat(rng.uniform(-1, 1, 2), (templates, searches)) + rng.uniform(-0.1, 0.1, count)
     blurs = rng.uniform(0, MAX_BLUR, count) * (blur < max(augment.BLUR, least))
     deviation, quality = rng.uniform(0, MAX_NOISE), int(rng.integers(*QUALITY))
-    return Look(
+    look = Look(
         flip=flip < augment.FLIP,
         gray=gray < augment.GRAY,
         gains=tuple((1 + augment.BRIGHTNESS * np.clip(gains, -1, 1)).tolist()),
@@ -62,6 +63,10 @@ def draw_look(rng, augment, templates, searches, shrunk):
         # A video's first frame, which the template is, has none before it.
         frames=(1,) * templates + (int(rng.integers(*MEAN_OF)) if rng.random() < augment.AVERAGED else 1,) * searches,
     )
+    # Drawn last and only where asked for, so that samples without it stay as they were.
+    if look.night is not None and augment.NIGHT_VIDEO and rng.random() < augment.NIGHT_VIDEO:
+        return replace(look, night=None, camera=camera_night.sample_camera_night(rng, augment.NIGHT_EV))
+    return look
 
 
 def apply_look(image, look, number, rng):
@@ -75,6 +80,8 @@ def apply_look(image, look, number, rng):
         image = cv2.GaussianBlur(image, (0, 0), look.blurs[number])
     if look.gains[number] != 1:
         image = cv2.convertScaleAbs(image, alpha=look.gains[number])
+    if look.camera is not None:
+        return camera_night.record_crop(image, look.camera, rng, look.frames[number])
     if look.night is not None:
         frames = [night.darken(image, look.night, rng) for _ in range(look.frames[number])]  # with noise and JPEG
         return frames[0] if len(frames) == 1 else np.mean(frames, axis=0, dtype=np.float32).round().astype(np.uint8)
