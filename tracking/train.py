@@ -34,10 +34,7 @@ def main(argv=None):
     paths = find_paths(options.data_root, options.save_dir)
     train = _load(settings.DATA.TRAIN.DATASETS_NAME, "DATA.TRAIN.DATASETS_NAME", options, settings.DATA.CACHE)
     val = _load(settings.DATA.VAL.DATASETS_NAME, None, options)
-    file = settings.MODEL.get("PRETRAIN_FILE")
-    pretrained = paths.pretrained / file if file else None
-    if pretrained is not None and not pretrained.is_file():
-        raise UserError("MODEL.PRETRAIN_FILE: no such file; --set MODEL.PRETRAIN_FILE='' starts without", pretrained)
+    pretrained = _pretrained(settings.MODEL.get("PRETRAIN_FILE"), paths)
     previous = _previous_stage(options, paths)
 
     processes = 1
@@ -65,6 +62,20 @@ def main(argv=None):
     sequences = [sequence for group in val.values() for sequence in group]
     tracked = sequences and settings.TRAIN.get("VAL_FRAMES")
     return run(job, (lambda network, cfg: track_closed_loop(network, cfg, sequences)) if tracked else None)
+
+
+def _pretrained(file, paths):
+    """The path that MODEL.PRETRAIN_FILE names, or None."""
+    if not file:
+        return None
+    if file == "package":
+        from lib.models.lunar.trunk import packaged_weights
+
+        return packaged_weights()
+    path = paths.pretrained / file
+    if not path.is_file():
+        raise UserError("MODEL.PRETRAIN_FILE: no such file; --set MODEL.PRETRAIN_FILE='' starts without", path)
+    return path
 
 
 def track_closed_loop(network, settings, sequences):

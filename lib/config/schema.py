@@ -14,6 +14,9 @@ Count = Annotated[int, Field(ge=1)]
 Triple = tuple[NonNegative, NonNegative, NonNegative]
 
 
+HYBRIDS = ("compact", "lite0")  # values of MODEL.BACKBONE.TYPE that are no ViT
+
+
 def key(default, meaning, **limits):
     return Field(default, description=meaning, validate_default=True, **limits)
 
@@ -74,6 +77,8 @@ class Augment(Section):
     )
     AVERAGED: Share = key(0.0, "share of nights whose search crops are means of frames, as by an enhancer's AVERAGE")
     DISTRACTORS: Share = key(0.0, "share of samples in which another crop's target is pasted near the target")
+    PARTS: Share = key(0.0, "share of those in which what is pasted is a part of the target itself, as a wrong answer")
+    TURN: Share = key(0.0, "share of samples whose templates are turned in the plane, up to half a circle either way")
     CROSSING: Share = key(0.0, "share of clips in which a copy of the target, or another one, crosses its way")
 
 
@@ -107,10 +112,14 @@ class Data(Section):
 
 
 class Backbone(Section):
-    TYPE: Literal["vit_tiny", "vit_small", "vit_base", "vit_large", "compact"] = key(
-        "vit_base", "width, depth and heads of the ViT; compact: a small one on a convolutional stem, for CPUs"
+    TYPE: Literal["vit_tiny", "vit_small", "vit_base", "vit_large", "compact", "lite0"] = key(
+        "vit_base",
+        "width, depth and heads of the ViT; for CPUs two small networks: compact on a stem of convolutions, lite0 on "
+        "EfficientNet-Lite0",
     )
-    STRIDE: Literal[8, 14, 16] = key(16, "side of one patch, px of the crop; compact has 8, the ViT 14 or 16")
+    STRIDE: Literal[8, 14, 16] = key(
+        16, "side of one patch, px of the crop; compact and lite0 have 8, the ViT 14 or 16"
+    )
     ATTENTION: Literal["joint", "one_way"] = key(
         "one_way", "joint: all tokens attend to all (OSTrack); one_way: the template only to itself, computed once"
     )
@@ -124,10 +133,11 @@ class Backbone(Section):
 
     @model_validator(mode="after")
     def _consistent(self):
-        if (self.TYPE == "compact") != (self.STRIDE == 8):
-            expected = "8" if self.TYPE == "compact" else "14 or 16"
+        hybrid = self.TYPE in HYBRIDS
+        if hybrid != (self.STRIDE == 8):
+            expected = "8" if hybrid else "14 or 16"
             raise ValueError(f"STRIDE {self.STRIDE}: {self.TYPE} needs {expected}")
-        depth = {"vit_large": 24, "compact": 2}.get(self.TYPE, 12)
+        depth = {"vit_large": 24, "compact": 2, "lite0": 1}.get(self.TYPE, 12)
         if self.CE_LOC and max(self.CE_LOC) >= depth:
             raise ValueError(f"CE_LOC {self.CE_LOC} names a block beyond the {depth} of {self.TYPE}")
         if self.CE_LOC and self.ATTENTION != "joint":
@@ -194,7 +204,11 @@ class Query(Section):
 
 
 class Model(Section):
-    PRETRAIN_FILE: str = key("", "image pre-training of the backbone (MAE, DINOv2, timm), under pretrained/; '' = none")
+    PRETRAIN_FILE: str = key(
+        "",
+        "image pre-training of the backbone (MAE, DINOv2, timm), or of its trunk, under pretrained/; '' = none; "
+        "package: the file that the Python package named in lib/models/lunar/trunk.py brings",
+    )
     BACKBONE: Backbone = part(Backbone, "what sees template and search crop: one-stream vision transformer or compact")
     HEAD: Head = part(Head, "the box head")
     ENHANCER: Plugin = part(Plugin, "the low-light enhancer before the network")
@@ -203,7 +217,7 @@ class Model(Section):
     @model_validator(mode="after")
     def _consistent(self):
         if self.BACKBONE.TYPE == "compact" and self.PRETRAIN_FILE:
-            raise ValueError("PRETRAIN_FILE holds a ViT, and BACKBONE.TYPE compact is none")
+            raise ValueError("PRETRAIN_FILE holds a ViT or a trunk, and BACKBONE.TYPE compact has neither")
         return self
 
 
@@ -236,12 +250,14 @@ class Optimisation(Section):
 
 class Train(Optimisation):
     BACKBONE_MULTIPLIER: Share = key(0.1, "backbone's learning rate / LR")
+    TRUNK_MULTIPLIER: Share = key(0.1, "learning rate of the pretrained trunk (lite0) / LR")
     HEAD_MULTIPLIER: Share = key(1.0, "box head's learning rate / LR")
     CHECKPOINTING: bool = key(False, "recompute blocks in the backward pass: less memory, a third more time")
     FOCAL_WEIGHT: NonNegative = key(1.0, "of the score map's focal loss")
     GIOU_WEIGHT: NonNegative = key(2.0, "of 1 - GIoU (for tiny targets mixed with 1 - NWD)")
     L1_WEIGHT: NonNegative = key(5.0, "of the L1 distance of corners, in shares of the crop")
     ARGMAX_WEIGHT: NonNegative = key(0.25, "of the box losses at the score's peak, beside those at the true cell")
+    NEAR_WEIGHT: NonNegative = key(0.0, "of the box losses at the eight cells around the true one, weighted by label")
     FEATURE_WEIGHT: NonNegative = key(
         0.0, "of the squared distance of the head's input from that of the same crops by day; 0 = not made (stage B)"
     )

@@ -205,7 +205,10 @@ def _fill(model, state, ignored, path, strict, optional=()):
 
 
 def initialise_backbone(model, path):
-    """Start the ViT of a Lunar network from image pre-training: MAE, DINOv2 (with registers or not), DeiT, timm.
+    """Start the backbone of a Lunar network from image pre-training.
+
+    A ViT starts from MAE, DINOv2 (with registers or not), DeiT or timm; a backbone on a pretrained trunk
+    (lib/models/lunar/trunk.py) from the trunk's published weights.
 
     The positional table loses its class rows and is resampled to the network's grids (bicubic), the patch embedding to
     the network's patch (arXiv:2212.08013). The class token, decoders and classifiers in the file are ignored.
@@ -216,10 +219,13 @@ def initialise_backbone(model, path):
     Raises:
         UserError: see load_state; a block, the patch embedding or the positions do not fit.
     """
-    from timm.layers import resample_abs_pos_embed, resample_patch_embed  # as long to import as torch, or longer
-
     vit = model.backbone
     state, ignored = load_state(path)
+    if hasattr(vit.patch_embed, "trunk"):
+        trunk = vit.patch_embed.trunk
+        return _fill(trunk, trunk.folded(state), ignored, path, strict=True)
+    from timm.layers import resample_abs_pos_embed, resample_patch_embed  # as long to import as torch, or longer
+
     state = {name.removeprefix("backbone."): value for name, value in state.items()}
     own = vit.state_dict()
     if "register_tokens" in state:  # DINOv2's name for timm's reg_token

@@ -16,6 +16,7 @@ SIZES = {  # embed_dim, depth, num_heads
     "vit_base": (768, 12, 12),
     "vit_large": (1024, 24, 16),
     "compact": (96, 2, 3),
+    "lite0": (96, 1, 3),
 }
 
 

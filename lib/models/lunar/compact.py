@@ -1,4 +1,4 @@
-"""The compact network: a convolutional stem to stride 8, correlation with the target, two blocks of attention."""
+"""The compact network: convolutional features at stride 8, correlation with the target, two blocks of attention."""
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +10,7 @@ from lib.models.lunar.backbone import OneStreamViT
 
 STRIDE = 8
 TEMPLATE, SEARCH = 0, 1
+CORRELATED = 8  # cells a side of the template that search features are correlated with
 
 
 class SharedConv(nn.Module):
@@ -56,6 +57,37 @@ class Stem(nn.Module):
         return self.proj(x.flatten(2).transpose(1, 2))
 
 
+class TrunkStem(nn.Module):
+    """Crops (B, 3, S, S) to tokens (B, (S/8)^2, C), row-major, from a pretrained trunk with strides 4, 8 and 16.
+
+    The map at stride 4 keeps its detail: each 2 x 2 cells become channels. The map at stride 16 is enlarged. Their 1x1
+    convolutions are summed at stride 8.
+
+    Args:
+        embed_dim: channels C.
+        trunk: see lib/models/lunar/trunk.py.
+    """
+
+    def __init__(self, embed_dim, trunk):
+        super().__init__()
+        self.trunk = trunk
+        widths = [
+            channels * (STRIDE // stride) ** 2 if stride < STRIDE else channels
+            for stride, channels in trunk.channels.items()
+        ]
+        self.laterals = nn.ModuleList(nn.Conv2d(width, embed_dim, 1, bias=False) for width in widths)
+        self.norms = nn.ModuleList([nn.BatchNorm2d(embed_dim), nn.BatchNorm2d(embed_dim)])
+        self.proj = nn.Linear(embed_dim, embed_dim)
+
+    def forward(self, images, kind):
+        fine, middle, coarse = self.trunk(images)
+        fine, middle, coarse = (
+            lateral(x) for lateral, x in zip(self.laterals, (F.pixel_unshuffle(fine, 2), middle, coarse), strict=True)
+        )
+        x = fine + middle + F.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
+        return self.proj(F.relu(self.norms[kind](x)).flatten(2).transpose(1, 2))
+
+
 class CompactHybrid(OneStreamViT):
     """One-way OneStreamViT on the tokens of a convolutional stem, to which correlation with the target is added.
 
@@ -67,15 +99,19 @@ class CompactHybrid(OneStreamViT):
     What is remembered of the templates is as in OneStreamViT with attention="one_way", only that `tokens` of the state
     holds their unit features times the mask, for the correlation.
 
-    See OneStreamViT for the arguments and for what the methods take and return; the stem's stride is 8 px.
+    Args:
+        trunk: a pretrained trunk (lib/models/lunar/trunk.py) whose features the tokens are made of; None for a stem of
+            3x3 convolutions.
+
+    See OneStreamViT for the other arguments and for what the methods take and return; the stride is 8 px.
     """
 
-    def __init__(self, *, template_size=64, search_size=128, **options):
+    def __init__(self, *, template_size=64, search_size=128, trunk=None, **options):
         super().__init__(
             patch_size=STRIDE, template_size=template_size, search_size=search_size, attention="one_way", **options
         )
-        self.patch_embed = Stem(self.embed_dim)
-        self.correlation = nn.Linear(self.template_grid**2, self.embed_dim)
+        self.patch_embed = Stem(self.embed_dim) if trunk is None else TrunkStem(self.embed_dim, trunk)
+        self.correlation = nn.Linear(CORRELATED**2, self.embed_dim)
         self.mix = conv_bn_relu(self.embed_dim, self.embed_dim)
 
     def _initialise(self):
@@ -89,12 +125,20 @@ class CompactHybrid(OneStreamViT):
         B, T = templates.shape[:2]
         features = self.patch_embed(templates.flatten(0, 1), TEMPLATE).unflatten(0, (B, T))
         target = F.normalize(features.float(), dim=-1) * masks.unsqueeze(-1)
-        return self._remember(features, masks)._replace(tokens=target.flatten(1, 2))
+        return self._remember(features, masks)._replace(tokens=self._correlated(target).flatten(1, 2))
+
+    def _correlated(self, target):
+        """(B, T, Lz, C) -> (B, T, CORRELATED^2, C): the mean of the cells of a larger template that fall together."""
+        if self.template_grid == CORRELATED:
+            return target
+        grid = target.flatten(0, 1).transpose(1, 2).unflatten(2, (self.template_grid, self.template_grid))
+        pooled = F.adaptive_avg_pool2d(grid, CORRELATED).flatten(2).transpose(1, 2)
+        return pooled.unflatten(0, target.shape[:2])
 
     def forward(self, template, search, hint=None):
         features = self.patch_embed(search, SEARCH)
         similarity = F.normalize(features.float(), dim=-1) @ template.tokens.transpose(1, 2)
-        similarity = similarity.unflatten(2, (-1, self.template_grid**2)).mean(dim=2)
+        similarity = similarity.unflatten(2, (-1, CORRELATED**2)).mean(dim=2)
         x = (features + self.correlation(similarity)).transpose(1, 2).unflatten(2, (self.search_grid, self.search_grid))
         return self._look(template, (x + self.mix(x)).flatten(2).transpose(1, 2), hint)
 

@@ -11,7 +11,9 @@ from lib.models.layers.head import CenterHead
 from lib.models.lunar.backbone import SIZES, OneStreamViT
 from lib.models.lunar.compact import CompactHybrid
 from lib.models.lunar.query import TemporalQuery
+from lib.models.lunar.trunk import Lite0
 
+HYBRIDS = {"compact": lambda: None, "lite0": Lite0}  # the trunk of each
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -38,8 +40,9 @@ class Lunar(nn.Module):
     keys are OSTrack's. See OneStreamViT for the arguments not listed here.
 
     Args:
-        backbone: "vit_tiny", "vit_small", "vit_base", "vit_large", or "compact" (see CompactHybrid), which is for
-            patch_size 8, attention "one_way" and no elimination.
+        backbone: "vit_tiny", "vit_small", "vit_base", "vit_large", or a CompactHybrid: "compact" on a stem of 3x3
+            convolutions, "lite0" on EfficientNet-Lite0. These two are for patch_size 8, attention "one_way" and no
+            elimination.
         template_size, search_size: sides Z and S of the crops, px; multiples of patch_size (px).
         num_templates: templates T per sample.
         head_channels: width of the head's first convolution.
@@ -104,10 +107,10 @@ class Lunar(nn.Module):
             "register_tokens": register_tokens,
             "layer_scale": layer_scale,
         }
-        if backbone == "compact":
+        if backbone in HYBRIDS:
             if (patch_size, attention, tuple(elimination_layers)) != (8, "one_way", ()):
-                raise ValueError("compact: expected patch_size 8, attention 'one_way' and no elimination")
-            self.backbone = CompactHybrid(**options)
+                raise ValueError(f"{backbone}: expected patch_size 8, attention 'one_way' and no elimination")
+            self.backbone = CompactHybrid(trunk=HYBRIDS[backbone](), **options)
         else:
             self.backbone = OneStreamViT(
                 patch_size=patch_size,

@@ -131,6 +131,8 @@ class LunarActor(nn.Module):
         at_cell = options.GIOU_WEIGHT * giou + options.L1_WEIGHT * l1
         at_peak = options.GIOU_WEIGHT * giou_peak + options.L1_WEIGHT * l1_peak
         loss = options.FOCAL_WEIGHT * focal + at_cell + options.ARGMAX_WEIGHT * at_peak
+        if options.NEAR_WEIGHT:
+            loss = loss + options.NEAR_WEIGHT * self._near(output, labels, cell, boxes, side, inside) / targets
         stats = {
             "Loss/total": loss,
             "Loss/focal": focal,
@@ -140,6 +142,23 @@ class LunarActor(nn.Module):
             "IoU/peak": shared_peak,
         }
         return loss, {name: value.detach() for name, value in stats.items()}
+
+    def _near(self, output, labels, cell, boxes, side, counted):
+        """The box losses at the cells around the true one, by their label, summed over the targets `counted`: scalar.
+
+        One sample then teaches up to nine cells where their target is, and a peak that is a cell off costs nothing.
+        """
+        size = labels.shape[-1]
+        around = torch.cartesian_prod(*2 * [torch.arange(-1, 2, device=cell.device)])
+        places = torch.stack([cell // size, cell % size], dim=1)[:, None] + around  # (B, 9, 2) row and column
+        weight = ((places >= 0) & (places < size)).all(dim=2) & around.any(dim=1) & counted[:, None]
+        cells = (places.clamp(0, size - 1) * torch.tensor([size, 1], device=cell.device)).sum(dim=2)
+        weight = weight * labels.flatten(1).gather(1, cells)
+        weight = weight / weight.sum(dim=1, keepdim=True).clamp(min=1e-6)
+        found = torch.stack([boxes_at(output, column) for column in cells.unbind(dim=1)], dim=1).flatten(0, 1)
+        count = cells.shape[1]
+        giou, l1, _ = self._box_losses(found, boxes.repeat_interleave(count, 0), side.repeat_interleave(count))
+        return (weight.flatten() * (self.options.GIOU_WEIGHT * giou + self.options.L1_WEIGHT * l1)).sum()
 
     @torch.no_grad()
     def validate(self, batch):

@@ -3,6 +3,7 @@
 A `Look` is drawn once per sample, so that its crops belong together; only noise and small changes are each crop's own.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import cv2
@@ -16,6 +17,8 @@ MAX_BLUR = 1.2  # px, Gaussian sigma
 MAX_NOISE = 6.0  # grey levels, standard deviation
 QUALITY = (30, 96)
 MEAN_OF = (2, 9)  # frames, of an averaged search crop
+SMALL_TURN = 0.35  # radian, standard deviation
+PART = (0.3, 0.7)  # sides of a pasted part / those of the target
 TINY_CHANCE = 0.5  # share of shrunk samples that are blurred, noisy, compressed: distant targets are seen badly
 MARGIN, FEATHER = 1.25, 0.15  # a pasted target: size of what is pasted / its box, width of the soft border / that size
 
@@ -24,7 +27,8 @@ MARGIN, FEATHER = 1.25, 0.15  # a pasted target: size of what is pasted / its bo
 class Look:
     """flip, gray: whether. gains, blurs: of each crop, blur in px (0 = none). noise: grey levels. quality: JPEG's, or
     None. night: NightParams or None. stretch: of the search windows, see Crop. frames: of each crop, how many frames of
-    the night it is the mean of. camera: CameraNight or None, instead of `night`."""
+    the night it is the mean of. turn: of the templates in the plane, radian. camera: CameraNight or None, instead of
+    `night`."""
 
     flip: bool
     gray: bool
@@ -35,6 +39,7 @@ class Look:
     night: night.NightParams | None
     stretch: float = 1.0
     frames: tuple = ()
+    turn: float = 0.0
     camera: camera_night.CameraNight | None = None
 
     @classmethod
@@ -62,11 +67,18 @@ def draw_look(rng, augment, templates, searches, shrunk):
         stretch=float(np.exp(rng.normal(0, augment.STRETCH))),
         # A video's first frame, which the template is, has none before it.
         frames=(1,) * templates + (int(rng.integers(*MEAN_OF)) if rng.random() < augment.AVERAGED else 1,) * searches,
+        turn=_draw_turn(rng) if augment.TURN and rng.random() < augment.TURN else 0.0,
     )
     # Drawn last and only where asked for, so that samples without it stay as they were.
     if look.night is not None and augment.NIGHT_VIDEO and rng.random() < augment.NIGHT_VIDEO:
         return replace(look, night=None, camera=camera_night.sample_camera_night(rng, augment.NIGHT_EV))
     return look
+
+
+def _draw_turn(rng):
+    """Radian: a small angle, any angle, or a quarter turn or two, after which boxes are exact."""
+    kind, small, whole = rng.random(), rng.normal(0, SMALL_TURN), rng.uniform(-np.pi, np.pi)
+    return float(small if kind < 0.35 else whole if kind < 0.7 else rng.integers(1, 4) * np.pi / 2)
 
 
 def apply_look(image, look, number, rng):
@@ -123,6 +135,15 @@ class Distractor:
     def draw(cls, rng, image, box_xywh):
         size, angle, gap, drift = rng.uniform((0.7, 0, 0, -0.2), (1.4, 2 * np.pi, 1.5, 0.2)).tolist()
         return cls(image, box_xywh, size, angle, (gap, drift))
+
+    @classmethod
+    def part(cls, rng, image, box_xywh):
+        """A part of the target (image, box) itself, at its own size or enlarged up to the size of the whole."""
+        extent = box_xywh[2:] * rng.uniform(*PART, 2)
+        corner = box_xywh[:2] + rng.uniform(0, 1, 2) * (box_xywh[2:] - extent)
+        found = cls.draw(rng, image, np.concatenate([corner, extent]))
+        natural = math.sqrt(extent.prod() / box_xywh[2:].prod())
+        return replace(found, size=natural ** rng.uniform(0, 1))
 
     def paste(self, image, box_xywh, step=0):
         """Paste into a crop, beside the true box (4,) xywh px of it: (H, W, 3) uint8 -> a new array of that form.

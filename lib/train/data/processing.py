@@ -9,6 +9,7 @@ as a whole is never resized. All coordinates below are px of that camera unless 
 import math
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 import torch
 
@@ -111,11 +112,14 @@ class Processing:
         if self.training:
             look = draw_look(rng, augment, len(templates), len(searches), ratio < 1)
             if rng.random() < augment.DISTRACTORS:
-                shot = other()
-                distractor = shot and Distractor.draw(rng, shot.image, np.asarray(shot.around, np.float64))
+                own = augment.PARTS and rng.random() < augment.PARTS
+                shot = templates[0] if own else other()
+                draw = Distractor.part if own else Distractor.draw
+                distractor = shot and draw(rng, shot.image, np.asarray(shot.around, np.float64))
             elif past.times is not None and rng.random() < augment.CROSSING:
                 shot = rng.random() < 0.3 and other() or templates[0]
                 distractor = Distractor.crossing(rng, shot.image, np.asarray(shot.around, np.float64), len(searches))
+        templates = [_turned(shot, look.turn) for shot in templates]
         shown = [self._template(rng, shot, ratio, look, number) for number, shot in enumerate(templates)]
         moves = self._moves(rng, searches)
         found = []
@@ -176,7 +180,7 @@ class Processing:
             box[:2] += rng.normal(0, ONLINE_JITTER, 2) * box[2:]
             box[2:] *= np.exp(rng.normal(0, ONLINE_JITTER, 2))
         window = self._window(rng, self.data.TEMPLATE, box, _frame_size(shot.image, ratio))
-        patch = self._shoot(rng, shot.image, window, ratio, look, number)
+        patch = self._shoot(rng, shot.image, window, ratio, look, number, turn=look.turn)
         return patch, _shares(boxes.cxcywh_to_xywh(box), window, look.flip)
 
     def _known(self, rng, shot, ratio, look, past):
@@ -185,7 +189,7 @@ class Processing:
         search = self.data.SEARCH
         side = window_side(*around[2:], search.FACTOR, search.MIN_SIDE, _frame_size(shot.image, ratio))
         window = Crop(*around[:2], side, search.SIZE, look.stretch)
-        patch = self._shoot(rng, shot.image, window, ratio, look, 0)
+        patch = self._shoot(rng, shot.image, window, ratio, look, 0, turn=look.turn)
         history = np.zeros((len(past.history), 4))
         jitter = rng.normal(0, ONLINE_JITTER * self.training, (len(history), 2))
         for row, (*box, seen), noise in zip(history, past.history, jitter, strict=True):
@@ -277,11 +281,14 @@ class Processing:
                 return window
         return None
 
-    def _shoot(self, rng, image, window, ratio, look, number, box_xywh=None, distractor=None, step=0):
-        """What a camera with that look shows in a window: (3, S, S) uint8; with `clean` the same by day below it."""
+    def _shoot(self, rng, image, window, ratio, look, number, box_xywh=None, distractor=None, step=0, turn=0.0):
+        """What a camera with that look shows in a window: (3, S, S) uint8; with `clean` the same by day below it.
+
+        turn: of the camera about the window's middle, radian.
+        """
         view = _view(window)
         source = replace(view, cx=view.cx / ratio, cy=view.cy / ratio, side=view.side / ratio)
-        pixels = source.extract(image)
+        pixels = source.extract(image) if turn == 0 else _extract_turned(source, image, turn)
         if distractor is not None and box_xywh is not None:
             pixels = distractor.paste(pixels, view.to_patch(box_xywh), step)
         looks = [look, replace(look, night=None, noise=0.0, quality=None)] if self.clean else [look]
@@ -291,6 +298,29 @@ class Processing:
             views = [replace(window, cx=cx, cy=cy).extract(pixels) for pixels in views]
         step = -1 if look.flip else 1
         return np.concatenate([pixels[:, ::step].transpose(2, 0, 1) for pixels in views])
+
+
+def _turned(shot, turn):
+    """A Shot whose target is turned about its middle: the box encloses the ellipse that filled the one before."""
+    if turn == 0:
+        return shot
+    cx, cy, w, h = boxes.xywh_to_cxcywh(shot.around)
+    cosine, sine = math.cos(turn), math.sin(turn)
+    extent = math.hypot(w * cosine, h * sine), math.hypot(w * sine, h * cosine)
+    around = boxes.cxcywh_to_xywh(np.array([cx, cy, *extent]))
+    return replace(shot, box_xywh=None if shot.box_xywh is None else around, around=around)
+
+
+def _extract_turned(window, image, turn):
+    """As window.extract(image), by a camera that is turned about the window's middle by `turn` radian."""
+    cosine, sine = math.cos(turn), math.sin(turn)
+    size = math.ceil(window.size * (abs(cosine) + abs(sine))) + 2
+    wide = replace(window, side=window.side * size / window.size, size=size).extract(image)
+    rotation = np.array([[cosine, -sine], [sine, cosine]])
+    middle = np.full(2, (window.size - 1) / 2)
+    matrix = np.column_stack([rotation, np.full(2, (size - 1) / 2) - rotation @ middle])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(wide, matrix, (window.size, window.size), flags=flags)
 
 
 def _view(window):

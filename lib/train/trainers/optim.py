@@ -8,13 +8,18 @@ from torch import nn
 
 from lib.errors import UserError
 
-PARTS = {"backbone": "BACKBONE_MULTIPLIER", "box_head": "HEAD_MULTIPLIER"}
+# Parts of a network with a learning rate of their own; of two that fit the first counts.
+PARTS = {
+    "backbone.patch_embed.trunk.": "TRUNK_MULTIPLIER",
+    "backbone.": "BACKBONE_MULTIPLIER",
+    "box_head.": "HEAD_MULTIPLIER",
+}
 
 
 def make_optimizer(network, options):
     """AdamW over a network's trainable parameters; each group carries its full rate as `base_lr`.
 
-    The backbone's rate is LR x BACKBONE_MULTIPLIER, the head's LR x HEAD_MULTIPLIER. Matrices and convolutions decay;
+    Each of PARTS has a rate of LR times its multiplier. Matrices and convolutions decay;
     vectors (norms, biases, scales) and tables of embeddings do not. `fused`, because that version can leave a step out
     without asking the device.
     """
@@ -22,9 +27,9 @@ def make_optimizer(network, options):
     groups = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            part = name.partition(".")[0]
+            part = next((prefix for prefix in PARTS if name.startswith(prefix)), "")
             decays = name.endswith("weight") and parameter.ndim > 1 and id(parameter) not in tables
-            groups.setdefault((part if part in PARTS else "", decays), []).append(parameter)
+            groups.setdefault((part, decays), []).append(parameter)
     if not groups:
         raise UserError("TRAIN.FREEZE leaves nothing to train")
     settings = []
