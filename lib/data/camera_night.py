@@ -354,7 +354,7 @@ def sample_camera_night(rng, ev_range=(1.5, 6.0)):
     all, so that the nights of `night.sample_night` and these meet.
     """
     ev, shot, read, gamma, veil = rng.uniform(
-        (ev_range[0], *np.log([2e-4, 1e-8]), 2.0, 0), (ev_range[1], *np.log([4e-3, 1e-5]), 2.4, 0.03)
+        (ev_range[0], *np.log([2e-4, 1e-8]), 2.0, 0), (ev_range[1], *np.log([1e-2, 3e-5]), 2.4, 0.03)
     ).tolist()
     balance = np.exp(rng.normal(0, 0.12, 3))
     light = NightParams(
@@ -381,11 +381,11 @@ def sample_camera_night(rng, ev_range=(1.5, 6.0)):
 
 def draw_lamp(rng, size=1.0):
     """Draw a Lamp, now and then out of sight. size: factor of its lengths."""
-    x, y, green, blue = rng.uniform((-0.2, -0.2, 0.6, 0.2), (1.2, 1.2, 1, 1)).tolist()
+    x, y, green, blue = rng.uniform((-0.2, -0.2, 0.7, 0.4), (1.2, 1.2, 1, 1)).tolist()
     core, power, pool, exposure, glare = np.exp(
         rng.uniform(np.log([0.002, 0.3, 0.03, 0.05, 0.02]), np.log([0.012, 8, 0.15, 0.6, 0.3]))
     ).tolist()
-    return Lamp(x, y, size * core, power, size * pool, exposure, glare, (1.0, green, blue))
+    return Lamp(x, y, size * core, power, size * pool, exposure, glare, (1.0, green, green * blue))
 
 
 def record_crop(image, camera, rng, frames=1):

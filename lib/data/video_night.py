@@ -38,31 +38,30 @@ _STILL = 0.1  # px of a thumbnail: less is no motion
 class VideoNight:
     """A night of videos: one camera, and how many lamps and cars are drawn for a video.
 
-    camera: CameraNight; its own lamps are not used. lamps: largest number of street lamps, [0, 20]. lamp_light: factor
-    of their light, [0, 1]. cars: share of videos through which a pair of head-lights drives, [0, 1].
+    camera: CameraNight; its own lamps are not used. lamps: smallest and largest number of street lamps, [0, 20].
+    lamp_light: factor of their light, [0, 2]. cars: share of videos through which a pair of head-lights drives, [0, 1].
     """
 
     camera: CameraNight
-    lamps: int = 6
+    lamps: tuple[int, int] = (2, 8)
     lamp_light: float = 1.0
     cars: float = 0.5
 
 
+def _night(stops, **camera):
+    # One fixed field, twice as uneven as that of night.STRENGTHS: by night single lamps light the scene.
+    field = tuple(2 * each for each in night.STRENGTHS["heavy"].field)
+    shot, read = camera.pop("shot"), camera.pop("read")
+    light = NightParams(stops, field, (), (1.0, 0.93, 0.85), shot=shot, read=read, veil=0.01)
+    return CameraNight(light, **camera)
+
+
+# Their mean V on real day video is that of @moderate and @heavy. docs/night.md compares them with real nights.
 STRENGTHS = {
     "video_moderate": VideoNight(
-        CameraNight(
-            NightParams(4.0, night.STRENGTHS["moderate"].field, (), (1.0, 0.93, 0.85), shot=1e-3, read=2e-6, veil=0.01),
-            rate=32,
-        ),
-        lamp_light=0.6,
+        _night(4.7, shot=3e-3, read=6e-6, temporal=0.35, denoise=1.6, rate=27), lamp_light=1.3
     ),
-    "video_heavy": VideoNight(
-        CameraNight(
-            NightParams(6.0, night.STRENGTHS["heavy"].field, (), (1.0, 0.93, 0.85), shot=2e-3, read=4e-6, veil=0.01),
-            rate=35,
-        ),
-        lamp_light=0.4,
-    ),
+    "video_heavy": VideoNight(_night(7.2, shot=8e-3, read=1.6e-5, temporal=0.3, denoise=1.6, rate=30)),
 }
 NIGHTS = (*night.STRENGTHS, *STRENGTHS)
 
@@ -184,7 +183,7 @@ class Car:
 
 def scenery(params, rng):
     """Draw the street lamps, a tuple of Lamp, and the Car or None of a video."""
-    count = int(rng.integers(0, params.lamps + 1))
+    count = int(rng.integers(params.lamps[0], params.lamps[1] + 1))
     lamps = tuple(draw_lamp(rng).dimmed(params.lamp_light) for _ in range(count))
     if rng.random() >= params.cars:
         return lamps, None

@@ -58,7 +58,7 @@ def bare(monkeypatch):
         light = night.NightParams(4.0, shot=2e-3, read=4e-6)
         made = replace(CameraNight(light, vignette=0.0, codec=None), **(camera or {}))
         monkeypatch.setitem(
-            STRENGTHS, "video_heavy", video_night.VideoNight(made, **{"lamps": 0, "cars": 0.0, **other})
+            STRENGTHS, "video_heavy", video_night.VideoNight(made, **{"lamps": (0, 0), "cars": 0.0, **other})
         )
         return "video_heavy"
 
