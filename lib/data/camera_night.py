@@ -2,8 +2,8 @@
 
 A video camera filters its noise over time and in space before it compresses. So the noise that a tracker sees is
 correlated from frame to frame, is coarse ("blotches"), and fine texture is gone where the contrast is low. Lenses
-darken the corners and scatter the light of lamps. The order here is that of a camera: exposure in linear light, light
-and glare of lamps, vignetting, noise, temporal filter, spatial filter, gamma, 4:2:0, compression.
+darken the corners and scatter the light of lamps. The order here is that of a camera: exposure in linear light with
+vignetting, light and glare of lamps, noise, temporal filter, spatial filter, gamma, 4:2:0, compression.
 
 Noise and filters work on stabilised light s = sqrt(x + read / shot + 3 shot / 8), the generalised Anscombe transform
 (Starck, Murtagh & Bijaoui, 1998). There the noise of variance shot x + read has one standard deviation, sqrt(shot) / 2,
@@ -19,43 +19,16 @@ import cv2
 import numpy as np
 
 from lib.data.codec import compress
+from lib.data.lamps import CELL, Lamp, add_cores, draw_lamp, lamp_light, rows_of
 from lib.data.night import NightParams, day_to_linear, illumination, noise_pool
 
-_CELL = 4  # px: light of lamps is smooth and computed on a grid this coarse
-_GLARES = 4
+_FAINT = 2e-4  # light of lamps below this is not seen
 _STRIPE = 32  # rows
 _POOL = 1024  # side of the field that noise is taken from
 _LEVELS = 4096  # of the encoding table
 _LUMA = np.float32([[0.299, 0.587, 0.114]])  # BT.601
 _CHROMA = np.float32([[-0.1687, -0.3313, 0.5], [0.5, -0.4187, -0.0813]])  # Cb, Cr
 _LUMA_NOISE, _CHROMA_NOISE = 0.67, 0.64  # standard deviation of Y, and of Cb and Cr, for 1 in each of R, G, B
-
-
-@dataclass(frozen=True)
-class Lamp:
-    """A lamp in the picture, with the light that it casts on the scene and its glare in the lens.
-
-    Lengths are fractions of the image width, the centre x, y fractions of width and height (outside [0, 1] = out of
-    sight). Light is linear, 1 is day's white.
-
-    core: radius of the lamp itself, [0.001, 0.02]. power: light of the core, [0.2, 8]; from 1 on it saturates.
-    pool: sigma of the light it casts, [0.02, 0.3]. exposure: of the scene at its centre, [0, 1], where 1 is day.
-    glare: light scattered beside the core, [0, 0.5]; it falls with the square of the distance. colour: linear RGB.
-    """
-
-    x: float
-    y: float
-    core: float
-    power: float
-    pool: float
-    exposure: float
-    glare: float
-    colour: tuple[float, float, float] = (1.0, 0.8, 0.5)
-
-    def dimmed(self, share, dx=0.0, dy=0.0):
-        """The lamp with this share of its light, moved by (dx, dy) fractions of width and height."""
-        light = {name: share * getattr(self, name) for name in ("power", "exposure", "glare")}
-        return replace(self, x=self.x + dx, y=self.y + dy, **light)
 
 
 @dataclass(frozen=True)
@@ -107,67 +80,13 @@ def filtered_noise(weight):
 def exposure(camera, height, width):
     """Light of the night without its lamps, with vignetting: (height, width, 3) float32, 1 is day, read-only."""
     light = illumination(replace(camera.light, lamps=(), jpeg=None), height, width)
-    rows, columns = max(height // _CELL, 2), max(width // _CELL, 2)
+    rows, columns = max(height // CELL, 2), max(width // CELL, 2)
     x = ((np.arange(columns) + 0.5) / columns - camera.centre[0]) / camera.reach
     y = ((np.arange(rows) + 0.5) / rows - camera.centre[1]) * height / width / camera.reach
     lost = np.exp2(-camera.vignette * np.minimum(x**2 + (y**2)[:, None], 2)).astype(np.float32)
     light = light * cv2.resize(lost, (width, height), interpolation=cv2.INTER_LINEAR)[:, :, None]
     light.flags.writeable = False
     return light
-
-
-def lamp_light(lamps, height, width):
-    """Light of lamps on a grid of cells of 4 x 4 px.
-
-    Args:
-        lamps: list of Lamp.
-        height, width: of the image, px.
-
-    Returns:
-        (cast, glare), each (ceil(height / 4), ceil(width / 4), 3) float32: the factor of the scene, and what is added.
-    """
-    rows, columns = -(-height // _CELL), -(-width // _CELL)
-    across = (np.arange(columns, dtype=np.float32) + 0.5) * np.float32(_CELL / width)
-    down = (np.arange(rows, dtype=np.float32) + 0.5) * np.float32(_CELL / width)
-    x, y, core, pool, cast, glare = np.float32(
-        [(each.x, each.y * height / width, each.core, each.pool, each.exposure, each.glare) for each in lamps]
-    ).T
-    colours = np.float32([each.colour for each in lamps])
-    # Glare falls with the square of the distance: a sum of Gaussians, each twice as wide and a quarter as strong.
-    sizes = np.concatenate([3 * core * 2**k for k in range(_GLARES)])
-    shares = np.concatenate([glare * 4.0**-k for k in range(_GLARES)])
-    maps = []
-    for sigma, level, times in ((pool, cast, 1), (sizes, shares, _GLARES)):
-        falls = [
-            np.exp(-0.5 * ((grid - np.tile(centre, times)[:, None]) / sigma[:, None]) ** 2)
-            for grid, centre in ((down, y), (across, x))
-        ]
-        light = (np.tile(colours, (times, 1)) * level[:, None]).T[:, None] * falls[0].T  # (3, rows, lamps)
-        maps.append(np.ascontiguousarray(np.float32(light @ falls[1]).transpose(1, 2, 0)))
-    return maps
-
-
-def _rows_of(grid, top, bottom, width):
-    """Rows [top, bottom) of a grid of cells, enlarged to pixels; `top` is a multiple of the cell. (rows, width, C)."""
-    first, last = max(top // _CELL - 1, 0), min(-(-bottom // _CELL) + 1, len(grid))
-    part = grid[first:last]
-    size = grid.shape[1] * _CELL, len(part) * _CELL
-    enlarged = cv2.resize(part, size, interpolation=cv2.INTER_LINEAR)
-    return enlarged[top - first * _CELL : bottom - first * _CELL, :width]
-
-
-def _add_cores(linear, lamps):
-    """Add to linear light (H, W, 3), in place, the lamps themselves: soft discs."""
-    height, width, _ = linear.shape
-    for lamp in lamps:
-        radius = max(lamp.core * width, 0.5)
-        cx, cy, around = lamp.x * width - 0.5, lamp.y * height - 0.5, 2.5 * radius + 1
-        x0, x1 = max(int(cx - around), 0), min(int(cx + around) + 2, width)
-        y0, y1 = max(int(cy - around), 0), min(int(cy + around) + 2, height)
-        if x1 > x0 and y1 > y0:
-            square = (np.arange(x0, x1) - cx) ** 2 + ((np.arange(y0, y1) - cy) ** 2)[:, None]
-            disc = np.exp(-((square / radius**2) ** 1.5)).astype(np.float32)
-            linear[y0:y1, x0:x1] += disc[:, :, None] * (np.float32(lamp.power) * np.float32(lamp.colour))
 
 
 def sense(image, camera, lamps):
@@ -185,15 +104,16 @@ def sense(image, camera, lamps):
     light = exposure(camera, height, width)
     luma = np.empty((height, width), np.float32)
     chroma = np.empty((height // 2, width // 2, 2), np.float32)
-    maps = lamp_light(lamps, height, width) if lamps else None
+    maps = lamp_light(lamps, height, width) if lamps else ()
     for top in range(0, height, _STRIPE):  # stripes stay in the processor's cache
         bottom = min(top + _STRIPE, height)
         linear = cv2.LUT(image[top:bottom], day_to_linear())
-        near = [] if maps is None else [grid[top // _CELL : -(-bottom // _CELL)].max() > 1e-4 for grid in maps]
-        if any(near):
-            linear *= light[top:bottom] + _rows_of(maps[0], top, bottom, width)
-            linear += _rows_of(maps[1], top, bottom, width)
-            _add_cores(linear, [replace(lamp, y=(lamp.y * height - top) / (bottom - top)) for lamp in lamps])
+        if maps and max(grid[top // CELL : -(-bottom // CELL)].max() for grid in maps) > _FAINT:
+            cast = rows_of(maps[0], top, bottom, width)
+            cast += light[top:bottom]
+            linear *= cast
+            linear += rows_of(maps[1], top, bottom, width)
+            add_cores(linear, lamps, top, height)
         else:
             linear *= light[top:bottom]
         np.minimum(linear, 1, out=linear)
@@ -377,15 +297,6 @@ def sample_camera_night(rng, ev_range=(1.5, 6.0)):
     return CameraNight(
         light, vignette, (x, y), float(reach), temporal, motion, denoise, grain, chroma, codec, rate, lamps
     )
-
-
-def draw_lamp(rng, size=1.0):
-    """Draw a Lamp, now and then out of sight. size: factor of its lengths."""
-    x, y, green, blue = rng.uniform((-0.2, -0.2, 0.7, 0.4), (1.2, 1.2, 1, 1)).tolist()
-    core, power, pool, exposure, glare = np.exp(
-        rng.uniform(np.log([0.002, 0.3, 0.03, 0.05, 0.02]), np.log([0.012, 8, 0.15, 0.6, 0.3]))
-    ).tolist()
-    return Lamp(x, y, size * core, power, size * pool, exposure, glare, (1.0, green, green * blue))
 
 
 def record_crop(image, camera, rng, frames=1):

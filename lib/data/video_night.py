@@ -13,18 +13,17 @@ import numpy as np
 from lib.data import night
 from lib.data.camera_night import (
     CameraNight,
-    Lamp,
     TemporalFilter,
     add_noise,
     decode,
     denoise,
-    draw_lamp,
     encode,
     even,
     filtered_noise,
     sense,
 )
 from lib.data.codec import compress
+from lib.data.lamps import Lamp, draw_lamp
 from lib.data.night import NightParams
 from lib.errors import UserError
 

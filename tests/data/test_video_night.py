@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from lib.data import night, video_night
-from lib.data.camera_night import CameraNight, Lamp, TemporalFilter, record_crop, sample_camera_night
+from lib.data.camera_night import CameraNight, TemporalFilter, record_crop, sample_camera_night
 from lib.data.codec import compress
+from lib.data.lamps import Lamp
 from lib.data.video_night import BLOCK, NIGHTS, STRENGTHS, night_frames
 from lib.errors import UserError
 
