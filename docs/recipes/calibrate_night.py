@@ -174,9 +174,9 @@ def brightened(picture):
     return cv2.convertScaleAbs(picture, alpha=max(factor, 1))
 
 
-def sheet(rows, columns=6, width=240, height=160):
+def sheet(rows, width=240, height=160):
     """One row of pictures a source, each twice: as it is, and brightened to a mean V of 0.35. Returns RGB."""
-    lines = []
+    lines, columns = [], min(6, max(len(pictures) for _, pictures in rows))
     for name, pictures in rows:
         for change, note in ((lambda each: each, ""), (brightened, ", brightened")):
             cells = [_fit(change(each), width, height) for each in pictures[:columns]]
@@ -233,8 +233,10 @@ def main(argv=None):
             smaller = [tuple(map(halved, each)) for each in found]
             print(line(f"{names[night]}, half size", [measure(each) for each in smaller]), flush=True)
         rows.append((names[night].strip("`"), [each[0] for each in found]))
-    if arguments.picture and not cv2.imwrite(arguments.picture, cv2.cvtColor(sheet(rows), cv2.COLOR_RGB2BGR)):
-        raise UserError("cannot be written", arguments.picture)
+    if arguments.picture:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, 80] if arguments.picture.endswith(".jpg") else []
+        if not cv2.imwrite(arguments.picture, cv2.cvtColor(sheet(rows), cv2.COLOR_RGB2BGR), quality):
+            raise UserError("cannot be written", arguments.picture)
     return 0
 
 

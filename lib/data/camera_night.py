@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from lib.data.codec import compress
-from lib.data.lamps import CELL, Lamp, add_cores, draw_lamp, lamp_light, rows_of
+from lib.data.lamps import CELL, Lamp, add_cores, draw_lamp, enlarge, lamp_light
 from lib.data.night import NightParams, day_to_linear, illumination, noise_pool
 
 _FAINT = 2e-4  # light of lamps below this is not seen
@@ -104,23 +104,31 @@ def sense(image, camera, lamps):
     light = exposure(camera, height, width)
     luma = np.empty((height, width), np.float32)
     chroma = np.empty((height // 2, width // 2, 2), np.float32)
-    maps = lamp_light(lamps, height, width) if lamps else ()
+    if lamps:
+        maps = lamp_light(lamps, height, width)
+        brightest = np.maximum(*maps).max(axis=2)
     for top in range(0, height, _STRIPE):  # stripes stay in the processor's cache
         bottom = min(top + _STRIPE, height)
         linear = cv2.LUT(image[top:bottom], day_to_linear())
-        if maps and max(grid[top // CELL : -(-bottom // CELL)].max() for grid in maps) > _FAINT:
-            cast = rows_of(maps[0], top, bottom, width)
-            cast += light[top:bottom]
-            linear *= cast
-            linear += rows_of(maps[1], top, bottom, width)
+        rows = top // CELL, -(-bottom // CELL)
+        lit = np.flatnonzero(brightest[slice(*rows)].max(axis=0) > _FAINT) if lamps else ()
+        if len(lit):
+            columns = int(lit[0]), int(lit[-1]) + 1
+            left, right = columns[0] * CELL, min(columns[1] * CELL, width)
+            cast, glare = (enlarge(grid, rows, columns)[: bottom - top, : right - left] for grid in maps)
+            cast *= linear[:, left:right]
+            cast += glare
+            linear *= light[top:bottom]
+            linear[:, left:right] += cast
             add_cores(linear, lamps, top, height)
         else:
             linear *= light[top:bottom]
-        np.minimum(linear, 1, out=linear)
+        cv2.threshold(linear, 1, 1, cv2.THRESH_TRUNC, linear)
         linear += np.float32(camera.offset)
         cv2.sqrt(linear, linear)
         cv2.transform(linear, _LUMA, luma[top:bottom])
-        half = cv2.resize(linear, (width // 2, (bottom - top) // 2), interpolation=cv2.INTER_AREA)
+        # At exactly half the size linear interpolation is the mean of 2 x 2 px.
+        half = cv2.resize(linear, (width // 2, (bottom - top) // 2), interpolation=cv2.INTER_LINEAR)
         cv2.transform(half, _CHROMA, chroma[top // 2 : bottom // 2])
     return luma, chroma
 
@@ -175,7 +183,7 @@ class TemporalFilter:
         luma -= self.state[0]
         chroma -= self.state[1]
         # The weight is found on half of the resolution: it needs a neighbourhood, and the chroma has no more.
-        activity = cv2.resize(np.abs(luma), chroma.shape[1::-1], interpolation=cv2.INTER_AREA)
+        activity = cv2.resize(np.abs(luma), chroma.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         activity = cv2.blur(activity, (3, 3))
         # The mean of |change| is about .8 of its deviation where only the noise changed.
         usual = 0.8 * _LUMA_NOISE * self.camera.sigma * np.sqrt(1 + filtered_noise(least) ** 2)
@@ -208,7 +216,7 @@ def denoise(planes, camera):
     threshold = camera.denoise * _LUMA_NOISE * camera.sigma * filtered_noise(camera.temporal)
     if threshold <= 0:
         return luma, chroma
-    half = cv2.resize(luma, chroma.shape[1::-1], interpolation=cv2.INTER_AREA)
+    half = cv2.resize(luma, chroma.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     low = cv2.GaussianBlur(half, (5, 5), 1.0)
     kept = _cored(half - low, 0.4 * threshold)
     kept += low
@@ -293,7 +301,7 @@ def sample_camera_night(rng, ev_range=(1.5, 6.0)):
     grain = 0.4 * int(rng.integers(0, 4))  # few values, whose fields of noise are kept
     kind = rng.random()
     codec, rate = ("jpeg", int(rng.integers(15, 70))) if kind < 0.4 else ("h264", int(rng.integers(24, 41)))
-    lamps = tuple(draw_lamp(rng) for _ in range(int(rng.integers(0, 3)))) if rng.random() < 0.5 else ()
+    lamps = tuple(draw_lamp(rng) for _ in range(int(rng.integers(1, 4)))) if rng.random() < 0.5 else ()
     return CameraNight(
         light, vignette, (x, y), float(reach), temporal, motion, denoise, grain, chroma, codec, rate, lamps
     )

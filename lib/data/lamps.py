@@ -76,22 +76,22 @@ def lamp_light(lamps, height, width):
     return maps
 
 
-def rows_of(grid, top, bottom, width):
+def enlarge(grid, rows, columns):
     """Enlarge a part of a grid of cells to pixels.
 
     Args:
         grid: (rows, columns, C) float32, one value for CELL x CELL px.
-        top, bottom: rows of the image to return, px; `top` is a multiple of CELL.
-        width: of the image, px.
+        rows, columns: (first, end) of the part, cells.
 
     Returns:
-        (bottom - top, width, C) float32.
+        ((end - first) CELL, (end - first) CELL, C) float32.
     """
-    first, last = max(top // CELL - 1, 0), min(-(-bottom // CELL) + 1, len(grid))
-    part = grid[first:last]
-    size = grid.shape[1] * CELL, len(part) * CELL
+    (top, bottom), (left, right) = rows, columns
+    above, before = min(top, 1), min(left, 1)  # the neighbours decide between cells
+    part = grid[top - above : bottom + 1, left - before : right + 1]
+    size = part.shape[1] * CELL, part.shape[0] * CELL
     enlarged = cv2.resize(part, size, interpolation=cv2.INTER_LINEAR)
-    return enlarged[top - first * CELL : bottom - first * CELL, :width]
+    return enlarged[above * CELL : (above + bottom - top) * CELL, before * CELL : (before + right - left) * CELL]
 
 
 def add_cores(linear, lamps, top, height):
