@@ -139,6 +139,7 @@ def quantise(network, folder, use):
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
             per_channel=True,
+            reduce_range=True,  # seven bits of weights: without VNNI, products of eight overflow their 16-bit sums
         )
         quantization.quantize_dynamic(
             onnx.load(temporary),
@@ -146,6 +147,7 @@ def quantise(network, folder, use):
             op_types_to_quantize=["MatMul", "Gemm"],
             weight_type=quantization.QuantType.QInt8,
             per_channel=True,
+            reduce_range=True,  # seven bits of weights: without VNNI, products of eight overflow their 16-bit sums
         )
     return Path(folder) / INT8
 
