@@ -1,4 +1,4 @@
-"""docs/recipes/gpu_job.py: made-up photographs and clips are packed, trained on for a step a stage, and tracked with."""
+"""docs/recipes/gpu_job.py: made-up photographs and clips are packed, trained on, and what comes out tracks."""
 
 import json
 import runpy
