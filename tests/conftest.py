@@ -32,6 +32,30 @@ def logging_as_it_was():
 
 
 @pytest.fixture
+def save_network():
+    """Write a tiny ONNX network whose answer is the brightness of each pixel: save_network(path) -> path.
+
+    shape: of its input. axis: the one that it takes the mean over. scale: what it multiplies the mean by.
+    """
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+    from onnx import TensorProto, helper
+
+    def save(path, shape=(1, 3, 320, 320), axis=1, scale=1.0):
+        nodes = [
+            helper.make_node("ReduceMean", ["image"], ["mean"], axes=[axis], keepdims=1),
+            helper.make_node("Mul", ["mean", "scale"], ["map"]),
+        ]
+        ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, size) for name, size in
+                (("image", shape), ("map", None))]  # fmt: skip
+        constants = [helper.make_tensor("scale", TensorProto.FLOAT, [1], [scale])]
+        graph = helper.make_graph(nodes, "brightness", ends[:1], ends[1:], constants)
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+        return path
+
+    return save
+
+
+@pytest.fixture
 def small_tracker(monkeypatch):
     """Build a LunarTracker with a small random network: small_tracker(*overrides) -> LunarTracker."""
     import torch

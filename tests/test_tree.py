@@ -68,7 +68,8 @@ def test_one_set_of_ranges_and_a_lock_within_them():
     lines = [line for line in (ROOT / "requirements.in").read_text().splitlines() if line and not line.startswith("#")]
     ranges = dict(map(requirement, lines))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = dict(map(requirement, project["dependencies"] + project["optional-dependencies"]["dev"]))
+    extras = project["optional-dependencies"]
+    declared = dict(map(requirement, project["dependencies"] + extras["train"] + extras["dev"]))
     assert declared == ranges
     lock = (ROOT / "requirements.lock").read_text()
     locked = {}

@@ -72,7 +72,10 @@ class Augment(Section):
     TINY_SIDE: tuple[Positive, Positive] = key((4.0, 32.0), "range of that side, drawn in its logarithm, px")
     NIGHT: Share = key(0.3, "share of samples turned to night (lib/data/night.py), one night for all crops of a sample")
     NIGHT_EV: tuple[Positive, Positive] = key((1.5, 6.0), "range of the exposure of that night, stops below the day")
-    AVERAGED: Share = key(0.0, "share of them whose search crops are means of frames, as by an enhancer's AVERAGE")
+    NIGHT_VIDEO: Share = key(
+        0.0, "share of these nights that look as a video camera records them (lib/data/camera_night.py)"
+    )
+    AVERAGED: Share = key(0.0, "share of nights whose search crops are means of frames, as by an enhancer's AVERAGE")
     DISTRACTORS: Share = key(0.0, "share of samples in which another crop's target is pasted near the target")
     PARTS: Share = key(0.0, "share of those in which what is pasted is a part of the target itself, as a wrong answer")
     TURN: Share = key(0.0, "share of samples whose templates are turned in the plane, up to half a circle either way")
@@ -295,6 +298,12 @@ class Test(Section):
     WINDOW_INFLUENCE: Share = key(0.3, "g of the window while the target is held; training follows clips with it too")
     WINDOW_INFLUENCE_LOST: Share = key(0.1, "g after LOST_FRAMES uncertain frames")
     CONFIDENCE: Share = key(0.35, "score below which a frame counts as uncertain: size and velocity are then kept")
+    SIZE_RETURN: Share = key(
+        0.0,
+        "share of the way (in the logarithm) back to the median size of the last certain frames that the size goes "
+        "in an uncertain frame",
+    )
+    PRESENT: Share = key(0.0, "score below which a frame's result says that the target is not there")
     LOST_FRAMES: Count = key(3, "uncertain frames in a row after which the target counts as lost")
     LOST_GROWTH: Annotated[float, Field(ge=1, le=2)] = key(1.15, "growth of the search window per lost frame")
     LOST_MAX_GROWTH: Annotated[float, Field(ge=1)] = key(4.0, "largest growth of the search window while lost")

@@ -135,7 +135,7 @@ def illumination(params, height, width):
 
 
 @lru_cache(maxsize=1)
-def _day_to_linear():
+def day_to_linear():
     return (np.linspace(0, 1, 256) ** DAY_GAMMA).astype(np.float32)
 
 
@@ -147,7 +147,7 @@ def _encoding(gamma, veil):
 
 
 @lru_cache(maxsize=1)
-def _noise_pool():
+def noise_pool():
     """Normal deviates drawn once: fresh ones would cost three times all the rest of `darken`."""
     return np.random.default_rng(0).standard_normal(_POOL, dtype=np.float32)
 
@@ -160,7 +160,7 @@ def expose(linear, params, rng):
     """
     height, width, _ = linear.shape
     encoding = _encoding(params.gamma, params.veil)
-    rows = np.lib.stride_tricks.sliding_window_view(_noise_pool(), 3 * width)
+    rows = np.lib.stride_tricks.sliding_window_view(noise_pool(), 3 * width)
     starts = rng.integers(0, len(rows), height)
     out = np.empty(linear.shape, np.uint8)
     for top in range(0, height, _STRIPE):
@@ -185,7 +185,7 @@ def darken(image, params, rng):
     """A day image as that night would show it: (H, W, 3) uint8 RGB -> a new array of the same form."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"expected an (H, W, 3) uint8 image, got {image.dtype} {image.shape}")
-    linear = cv2.LUT(image, _day_to_linear())
+    linear = cv2.LUT(image, day_to_linear())
     linear *= illumination(params, *image.shape[:2])
     return expose(linear, params, rng)
 

@@ -1,4 +1,4 @@
-"""make_lmdb and make_crops: what they write is a dataset equal to what they read; interrupted, they go on."""
+"""make_lmdb, make_crops and make_collages: what they write is a dataset; interrupted, they go on."""
 
 import json
 
@@ -174,3 +174,40 @@ def test_collages_are_a_dataset_to_train_from(command, tmp_path, capsys):
     assert len(cropped) == 2 and cropped[0].windows is not None
     assert command("make_collages.py", "lunar_day", out, "--clips", 2, "--seed", 1) == 2
     assert "seed 0" in capsys.readouterr().err
+
+
+def test_collages_with_a_segmenter(command, tmp_path, capsys, save_network):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    place = tmp_path / "stills"
+    (place / "img").mkdir(parents=True)
+    picture = RNG.integers(0, 60, (240, 320, 3)).astype(np.uint8)
+    bright = np.abs(np.arange(80)[:, None] - 40) + np.abs(np.arange(100) - 50) * 0.8 < 40  # a rhombus
+    picture[80:160, 100:200][bright] = 250 - picture[80:160, 100:200][bright]
+    (place / "img" / "0.jpg").write_bytes(encode_jpeg(picture))
+    (place / "boxes.json").write_text(json.dumps({"0.jpg": [[100, 80, 100, 80]]}))
+    network, out = save_network(tmp_path / "brightness.onnx"), tmp_path / "out" / "collages.lmdb"
+    options = "--clips", 2, "--lively", "--size", 416, 240
+    assert command("make_collages.py", place, out, *options, "--segmenter", network) == 0
+    assert len(list((tmp_path / "out" / "masks").glob("*.png"))) == 1
+    assert benchmarks.load(out)[0].frames()[0].shape == (240, 416, 3)
+    plain = tmp_path / "plain" / "collages.lmdb"
+    assert command("make_collages.py", place, plain, *options) == 0
+    first, other = (np.concatenate([one.boxes_xywh for one in benchmarks.load(path)]) for path in (out, plain))
+    assert not np.array_equal(first, other, equal_nan=True)
+    capsys.readouterr()
+    assert command("make_collages.py", place, out, *options) == 2  # the same LMDB without the segmenter
+    assert "segmenter brightness.onnx" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name, text", [("none.onnx", None), ("text.onnx", "not a network")])
+def test_a_wrong_segmenter_or_size_is_one_line(command, tmp_path, capsys, name, text):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    if text:
+        (tmp_path / name).write_text(text)
+    out = tmp_path / "collages.lmdb"
+    assert command("make_collages.py", "lunar_day", out, "--segmenter", tmp_path / name) == 2
+    error = capsys.readouterr().err
+    assert name in error and "segment" in error and error.count("\n") == 1 and not out.exists()
+    assert command("make_collages.py", "lunar_day", out, "--size", 10, 240) == 2
+    error = capsys.readouterr().err
+    assert "--size 10 240" in error and error.count("\n") == 1

@@ -1,10 +1,13 @@
 """The recipes of docs/recipes as they are: with their engines where those are installed, their answers without."""
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from tests.evaluation.test_runner import write_sequence
@@ -85,3 +88,32 @@ def test_trainings_without_a_part_are_compared(tmp_path):
     assert len(weights) == len(set(weights)) == 4
     wrong = subprocess.run([*recipe, "--without", "no such: coco17"], capture_output=True, text=True, timeout=60)
     assert wrong.returncode == 2 and "--without of that DATA" in wrong.stderr
+
+
+def test_nights_are_compared_with_real_ones(tmp_path, capsys):
+    """A line for each source, real and simulated, and a sheet with all of them."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "day/img").mkdir(parents=True)
+    for name in "abc":
+        night = np.clip(40 + rng.normal(0, 10, (120, 160, 3)), 0, 255).astype(np.uint8)
+        cv2.imwrite(str(tmp_path / f"{name}.png"), cv2.GaussianBlur(night, (0, 0), 1.0))
+        day = cv2.resize(rng.integers(90, 250, (3, 4, 3), np.uint8), (160, 120), interpolation=cv2.INTER_CUBIC)
+        cv2.imwrite(str(tmp_path / f"day/img/{name}.png"), day)
+    recipe = runpy.run_path(str(ROOT / "docs/recipes/calibrate_night.py"))["main"]
+    words = ["--day", tmp_path / "day", "--pictures", "3", "--real", tmp_path, "--nights", "heavy,video_heavy,crops"]
+    assert recipe([*map(str, words), "--picture", str(tmp_path / "sheet.jpg")]) == 0
+    lines = [[cell.strip() for cell in row.split("|")[1:-1]] for row in capsys.readouterr().out.splitlines()]
+    assert [row[0] for row in lines[2:]] == [tmp_path.name, "`@heavy`", "`@video_heavy`", "training crops"]
+    columns = {title: number for number, title in enumerate(lines[0])}
+    real, heavy, video = lines[2:5]
+    assert float(real[columns["lag 1"]]) > 0.6 > 0.3 > float(heavy[columns["lag 1"]])
+    assert float(video[columns["lag 1"]]) > 0.3 and float(video[columns["frames"]]) > float(heavy[columns["frames"]])
+    assert cv2.imread(str(tmp_path / "sheet.jpg")).shape == (8 * 160, 3 * 240, 3)
+    for wrong, message in (
+        (["--nights", "dusk"], "--nights dusk: expected some of mild, "),
+        (["--real", str(tmp_path / "none"), "--nights", "heavy"], "none"),
+        (["--picture", "sheet.bmp"], "ends in .jpg or .png"),
+        (["--pictures", "0"], "--pictures: expected at least 1"),
+    ):
+        assert recipe(["--day", str(tmp_path / "day"), *wrong]) == 2
+        assert message in capsys.readouterr().err

@@ -137,8 +137,9 @@ def test_some_of_a_dataset_and_a_dataset_at_night():
     assert {one.name for one in some} == {"drone_city", "tiny_drone_city"} and some[0].dataset == "lunar_demo"
     with pytest.raises(UserError, match=r"lunar_demo#zebra\*: no sequence is called like that; there are ball_park, "):
         benchmarks.load("lunar_demo#zebra*")
-    for wrong in ("dusk", "mild@heavy", "starts@mild", "starts@starts", "@mild", "mild@", ""):
-        with pytest.raises(UserError, match="@heavy, @starts at its end, or a night and then @starts$"):
+    wrongs = ("dusk", "video_mild", "mild@heavy", "heavy@video_heavy", "starts@mild", "starts@starts")
+    for wrong in (*wrongs, "@mild", "mild@", ""):
+        with pytest.raises(UserError, match="@video_heavy, @starts at its end, or a night and then @starts$"):
             benchmarks.load(f"lunar_demo@{wrong}")
     day, means = some[0].frames()[5].mean(), []
     for strength in ("mild", "moderate", "heavy"):
@@ -203,7 +204,7 @@ def test_runs_of_odd_videos():
 
 
 def test_runs_show_the_frames_of_their_video_by_night_too(tmp_path):
-    for night in ("", "@heavy"):
+    for night in ("", "@heavy", "@video_heavy"):
         (whole,) = benchmarks.load(f"lunar_demo#drone_city{night}")
         runs = benchmarks.load(f"lunar_demo#drone_city{night}@starts")
         assert {run.dataset for run in runs} == {f"lunar_demo{night}@starts"}

@@ -1,6 +1,7 @@
 """Clips put together from photographs: exact boxes, a function of (seed, number, frame)."""
 
 import dataclasses
+import hashlib
 
 import numpy as np
 import pytest
@@ -13,6 +14,14 @@ from lib.errors import UserError
 @pytest.fixture(scope="module")
 def photographs():
     return collage.PhotoSource(benchmarks.load("lunar_day"))
+
+
+LIVELY = collage.Style((480, 360), lively=True)
+
+
+@pytest.fixture(scope="module")
+def lively_clips(photographs):
+    return [collage.CollageClip(photographs, number, 5, LIVELY) for number in range(40)]
 
 
 def whole(mover):
@@ -128,3 +137,79 @@ def test_what_moves_fast_is_blurred_and_not_transparent(photographs):
     row = clip[5][100, :, 0].astype(int)
     assert (row[80:120] == 200).all() and row.max() == 200
     assert 0 < row[int(100 - 24)] < 200  # its edge, 24 px from the middle, is
+
+
+def test_without_options_clips_are_those_of_the_first_version(photographs):
+    """The hash was computed before there was a Style: training data of that time can be made again."""
+    known = {(0, 0): "25f3afd23c8f53cf", (0, 5): "cbad2542e6287c5f", (1, 3): "ee5f96f07eeab382"}
+    for (seed, number), expected in known.items():
+        clip = collage.CollageClip(photographs, number, seed)
+        data = clip.boxes_xywh.tobytes() + clip[0].tobytes() + clip[17].tobytes()
+        assert hashlib.sha256(data).hexdigest()[:16] == expected
+
+
+def test_lively_targets_turn_narrow_grow_and_leave(lively_clips):
+    targets = [clip._movers[clip._target] for clip in lively_clips]
+    turns = [np.ptp(np.unwrap(np.arctan2(one.shapes[:, 1, 0], one.shapes[:, 0, 0]))) for one in targets]
+    assert sum(turn > np.pi / 2 for turn in turns) >= 6 and max(turns) > 1.5 * np.pi
+    columns = [np.linalg.norm(one.shapes, axis=1) for one in targets]  # (N, 2) px a texel along its own axes
+    aspects = [np.ptp(np.log(one[:, 0] / one[:, 1])) for one in columns]
+    growths = [np.abs(np.log(one.prod(axis=1) / one[0].prod())).max() / 2 for one in columns]
+    assert sum(aspect > np.log(1.6) for aspect in aspects) >= 4
+    assert sum(growth > np.log(1.8) for growth in growths) >= 2
+    gone = [clip for clip, target in zip(lively_clips, targets, strict=True) if target.jump is not None]
+    assert len(gone) >= 4
+    back = 0
+    for clip in gone:
+        absent = np.flatnonzero(~clip.visible)
+        assert len(absent) >= 3 and clip._movers[clip._target].jump in absent
+        back += clip.visible[: absent[0]].any() and clip.visible[absent[-1] :].any()
+        boxes = collage._joined([m.boxes_xywh() for m in clip._movers if m.shift is clip._movers[clip._target].shift])
+        out = collage._share_in_view(boxes, LIVELY.size) == 0
+        assert out.any() and not clip.visible[out].any()
+    assert back >= 3
+
+
+def test_lively_boxes_are_finite_exactly_where_the_target_is_visible(lively_clips):
+    for clip in lively_clips:
+        assert np.isnan(clip.boxes_xywh[~clip.visible]).all() and np.isfinite(clip.boxes_xywh[clip.visible]).all()
+        assert (clip.boxes_xywh[clip.visible, 2:] > 0).all()
+        inside = collage._share_in_view(clip.boxes_xywh[clip.visible], LIVELY.size)
+        assert (inside >= 1 - collage.HIDDEN).all()
+
+
+def test_lively_boxes_are_the_extent_of_what_is_drawn(lively_clips):
+    seen = 0
+    for clip in lively_clips:
+        target = whole(clip._movers[clip._target])
+        for frame in range(0, len(clip), 5):
+            x, y, w, h = box = target.boxes_xywh()[frame]
+            if (box[:2] < 2).any() or (box[:2] + box[2:] > np.array(LIVELY.size) - 2).any():
+                continue
+            part, patch = target.drawn(frame)
+            rows, columns = (np.flatnonzero(patch[..., 3].max(axis=axis) > 0.5) for axis in (1, 0))
+            corner = part[1].start + columns[0], part[0].start + rows[0]
+            end = part[1].start + columns[-1] + 1, part[0].start + rows[-1] + 1
+            np.testing.assert_allclose([*corner, *end], [x, y, x + w, y + h], atol=1.6)
+            seen += 1
+    assert seen > 100
+
+
+def test_a_target_that_jumps_out_of_sight_is_not_smeared_over_the_view(lively_clips):
+    jumps = [clip._movers[clip._target] for clip in lively_clips]
+    jumps = [one for one in jumps if one.jump is not None]
+    for one in jumps:
+        blurred = dataclasses.replace(one, blur=0.8)
+        assert len(blurred.exposures(one.jump)) == 1
+
+
+def test_a_larger_view_has_larger_targets_and_finer_cutouts(photographs):
+    large = collage.Style((960, 720))
+    assert large.scale == 3 and large.texels == collage.FINE_TEXELS and collage.Style((400, 300)).texels == 96
+    clip = collage.CollageClip(photographs, 1, 1, large)
+    assert clip[3].shape == (720, 960, 3) and clip._movers[clip._target].cutout.texels == collage.FINE_TEXELS
+    ratios = []
+    for number in range(5):  # the same random numbers, so the same targets
+        boxes = [collage.CollageClip(photographs, number, 1, style).boxes_xywh[0] for style in (large, collage.Style())]
+        ratios.append(np.sqrt(boxes[0][2:].prod() / boxes[1][2:].prod()))
+    assert abs(np.nanmedian(ratios) - 3) < 0.15

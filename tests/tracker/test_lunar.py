@@ -94,6 +94,33 @@ def test_unsure_frames_keep_size_and_lost_ones_widen_the_search(small_tracker):
     assert results[3]["score"] == pytest.approx(0.2)
 
 
+def test_unsure_sizes_return_to_the_usual_one(small_tracker):
+    """After a frame in which the size ran away, uncertain frames bring it back to the median of the certain ones."""
+    tracker = small_tracker("MODEL.HEAD.STRIDE=8", "TEST.SIZE_RETURN=0.5", "TEST.SIZE_STEP=1", "TEST.MOTION=none")
+    state = tracker.start(FRAMES[0], BOX)
+    state = dataclasses.replace(state, box_xywh=BOX * [1, 1, 2, 2], sizes=(10.0,) * 9)
+    before = np.sqrt(state.box_xywh[2:].prod())
+    scripted(tracker, [maps(16, {(8, 8): 0.2}, size=0.6)] * 12)
+    sizes, sides = [], []
+    for image in FRAMES[1:5]:
+        (state,), (result,) = tracker.step([state], [image])
+        sides.append(result["target_bbox"][2:])
+        sizes.append(np.sqrt(np.prod(sides[-1])))
+    expected = 10 * (before / 10) ** (0.5 ** np.arange(1, 5))
+    assert sizes == pytest.approx(expected)
+    assert np.allclose([w / h for w, h in sides], BOX[2] / BOX[3])
+
+
+def test_a_score_below_the_threshold_says_absent(small_tracker):
+    tracker = small_tracker("MODEL.HEAD.STRIDE=8", "TEST.PRESENT=0.3", "TEST.CONFIDENCE=0")
+    scripted(tracker, [maps(16, {(8, 8): score}, size=0.2) for score in (0.9, 0.29, 0.31)])
+    state, present = tracker.start(FRAMES[0], BOX), []
+    for image in FRAMES[1:4]:
+        (state,), (result,) = tracker.step([state], [image])
+        present.append(result["present"])
+    assert present == [True, False, True]
+
+
 def test_sizes_may_be_followed_in_steps(small_tracker):
     box = {}
     for step in (1, 0.5):

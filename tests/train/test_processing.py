@@ -16,7 +16,7 @@ from lib.data.crop import Crop
 from lib.errors import FrameError
 from lib.test.tracker.lunar import State
 from lib.test.tracker.motion import start
-from lib.train.data.augmentation import Distractor, Look
+from lib.train.data.augmentation import Distractor, Look, draw_look
 from lib.train.data.processing import Processing, Shot, plausible
 from lib.train.losses import score_labels
 
@@ -126,6 +126,30 @@ def test_absent_targets_have_no_label():
         for seed in range(20):
             sample = process(image, target, *PLAIN, seed=seed, away=(0,))
             assert not sample["search_visible"].any() and not sample["search_anno"].any()
+
+
+def test_camera_nights_change_pixels_and_only_by_night():
+    box = [100.3, 80.7, 29.2, 25.1]
+    for dark in (0, 1):
+        words = [f"DATA.AUGMENT.NIGHT={dark}", "DATA.AUGMENT.AVERAGED=0.5"]
+        before, without, within = (
+            process(scene(), box, *words, *share, searches=2)
+            for share in ((), ["DATA.AUGMENT.NIGHT_VIDEO=0"], ["DATA.AUGMENT.NIGHT_VIDEO=1"])
+        )
+        assert all(values.equal(without[name]) for name, values in before.items())
+        assert [values.equal(before[name]) for name, values in within.items() if "images" in name] == [not dark] * 2
+        for name, values in within.items():
+            assert values.dtype == before[name].dtype and values.shape == before[name].shape
+
+
+def test_camera_nights_leave_the_other_draws_alone():
+    looks = []
+    for share in (0, 1):
+        augment = config.load("lunar", "baseline_pairs", ["DATA.AUGMENT.NIGHT=1", f"DATA.AUGMENT.NIGHT_VIDEO={share}"])
+        looks.append(draw_look(np.random.default_rng(3), augment.DATA.AUGMENT, 1, 2, False))
+    plain, camera = looks
+    assert plain.camera is None and camera.night is None and camera.camera is not None
+    assert replace(camera, night=plain.night, camera=None) == plain
 
 
 def test_distractors_never_touch_the_target():

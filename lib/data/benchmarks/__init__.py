@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from lib.config.paths import paths
-from lib.data import night, starts
+from lib.data import starts, video_night
 from lib.data.benchmarks.annotated import Photographs
 from lib.data.benchmarks.entries import ALIASES, ANY_FOLDER, BENCHMARKS
 from lib.data.benchmarks.layout import reader
@@ -54,8 +54,9 @@ def load(name_or_folder, data_root=None, use_lmdb=False, cache=None, boxes_neede
     Returns a list, or for still images something that is read like one. A folder's dataset is called by the folder's
     own name, an LMDB's without `.lmdb`. Three suffixes, in this order, choose what is seen of it. `NAME#PATTERN` takes
     the sequences whose names match, as many as are there: `lasot#bird-*` some, `lasot#*` all, where `lasot` is refused
-    unless it is whole. `NAME@mild`, `@moderate` or `@heavy` shows them at night (see night.py). `NAME@starts` makes
-    several runs of each, from frames spread over it (see starts.py).
+    unless it is whole. `NAME@mild`, `@moderate` or `@heavy` shows them at night (see night.py); `NAME@video_moderate`
+    and `@video_heavy` show a night as a video camera records it (see video_night.py). `NAME@starts` makes several runs
+    of each, from frames spread over it (see starts.py).
     use_lmdb: read the LMDB made by tracking/make_lmdb.py, see `lmdb_path`.
     cache: folder of crops made by tracking/make_crops.py, read instead of the whole frames.
     boxes_needed: False for those who look at pictures alone; then a folder may hold nothing but photographs.
@@ -86,8 +87,8 @@ def split_name(name_or_folder):
         end, _, pattern = end.partition("#")
         raise UserError(f"{name}: # comes before @, as in {folder}{slash}{last}#{pattern}{end}")
     nights = views[:-1] if views[-1:] == [STARTS] else views
-    if nights and "@".join(nights) not in night.STRENGTHS:
-        expected = ", ".join(f"@{each}" for each in (*night.STRENGTHS, STARTS))
+    if nights and "@".join(nights) not in video_night.NIGHTS:
+        expected = ", ".join(f"@{each}" for each in (*video_night.NIGHTS, STARTS))
         raise UserError(f"{name}: expected one of {expected} at its end, or a night and then @{STARTS}")
     return f"{folder}{slash}{last}", pattern, tuple(views)
 
@@ -105,7 +106,7 @@ class _Night:
     name: str
 
     def __call__(self):
-        return night.NightFrames(self.opener(), self.strength, self.name)
+        return video_night.night_frames(self.opener(), self.strength, self.name)
 
 
 def _load(name_or_folder, pattern, data_root, use_lmdb, cache, boxes_needed):

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 MAX_SIZE_CHANGE = math.log(2)  # a frame whose box is this far (in log size) from the recent median is no template
 MEANS = 4  # image px per patch px from which noise is not averaged over time
 RECENT = 10  # frames whose sizes make that median
+LONG = 100  # frames whose sizes make the median that an uncertain size returns to
 SETTLED = 5  # frames without doubt before a frame may become a template
 
 
@@ -274,11 +275,13 @@ class LunarTracker:
         certain = score >= test.CONFIDENCE
         step = test.SIZE_STEP if certain else 0.0  # an unsure size would make the next window wrong as well
         sides = state.box_xywh[2:] ** (1 - step) * box[2:] ** step
+        if not certain and state.sizes:
+            sides = sides * (np.median(state.sizes) / _size(state.box_xywh)) ** test.SIZE_RETURN
         box = np.concatenate([box[:2] + (box[2:] - sides) / 2, sides])
         box = boxes.clip(box, width, height, test.MIN_BOX)
         centre = boxes.xywh_to_cxcywh(box)[:2]
         motion = kalman.update(state.motion, centre, _size(box), score) if certain else state.motion
-        sizes = (*state.sizes, _size(box))[-RECENT:] if certain else state.sizes
+        sizes = (*state.sizes, _size(box))[-LONG:] if certain else state.sizes
         state = replace(
             state,
             box_xywh=box,
@@ -291,7 +294,7 @@ class LunarTracker:
         if self._worth_keeping(state, score):
             patches = (state.patches[0], *state.patches[2:], self._template_patch(image, box))
             state = replace(state, patches=patches, template=self._encode(patches, state.light))
-        return state, _result(box, score, state.doubts < test.LOST_FRAMES)
+        return state, _result(box, score, state.doubts < test.LOST_FRAMES and score >= test.PRESENT)
 
     def _worth_keeping(self, state, score):
         """Whether this frame replaces the oldest online template: sure, regular, settled and of a plausible size."""
@@ -301,7 +304,7 @@ class LunarTracker:
             and state.frame % test.UPDATE_INTERVAL == 0
             and score > test.UPDATE_THRESHOLD
             and state.certain >= SETTLED
-            and abs(math.log(state.sizes[-1] / np.median(state.sizes))) < MAX_SIZE_CHANGE
+            and abs(math.log(state.sizes[-1] / np.median(state.sizes[-RECENT:]))) < MAX_SIZE_CHANGE
         )
 
     def _template_patch(self, image, box):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from lib.data import night
+from lib.data import camera_night, night
 from lib.data.crop import Crop
 from lib.data.frames import PartialFrame
 
@@ -27,7 +27,8 @@ MARGIN, FEATHER = 1.25, 0.15  # a pasted target: size of what is pasted / its bo
 class Look:
     """flip, gray: whether. gains, blurs: of each crop, blur in px (0 = none). noise: grey levels. quality: JPEG's, or
     None. night: NightParams or None. stretch: of the search windows, see Crop. frames: of each crop, how many frames of
-    the night it is the mean of. turn: of the templates in the plane, radian."""
+    the night it is the mean of. turn: of the templates in the plane, radian. camera: CameraNight or None, instead of
+    `night`."""
 
     flip: bool
     gray: bool
@@ -39,6 +40,7 @@ class Look:
     stretch: float = 1.0
     frames: tuple = ()
     turn: float = 0.0
+    camera: camera_night.CameraNight | None = None
 
     @classmethod
     def plain(cls, crops):
@@ -54,7 +56,7 @@ def draw_look(rng, augment, templates, searches, shrunk):
     gains = np.repeat(rng.uniform(-1, 1, 2), (templates, searches)) + rng.uniform(-0.1, 0.1, count)
     blurs = rng.uniform(0, MAX_BLUR, count) * (blur < max(augment.BLUR, least))
     deviation, quality = rng.uniform(0, MAX_NOISE), int(rng.integers(*QUALITY))
-    return Look(
+    look = Look(
         flip=flip < augment.FLIP,
         gray=gray < augment.GRAY,
         gains=tuple((1 + augment.BRIGHTNESS * np.clip(gains, -1, 1)).tolist()),
@@ -67,6 +69,10 @@ def draw_look(rng, augment, templates, searches, shrunk):
         frames=(1,) * templates + (int(rng.integers(*MEAN_OF)) if rng.random() < augment.AVERAGED else 1,) * searches,
         turn=_draw_turn(rng) if augment.TURN and rng.random() < augment.TURN else 0.0,
     )
+    # Drawn last and only where asked for, so that samples without it stay as they were.
+    if look.night is not None and augment.NIGHT_VIDEO and rng.random() < augment.NIGHT_VIDEO:
+        return replace(look, night=None, camera=camera_night.sample_camera_night(rng, augment.NIGHT_EV))
+    return look
 
 
 def _draw_turn(rng):
@@ -86,6 +92,8 @@ def apply_look(image, look, number, rng):
         image = cv2.GaussianBlur(image, (0, 0), look.blurs[number])
     if look.gains[number] != 1:
         image = cv2.convertScaleAbs(image, alpha=look.gains[number])
+    if look.camera is not None:
+        return camera_night.record_crop(image, look.camera, rng, look.frames[number])
     if look.night is not None:
         frames = [night.darken(image, look.night, rng) for _ in range(look.frames[number])]  # with noise and JPEG
         return frames[0] if len(frames) == 1 else np.mean(frames, axis=0, dtype=np.float32).round().astype(np.uint8)
