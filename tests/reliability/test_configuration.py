@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -119,23 +118,21 @@ OVERRIDES = {
 
 
 def answer(folder, text, overrides=()):
-    """[the message, s of the processor that it took] for lunar/test.yaml in `folder`, written from one of WRONG."""
+    """The message for lunar/test.yaml in `folder`, written from one of WRONG."""
     for name, content in text.items() if isinstance(text, dict) else [("test", text)]:
         path = folder / "lunar" / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     config.EXPERIMENTS = folder
-    began = time.process_time()
     try:
         config.load("lunar", "test", overrides)
     except UserError as error:
-        return [str(error), time.process_time() - began]
-    return ["accepted", 0.0]
+        return str(error)
+    return "accepted"
 
 
 def answer_all(folder):
     """Print as JSON what every case is answered, and which heavy packages were imported for it."""
-    config.load("lunar", "tiny")  # the import of pydantic is not the first case's
     files = {name: answer(Path(folder) / str(k), case[0]) for k, (name, case) in enumerate(WRONG.items())}
     flags = {text: answer(Path(folder) / "flags", "", [text]) for text in OVERRIDES}
     heavy = sorted({"torch", "timm", "torchvision", "cv2", "matplotlib"} & set(sys.modules))
@@ -160,20 +157,19 @@ def test_the_corpus_is_as_large_as_promised():
 def test_a_mistake_is_one_line_with_file_and_line(answers, name):
     folder, all_answers = answers
     _, line, words = WRONG[name]
-    message, seconds = all_answers["files"][name]
+    message = all_answers["files"][name]
     file, line = line if isinstance(line, tuple) else ("test", line)
     place = folder / str(list(WRONG).index(name)) / "lunar" / f"{file}.yaml"
     assert message.startswith(f"{place}:{line}: " if line else f"{place}: ")
     assert words in message
     assert message.isprintable() and len(message) < len(str(place)) + 300
-    assert seconds < 1
 
 
 @pytest.mark.parametrize("text", OVERRIDES)
 def test_a_wrong_override_is_one_line_that_repeats_it(answers, text):
-    message, seconds = answers[1]["flags"][text]
+    message = answers[1]["flags"][text]
     assert message.startswith(f"--set {text[:6]}".replace("\n", "\\n")) and OVERRIDES[text] in message
-    assert message.isprintable() and seconds < 1
+    assert message.isprintable()
 
 
 def test_torch_is_not_imported_for_it(answers):
