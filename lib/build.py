@@ -1,7 +1,7 @@
 """From a configuration to a network: the one place that knows both."""
 
-from lib.config.paths import paths
-from lib.errors import UserError
+from .config.paths import paths
+from .errors import UserError
 
 
 def build_network(config):
@@ -10,7 +10,7 @@ def build_network(config):
     Only an enhancer may have weights already, those of MODEL.ENHANCER.WEIGHTS; then it is what that file says.
     Raises UserError for a compact backbone with joint attention, and for a file that is no enhancer's.
     """
-    from lib.models.lunar.model import Lunar
+    from .models.lunar.model import Lunar
 
     data, backbone, head, plugin = config.DATA, config.MODEL.BACKBONE, config.MODEL.HEAD, config.MODEL.ENHANCER
     if backbone.TYPE == "compact" and backbone.ATTENTION == "joint":
@@ -45,9 +45,9 @@ def build_low_light(config):
 
 
 def _plugin(options):
-    from lib.models.enhancer import load_enhancer
+    from .models.enhancer import load_enhancer
 
-    return load_enhancer(paths().pretrained / options.WEIGHTS) if options.WEIGHTS else _low_light(options)
+    return load_enhancer(paths().weights(options.WEIGHTS)) if options.WEIGHTS else _low_light(options)
 
 
 def _query(options):
@@ -56,7 +56,7 @@ def _query(options):
 
 
 def _low_light(model):
-    from lib.models.enhancer import build_enhancer
+    from .models.enhancer import build_enhancer
 
     options = {"channels": model.CHANNELS, "gate": model.GATE, "average": model.AVERAGE, "strength": model.STRENGTH}
     if model.TYPE == "haze_diffusion":

@@ -6,12 +6,14 @@ import errno
 import functools
 import io
 import os
+import re
 import signal
 import sys
 import time
 import traceback
 
-from lib.errors import MachineError, UserError
+from .config.paths import CHECKOUT
+from .errors import MachineError, UserError
 
 # What may befall any file, wherever it is opened: rights, a full or broken disk, too many open files.
 NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE)
@@ -79,13 +81,46 @@ def _known(error):
         if error.errno == errno.ENAMETOOLONG:
             return UserError(error.strerror, place)
         return MachineError(error.strerror, place) if error.errno in NOT_OURS else None
-    module = (error.name or "lib").partition(".")[0]
-    if module == "lib":
+    ours = __package__.partition(".")[0]
+    module = (error.name or ours).partition(".")[0]
+    if module == ours:
         return None
     if "libGL" in error.msg:  # what opencv-python needs of the system
         return MachineError(f"{error}; install it with: apt-get install libgl1 (or pip install opencv-python-headless)")
     package = PACKAGES.get(module, module)
     return MachineError(f"{error}; install it with: pip install {package} (or everything with: bash install.sh)")
+
+
+# What `lunar NAME` runs: the command of tracking/ that is known by that name, and what the list of commands says of it.
+SUBCOMMANDS = {
+    "track": ("video_demo", "track a target in a video or folder of images"),
+    "test": ("test", "run a tracker over benchmarks"),
+    "analyse": ("analysis_results", "score results: tables, plots, report"),
+    "train": ("train", "train a tracker or an enhancer"),
+    "enhance": ("enhance", "brighten dark images and videos"),
+    "export": ("export_onnx", "write a network as ONNX"),
+    "profile": ("profile_model", "count parameters and operations, measure time"),
+    "check": ("check_data", "check datasets"),
+    "census": ("census", "describe a dataset: sizes, motion, brightness"),
+    "ablate": ("ablate", "compare settings of one tracker"),
+    "ablate_enhancer": ("ablate_enhancer", "compare enhancers"),
+    "compare": ("vis_results", "draw the boxes of several trackers side by side"),
+    "make_lmdb": ("make_lmdb", "pack a benchmark into an LMDB"),
+    "make_crops": ("make_crops", "cache the crops around targets for training"),
+    "make_collages": ("make_collages", "compose training clips from photographs"),
+    "merge_weights": ("merge_weights", "combine checkpoints"),
+    "vot": ("vot_results", "results in the form of the VOT toolkit"),
+    "vot_trax": ("vot_trax", "a tracker for the VOT toolkit"),
+    "local": ("create_default_local_file", "write local.yaml, which names the folders"),
+    "config": ("show_config", "show configuration keys and values"),
+}
+
+
+def invocation(module):
+    """How a user starts the command of lib/commands/<module>.py: from a checkout, or from the installed package."""
+    if CHECKOUT:
+        return f"python tracking/{module}.py"
+    return next(f"lunar {name}" for name, (known, _) in SUBCOMMANDS.items() if known == module)
 
 
 def parser(doc, examples):
@@ -94,6 +129,8 @@ def parser(doc, examples):
     class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
         pass
 
+    if not CHECKOUT:
+        examples = re.sub(r"python tracking/(\w+)\.py", lambda found: invocation(found[1]), examples)
     lines = "\n".join(f"  {line.strip()}" for line in examples.strip().splitlines())
     return argparse.ArgumentParser(
         description=doc, epilog=f"examples:\n{lines}", formatter_class=Formatter, allow_abbrev=False

@@ -3,12 +3,20 @@
 Every other exception is a fault of ours: it keeps its traceback and exits with 1.
 """
 
+import difflib
 import os
 
 
 def one_line(text):
     """`text` with control characters spelt out (\\n, \\x1b): a name in it breaks no line and commands no terminal."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def nearest(name, known, cutoff=0.6):
+    """ " (did you mean X?)" with the one of `known` (names) most like `name`, in capitals or not; "" where none is."""
+    upper = {word.upper(): word for word in known}
+    close = difflib.get_close_matches(name.upper(), upper, 1, cutoff)
+    return f" (did you mean {upper[close[0]]}?)" if close else ""
 
 
 class UserError(Exception):

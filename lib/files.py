@@ -5,7 +5,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from lib.errors import MachineError
+from .errors import MachineError
 
 
 @contextlib.contextmanager

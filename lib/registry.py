@@ -4,11 +4,10 @@ Adding a tracker is one folder or module and one entry here. Modules are named, 
 configuration errors stay fast.
 """
 
-import difflib
 import importlib
 from dataclasses import dataclass
 
-from lib.errors import UserError
+from .errors import UserError, nearest
 
 
 @dataclass(frozen=True)
@@ -54,21 +53,19 @@ class Entry:
 
 ENTRIES = {
     "lunar": Entry(
-        "lib.config.schema:Lunar",
-        "lib.test.tracker.lunar:LunarTracker",
+        ".config.schema:Lunar",
+        ".test.tracker.lunar:LunarTracker",
         has_network=True,
-        training=Training(
-            "lib.build:build_network", "lib.train.actors.lunar:LunarActor", "lib.train.data.samples:SampleSet"
-        ),
+        training=Training(".build:build_network", ".train.actors.lunar:LunarActor", ".train.data.samples:SampleSet"),
     ),
-    "opencv": Entry("lib.config.schema:OpenCV", "lib.test.tracker.opencv:OpenCVTracker"),
-    "identity": Entry("lib.config.schema:Identity", "lib.test.tracker.identity:IdentityTracker"),
+    "opencv": Entry(".config.schema:OpenCV", ".test.tracker.opencv:OpenCVTracker"),
+    "identity": Entry(".config.schema:Identity", ".test.tracker.identity:IdentityTracker"),
     "enhancer": Entry(
-        "lib.config.schema:Enhancer",
+        ".config.schema:Enhancer",
         training=Training(
-            "lib.build:build_low_light",
-            "lib.train.actors.enhancer:EnhancerActor",
-            "lib.train.data.night_pairs:NightPairs",
+            ".build:build_low_light",
+            ".train.actors.enhancer:EnhancerActor",
+            ".train.data.night_pairs:NightPairs",
         ),
     ),
 }
@@ -87,9 +84,7 @@ def scripts():
 def entry(script):
     """The Entry of a script. Raises UserError naming the nearest one that exists."""
     if script not in ENTRIES:
-        close = difflib.get_close_matches(script, ENTRIES, 1)
-        hint = f" (did you mean {close[0]}?)" if close else ""
-        raise UserError(f"no tracker named {script!r}{hint}; there are: {', '.join(names())}")
+        raise UserError(f"no tracker named {script!r}{nearest(script, ENTRIES)}; there are: {', '.join(names())}")
     return ENTRIES[script]
 
 
@@ -104,4 +99,4 @@ def training(script):
 
 def _resolve(place):
     module, name = place.split(":")
-    return getattr(importlib.import_module(module), name)
+    return getattr(importlib.import_module(module, __package__), name)

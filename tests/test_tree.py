@@ -24,21 +24,28 @@ CLOSED = {
 }
 
 
-def imports(tree):
+def imports(tree, package):
+    """Full names of the modules that a file imports. package: of the file, as in "lib.data"."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield node.module or ""
+            above = package.split(".")[: len(package.split(".")) + 1 - node.level] if node.level else []
+            module = ".".join([*above, *filter(None, [node.module])])
+            yield module
+            yield from (f"{module}.{name.name}" for name in node.names)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_file_keeps_the_rules(path):
     tree = ast.parse(path.read_text())
     place = path.relative_to(ROOT).as_posix()
+    if place.startswith("lib/"):  # installed, the package is called lunar_tracking
+        absolute = [name for name in imports(tree, "") if name.partition(".")[0] == "lib"]
+        assert not absolute, f"{place}: imports within lib are relative"
     for room, others in CLOSED.items():
         if place.startswith(f"{room}/"):
-            for name in imports(tree):
+            for name in imports(tree, place.rpartition("/")[0].replace("/", ".")):
                 assert not name.startswith(others), f"{place} imports {name}"
     for node in ast.walk(tree):
         if isinstance(node, ast.ExceptHandler):

@@ -5,27 +5,7 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from lib import cli, files  # noqa: E402
-from lib.config.paths import LOCAL  # noqa: E402
-
-EXAMPLES = "python tracking/create_default_local_file.py --workspace_dir . --data_dir ./data --save_dir ./output"
-
-
-@cli.command
-def main(argv=None):
-    arguments = cli.parser(__doc__, EXAMPLES)
-    arguments.add_argument("--workspace_dir", default=".", help="folder that the others are relative to")
-    arguments.add_argument("--data_dir", default="data", help="folder that holds the benchmarks")
-    arguments.add_argument("--save_dir", default="output", help="folder for checkpoints and results")
-    arguments.add_argument("--pretrained_dir", default="pretrained", help="folder that holds weights")
-    options = arguments.parse_args(argv)
-    folders = {"data": options.data_dir, "output": options.save_dir, "pretrained": options.pretrained_dir}
-    root = Path(options.workspace_dir)
-    text = "".join(f"{name}: {str((root / folder).resolve())!r}\n" for name, folder in folders.items())
-    files.write_text(LOCAL, text)
-    print(f"wrote {LOCAL}:\n{text}", end="")
-    return 0
-
+from lib.commands.create_default_local_file import main  # noqa: E402
 
 if __name__ == "__main__":
     sys.exit(main())

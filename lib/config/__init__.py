@@ -1,17 +1,16 @@
 """Configuration: experiments/<script>/<config>.yaml over the schema's defaults, changed by --set."""
 
 import copy
-import difflib
 import json
 import os
 import re
 from pathlib import Path
 
-from lib.config.paths import ROOT
-from lib.config.read import parse_value, read_yaml
-from lib.errors import UserError
+from ..errors import UserError, nearest
+from .paths import CHECKOUT, SHIPPED
+from .read import parse_value, read_yaml
 
-EXPERIMENTS = ROOT / "experiments"
+EXPERIMENTS = SHIPPED / "experiments"
 NAMED = ("BUDGETS", "ABLATION")  # sections of a file that hold changes to the rest of it, by name
 SHOWN = 80  # characters of a wrong value or name that an error message repeats
 
@@ -26,7 +25,7 @@ def load(script, config, overrides=(), budget=None):
     """
     from easydict import EasyDict
 
-    from lib.registry import entry
+    from ..registry import entry
 
     schema = entry(script).schema()
     path = _experiment(script, config)
@@ -47,7 +46,7 @@ def ablation(script, config, overrides=(), more=None):
     Returns {label: overrides that `load` takes after the common ones}.
     Raises UserError as `load` does where a row does not fit.
     """
-    from lib.registry import entry
+    from ..registry import entry
 
     schema = entry(script).schema()
     settings, places, named = _read(_experiment(script, config))
@@ -81,13 +80,19 @@ def keys(section, prefix=""):
 
 
 def _experiment(script, config):
-    path = EXPERIMENTS / script / f"{config}.yaml"
-    if Path(config).name != config or not os.path.isfile(path):  # unlike Path.is_file, also for an impossible name
-        known = sorted(file.stem for file in (EXPERIMENTS / script).glob("*.yaml"))
+    folders = [folder / script for folder in _folders()]
+    path = next((file for folder in folders if os.path.isfile(file := folder / f"{config}.yaml")), None)
+    if Path(config).name != config or path is None:  # os.path.isfile, unlike Path.is_file, takes impossible names
+        known = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
         raise UserError(
             f"no configuration {config!r} of {script}{_nearest(config, known)}; there are: {', '.join(known)}"
         )
     return path
+
+
+def _folders():
+    """Where experiments are looked for: with the installed package, ./experiments comes before those that ship."""
+    return [EXPERIMENTS] if CHECKOUT else [Path("experiments"), EXPERIMENTS]
 
 
 def _read_with_base(path, below):
@@ -95,10 +100,12 @@ def _read_with_base(path, below):
     if "_BASE_" not in settings:
         return settings, places
     base = settings.pop("_BASE_")
-    if not isinstance(base, str) or not os.path.isfile(path.parent / base):
+    beside = [path.parent, *(folder / path.parent.name for folder in _folders())]
+    target = next((folder / str(base) for folder in beside if os.path.isfile(folder / str(base))), None)
+    if not isinstance(base, str) or target is None:
         near = _nearest(Path(str(base)).stem, [file.stem for file in path.parent.glob("*.yaml") if file != path])
         raise UserError(f"_BASE_: no file {_shown(base)} beside this one{near}", *places["_BASE_"])
-    target, below = (path.parent / base).resolve(), (*below, path.resolve())
+    target, below = target.resolve(), (*below, path.resolve())
     if target in below:
         names = " -> ".join(file.name for file in (*below, target))
         raise UserError(f"_BASE_ leads back to itself: {names}", *places["_BASE_"])
@@ -211,14 +218,12 @@ def _shown(value):
 
 
 def _nearest(name, known):
-    upper = {word.upper(): word for word in known}
-    close = difflib.get_close_matches(name.upper(), upper, 1, 0.6) or [
-        word for word in upper if word.split(".")[-1] == name.upper().split(".")[-1]
-    ]
-    return f" (did you mean {upper[close[0]]}?)" if close else ""
+    """As errors.nearest; of dotted keys also one whose last part is that of `name`."""
+    same = [word for word in known if word.upper().split(".")[-1] == name.upper().split(".")[-1]]
+    return nearest(name, known) or nearest(name, same, 0)
 
 
 def _is_section(annotation):
-    from lib.config.schema import Section
+    from .schema import Section
 
     return isinstance(annotation, type) and issubclass(annotation, Section)

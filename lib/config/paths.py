@@ -1,13 +1,20 @@
-"""Where data, results and weights are: ./data, ./output, ./pretrained, or as local.yaml or the environment say."""
+"""Where data, results, weights and experiments are.
+
+In a checkout these are folders beside `lib`. Of the installed package, data and results are in the working directory;
+the configurations and weights that ship are inside the package, and files in the working directory come before them.
+"""
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib.config.read import read_yaml
-from lib.errors import UserError
+from ..errors import UserError
+from .read import read_yaml
 
-ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = Path(__file__).resolve().parents[1]
+CHECKOUT = (PACKAGE.parent / "tracking" / "train.py").is_file()
+SHIPPED = PACKAGE.parent if CHECKOUT else PACKAGE  # holds experiments/ and pretrained/
+ROOT = PACKAGE.parent if CHECKOUT else Path.cwd()  # holds data/, output/ and local.yaml
 LOCAL = ROOT / "local.yaml"
 VARIABLES = {"data": "LUNAR_DATA", "output": "LUNAR_SAVE", "pretrained": "LUNAR_PRETRAINED"}
 
@@ -19,6 +26,11 @@ class Paths:
     data: Path
     output: Path
     pretrained: Path
+
+    def weights(self, name: str) -> Path:
+        """The file `name` in `pretrained` or, where it is not there, among the weights that ship with the package."""
+        own, shipped = self.pretrained / name, SHIPPED / "pretrained" / name
+        return shipped if shipped.exists() and not own.exists() else own
 
 
 def paths(data=None, output=None):

@@ -4,7 +4,7 @@ import re
 
 import yaml
 
-from lib.errors import UserError
+from ..errors import UserError
 
 MAX_BYTES = 1_000_000
 

@@ -1,4 +1,4 @@
-"""Every configuration key: its type, default, unit and meaning. `python -m lib.config` prints them all.
+"""Every configuration key: its type, default, unit and meaning. `python tracking/show_config.py` prints them all.
 
 Names are OSTrack's where OSTrack has the key.
 """

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from lib.data.frames import partial_frame
+from .frames import partial_frame
 
 TINY_SIDE, TINY_SHARE = 22.0, 0.01  # px, share of the image: LaTOT
 NARROW = 0.03  # of the image's width or height: NT-VOT211

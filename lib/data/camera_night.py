@@ -18,9 +18,9 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from lib.data.codec import compress
-from lib.data.lamps import CELL, Lamp, add_cores, draw_lamp, enlarge, lamp_light
-from lib.data.night import NightParams, day_to_linear, illumination, noise_pool
+from .codec import compress
+from .lamps import CELL, Lamp, add_cores, draw_lamp, enlarge, lamp_light
+from .night import NightParams, day_to_linear, illumination, noise_pool
 
 _FAINT = 2e-4  # light of lamps below this is not seen
 _STRIPE = 32  # rows

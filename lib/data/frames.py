@@ -12,9 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lib.data import image as images
-from lib.data.storage import Folder, open_storage
-from lib.errors import FrameError, UserError
+from ..errors import FrameError, UserError
+from . import image as images
+from .storage import Folder, open_storage
 
 VIDEO_EXTENSIONS = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v")
 

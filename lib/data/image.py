@@ -10,8 +10,8 @@ import re
 import cv2
 import numpy as np
 
-from lib.data.jpeg_region import MAX_PIXELS, libjpeg, scan_start
-from lib.errors import FrameError
+from ..errors import FrameError
+from .jpeg_region import MAX_PIXELS, libjpeg, scan_start
 
 BLOCKS, ROWS = 64, 4  # a frame's brightness is averaged in at most so many blocks a side, from so many rows of each
 DECAY = 0.9  # share of the frames before in the brightness, so that a gate does not flicker

@@ -13,7 +13,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from lib.errors import UserError
+from ..errors import UserError
 
 DAY_GAMMA = 2.2
 # Of the encoding table, which is read at sqrt(light): there 12 bits resolve 8-bit output even in the dark.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lib.errors import UserError
+from ..errors import UserError
 
 
 @dataclass

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lib.data.frames import OrderedFrames
-from lib.data.sequence import Sequence
+from .frames import OrderedFrames
+from .sequence import Sequence
 
 SPACING = 50  # frames between anchors, about
 

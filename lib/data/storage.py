@@ -16,8 +16,8 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from lib.data.image import natural_key
-from lib.errors import MachineError, UserError
+from ..errors import MachineError, UserError
+from .image import natural_key
 
 MAX_MEMBER_BYTES = 256 * 2**20
 MANIFEST = "manifest.json"

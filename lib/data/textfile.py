@@ -9,7 +9,7 @@ import io
 
 import numpy as np
 
-from lib.errors import UserError
+from ..errors import UserError
 
 LIMIT = 1e9  # px; nothing in an image is farther out, and squares of larger numbers lose their meaning
 

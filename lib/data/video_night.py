@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from lib.data import night
-from lib.data.camera_night import (
+from ..errors import UserError
+from . import night
+from .camera_night import (
     CameraNight,
     TemporalFilter,
     add_noise,
@@ -22,10 +23,9 @@ from lib.data.camera_night import (
     filtered_noise,
     sense,
 )
-from lib.data.codec import compress
-from lib.data.lamps import Lamp, draw_lamp
-from lib.data.night import NightParams
-from lib.errors import UserError
+from .codec import compress
+from .lamps import Lamp, draw_lamp
+from .night import NightParams
 
 BLOCK = 24  # frames, from one intra frame to the next
 WARM_UP = 4  # frames simulated before a block; the filter starts with noise as it leaves it, so few are enough

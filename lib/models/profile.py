@@ -10,7 +10,7 @@ from unittest import mock
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from lib.models.precision import DTYPES
+from .precision import DTYPES
 
 NETWORK = {"track": "network", "step": "network", "features": "network", "locate": "head", "enhance": "enhance"}
 QUERY = ("expectation", "hint", "read", "modulate", "judge", "write")  # what TemporalQuery does in a frame

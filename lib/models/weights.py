@@ -13,8 +13,8 @@ import safetensors.torch
 import torch
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
-from lib.errors import UserError
-from lib.files import write_bytes
+from ..errors import UserError
+from ..files import write_bytes
 
 EXPECTED = "expected weights: a .safetensors file, or a .pth, .pt or .pth.tar file saved by torch"
 

@@ -9,16 +9,16 @@ from pathlib import Path
 import cv2
 import torch
 
-from lib import registry
-from lib.config import flat
-from lib.errors import UserError
-from lib.models.weights import initialise_backbone, load_weights
-from lib.train.admin import distributed
-from lib.train.admin.journal import Journal
-from lib.train.data import epoch_batches, make_loader
-from lib.train.trainers import checkpoint
-from lib.train.trainers.state import plain, restore
-from lib.train.trainers.trainer import Trainer
+from .. import registry
+from ..config import flat
+from ..errors import UserError
+from ..models.weights import initialise_backbone, load_weights
+from .admin import distributed
+from .admin.journal import Journal
+from .data import epoch_batches, make_loader
+from .trainers import checkpoint
+from .trainers.state import plain, restore
+from .trainers.trainer import Trainer
 
 log = logging.getLogger("lunar.train")
 

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from lib.data.crop import Crop
-from lib.vis.draw import draw_box
+from ..data.crop import Crop
+from .draw import draw_box
 
 LEAST_WIDTH = 640  # px of a drawn frame: smaller ones are enlarged, so that the writing fits
 ZOOM = 8.0, 32.0  # window of the enlargement: so many sides of the target, at least so many px

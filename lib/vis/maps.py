@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from lib.vis.draw import draw_box
-from lib.vis.video import VideoWriter
+from .draw import draw_box
+from .video import VideoWriter
 
 PANEL = 256  # px, side of each picture
 GREEN, YELLOW = (60, 220, 60), (255, 220, 40)

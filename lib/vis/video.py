@@ -6,11 +6,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lib.data import boxes
-from lib.data.crop import Crop
-from lib.errors import MachineError
-from lib.files import atomic_path
-from lib.vis.draw import draw_box
+from ..data import boxes
+from ..data.crop import Crop
+from ..errors import MachineError
+from ..files import atomic_path
+from .draw import draw_box
 
 PREDICTION = (255, 176, 0)
 TRUTH = (80, 220, 120)

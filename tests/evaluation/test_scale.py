@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pytest
 
+from lib.commands.test import _select as select
 from lib.data import benchmarks
 from lib.errors import MachineError
 from lib.test.evaluation import results, runner
@@ -20,7 +21,6 @@ from tests.evaluation.test_runner import FAULTY, ROOT, boxes, run, write_sequenc
 
 SOAK = "LUNAR_SOAK" in os.environ
 IDENTITY = Experiment("identity", "baseline")
-select = runpy.run_path(str(ROOT / "tracking" / "test.py"))["_select"]
 
 
 @pytest.fixture

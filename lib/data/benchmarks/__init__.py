@@ -1,23 +1,23 @@
 """From the name of a benchmark, or any folder, to its sequences."""
 
 import dataclasses
-import difflib
 import fnmatch
 import functools
 import logging
 import os
 from pathlib import Path
 
-from lib.config.paths import paths
-from lib.data import starts, video_night
-from lib.data.benchmarks.annotated import Photographs
-from lib.data.benchmarks.entries import ALIASES, ANY_FOLDER, BENCHMARKS
-from lib.data.benchmarks.layout import reader
-from lib.data.render import RenderedClip, demo_clips
-from lib.data.render.training import crossing_clips, day_clips, night_clips, training_clips
-from lib.data.sequence import Sequence
-from lib.data.storage import open_storage
-from lib.errors import UserError
+from ...cli import invocation
+from ...config.paths import paths
+from ...errors import UserError, nearest
+from .. import starts, video_night
+from ..render import RenderedClip, demo_clips
+from ..render.training import crossing_clips, day_clips, night_clips, training_clips
+from ..sequence import Sequence
+from ..storage import open_storage
+from .annotated import Photographs
+from .entries import ALIASES, ANY_FOLDER, BENCHMARKS
+from .layout import reader
 
 log = logging.getLogger(__name__)
 
@@ -116,8 +116,8 @@ def _load(name_or_folder, pattern, data_root, use_lmdb, cache, boxes_needed):
     if cache or use_lmdb:
         path = crops_path(name, cache) if cache else lmdb_path(name, data_root)
         if not path.exists():
-            maker = f"make_crops.py {name} {cache}" if cache else f"make_lmdb.py {name} {path}"
-            raise UserError(f"no such LMDB; make it with: python tracking/{maker}", path)
+            command, out = ("make_crops", cache) if cache else ("make_lmdb", path)
+            raise UserError(f"no such LMDB; make it with: {invocation(command)} {name} {out}", path)
         return _look(path, dataset_name(name), ANY_FOLDER).part(pattern).load()
     found = find(name, data_root, boxes_needed)
     if found.missing and not (pattern and found.seen):
@@ -190,8 +190,7 @@ def find(name_or_folder, data_root=None, boxes_needed=True):
         return _benchmark(name, BENCHMARKS[name], paths(data=data_root).data)
     path = Path(os.path.expanduser(name))
     if not path.exists():
-        close = difflib.get_close_matches(name, names(), 1)
-        hint = f" (did you mean {close[0]}?)" if close else ""
+        hint = nearest(name, names())
         raise NotThereError(f"no benchmark or folder {name!r}{hint}; the benchmarks are: {', '.join(names())}")
     layouts = ANY_FOLDER if boxes_needed else (*ANY_FOLDER, Photographs())
     return _look(path.resolve(), dataset_name(name), layouts)

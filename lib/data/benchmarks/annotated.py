@@ -14,11 +14,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from lib.data.frames import ImageFrames, image_names
-from lib.data.image import image_size, natural_key
-from lib.data.sequence import Sequence
-from lib.data.textfile import LIMIT
-from lib.errors import UserError
+from ...errors import UserError
+from ..frames import ImageFrames, image_names
+from ..image import image_size, natural_key
+from ..sequence import Sequence
+from ..textfile import LIMIT
 
 log = logging.getLogger(__name__)
 

@@ -3,12 +3,12 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from lib.config.paths import paths
-from lib.data.benchmarks import RENDERED, NotThereError, canonical, find, load, split_name
-from lib.data.benchmarks.annotated import StillSequences
-from lib.data.benchmarks.entries import BENCHMARKS
-from lib.data.benchmarks.layout import reader
-from lib.errors import UserError
+from ...config.paths import paths
+from ...errors import UserError
+from . import RENDERED, NotThereError, canonical, find, load, split_name
+from .annotated import StillSequences
+from .entries import BENCHMARKS
+from .layout import reader
 
 
 @dataclass

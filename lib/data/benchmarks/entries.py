@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, replace
 
-from lib.data.benchmarks import facts
-from lib.data.benchmarks.annotated import Coco, ImageNetVid, Shift, Stills
-from lib.data.benchmarks.layout import FOLDER_LAYOUTS, Layout, Together
-from lib.data.benchmarks.points import Points
+from . import facts
+from .annotated import Coco, ImageNetVid, Shift, Stills
+from .layout import FOLDER_LAYOUTS, Layout, Together
+from .points import Points
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lib.data.benchmarks.facts import Facts
-from lib.data.benchmarks.points import Points, parse_points
-from lib.data.frames import VIDEO_EXTENSIONS, ImageFrames, VideoFrames, image_names
-from lib.data.sequence import Sequence
-from lib.data.textfile import parse_boxes, parse_numbers
-from lib.errors import FrameError, UserError
+from ...errors import FrameError, UserError
+from ..frames import VIDEO_EXTENSIONS, ImageFrames, VideoFrames, image_names
+from ..sequence import Sequence
+from ..textfile import parse_boxes, parse_numbers
+from .facts import Facts
+from .points import Points, parse_points
 
 
 @dataclass(frozen=True)

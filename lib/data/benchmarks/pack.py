@@ -9,12 +9,12 @@ import zlib
 import cv2
 import numpy as np
 
-from lib.data.benchmarks.annotated import PHOTO, StillSequences
-from lib.data.crop import Crop, window_side
-from lib.data.frames import ImageFrames
-from lib.data.image import decode, encode_jpeg, image_size
-from lib.data.storage import LmdbWriter
-from lib.errors import UserError
+from ...errors import UserError
+from ..crop import Crop, window_side
+from ..frames import ImageFrames
+from ..image import decode, encode_jpeg, image_size
+from ..storage import LmdbWriter
+from .annotated import PHOTO, StillSequences
 
 FRAME_QUALITY, CROP_QUALITY = 95, 92  # of JPEG, where frames come from a video, and of crops
 JITTER = 1 / 16  # the crop's centre moves by up to this share of its side, so that targets are not always in the middle

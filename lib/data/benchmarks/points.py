@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lib.data.textfile import LIMIT
-from lib.errors import UserError
+from ...errors import UserError
+from ..textfile import LIMIT
 
 COLUMNS = {"frame": ("frame", "filename"), "visibility": ("visibility",), "x": ("x", "xcoordinate"),
            "y": ("y", "ycoordinate")}  # fmt: skip

@@ -13,9 +13,9 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from lib.data.night import Lamp, NightParams, expose, illumination, sample_night
-from lib.data.render import scenes, sprites
-from lib.errors import UserError
+from ...errors import UserError
+from ..night import Lamp, NightParams, expose, illumination, sample_night
+from . import scenes, sprites
 
 VISIBLE = 0.1  # a target is present while more than this share of its box is in view and not behind an occluder
 _LIGHT_STEP = 4  # px: the light map is kept at a quarter of the resolution

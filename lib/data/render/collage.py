@@ -16,10 +16,10 @@ from functools import cached_property, lru_cache, partial
 import cv2
 import numpy as np
 
-from lib.data.benchmarks.annotated import PHOTO
-from lib.data.render.segmenter import crop_around
-from lib.data.sequence import Sequence
-from lib.errors import FrameError, UserError
+from ...errors import FrameError, UserError
+from ..benchmarks.annotated import PHOTO
+from ..sequence import Sequence
+from .segmenter import crop_around
 
 SIZE, FRAMES = (320, 240), 32
 SIDES = (7.0, 72.0)  # px, sqrt(w h) of the target at the start, in a view of SIZE

@@ -9,8 +9,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from lib.data.night import Lamp
-from lib.data.render.sprites import TEXELS, U, V, cover
+from ..night import Lamp
+from .sprites import TEXELS, U, V, cover
 
 TOWER = 24  # px: an occluder at least as wide is a building, else a post
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lib.data.crop import Crop
-from lib.errors import MachineError, UserError
-from lib.files import atomic_path
+from ...errors import MachineError, UserError
+from ...files import atomic_path
+from ..crop import Crop
 
 SIDE, CONTEXT = 320, 1.5  # px, the network's input; side of its square crop / the longer side of the box
 FILLED = (0.15, 0.97)  # share of the box that an object may fill

@@ -9,7 +9,7 @@ from itertools import count, islice
 
 import numpy as np
 
-from lib.data.render import RenderedClip, Spec
+from . import RenderedClip, Spec
 
 CLIPS = 400
 SIZES = ((640, 360), (480, 360), (512, 288))

@@ -7,11 +7,11 @@ from pathlib import Path
 import safetensors
 import torch
 
-from lib.errors import UserError
-from lib.models.enhancer.base import GATE, Enhancer
-from lib.models.enhancer.diffusion import HazeDiffusion
-from lib.models.enhancer.rivals import Average, Blur, BlurGamma, Clahe, Curve, DarkChannel, Gamma
-from lib.models.weights import save_weights
+from ...errors import UserError
+from ..weights import save_weights
+from .base import GATE, Enhancer
+from .diffusion import HazeDiffusion
+from .rivals import Average, Blur, BlurGamma, Clahe, Curve, DarkChannel, Gamma
 
 __all__ = ["GATE", "TYPES", "UNTRAINED", "Enhancer", "build_enhancer", "load_enhancer", "save_enhancer"]
 

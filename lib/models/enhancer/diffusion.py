@@ -9,9 +9,9 @@ import math
 
 import torch
 
-from lib.models.enhancer.base import Enhancer
-from lib.models.enhancer.haze import brightness, dehaze, residual_share, transmission
-from lib.models.enhancer.trunk import BANDS, Trunk, enlarged, pyramid, whole_cells
+from .base import Enhancer
+from .haze import brightness, dehaze, residual_share, transmission
+from .trunk import BANDS, Trunk, enlarged, pyramid, whole_cells
 
 SHARPNESS = 2.0  # of the step from detail to noise, in the logarithm of their energies
 

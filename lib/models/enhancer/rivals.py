@@ -8,8 +8,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from lib.models.enhancer.base import Enhancer
-from lib.models.enhancer.trunk import Trunk, enlarged, pyramid, whole_cells
+from .base import Enhancer
+from .trunk import Trunk, enlarged, pyramid, whole_cells
 
 
 class Average(Enhancer):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.init import trunc_normal_
 from torch.utils.checkpoint import checkpoint
 
-from lib.models.layers.block import Block
+from ..layers.block import Block
 
 SIZES = {  # embed_dim, depth, num_heads
     "vit_tiny": (192, 12, 3),

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.init import trunc_normal_
 
-from lib.models.layers.head import conv_bn_relu, separable
-from lib.models.lunar.backbone import OneStreamViT
+from ..layers.head import conv_bn_relu, separable
+from .backbone import OneStreamViT
 
 STRIDE = 8
 TEMPLATE, SEARCH = 0, 1

@@ -7,9 +7,9 @@ which a CUDA graph is recorded for each.
 import torch
 from torch._inductor.exc import InductorError
 
-from lib.errors import MachineError
-from lib.models.lunar.model import TrackerOutput
-from lib.models.lunar.query import Look
+from ...errors import MachineError
+from .model import TrackerOutput
+from .query import Look
 
 
 def compiled(function, device):

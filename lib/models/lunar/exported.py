@@ -18,11 +18,11 @@ from types import SimpleNamespace
 import torch
 from torch import nn
 
-from lib.errors import MachineError
-from lib.files import atomic_path
-from lib.models.lunar.backbone import TemplateState
-from lib.models.lunar.model import TrackerOutput
-from lib.models.lunar.query import Look, QueryState
+from ...errors import MachineError
+from ...files import atomic_path
+from .backbone import TemplateState
+from .model import TrackerOutput
+from .query import Look, QueryState
 
 log = logging.getLogger(__name__)
 

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lib.models.layers.head import CenterHead, SeparableHead
-from lib.models.lunar.backbone import SIZES, OneStreamViT
-from lib.models.lunar.compact import CompactHybrid
-from lib.models.lunar.query import TemporalQuery
-from lib.models.lunar.trunk import Lite0
+from ..layers.head import CenterHead, SeparableHead
+from .backbone import SIZES, OneStreamViT
+from .compact import CompactHybrid
+from .query import TemporalQuery
+from .trunk import Lite0
 
 HYBRIDS = {"compact": lambda: None, "lite0": Lite0}  # the trunk of each
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

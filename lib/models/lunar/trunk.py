@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lib.errors import UserError
+from ...errors import UserError
 
 # EfficientNet-Lite0 up to stride 16 (Tan and Le, arXiv:1905.11946; the Lite variants have no squeeze-and-excitation and
 # ReLU6 in place of swish): blocks, expansion, kernel, stride of the first block, output channels.

@@ -5,11 +5,11 @@ import json
 
 import numpy as np
 
-from lib.errors import MachineError, UserError
-from lib.files import write_text
-from lib.test.analysis.statistics import mean_and_error
-from lib.test.analysis.tables import number, percent
-from lib.test.evaluation.results import boxes_path
+from ...errors import MachineError, UserError
+from ...files import write_text
+from ..evaluation.results import boxes_path
+from .statistics import mean_and_error
+from .tables import number, percent
 
 WHOLE = "whole"
 COLUMNS = {"auc": "AUC", "p5": "P@5", "np_auc": "NP"}

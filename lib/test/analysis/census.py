@@ -9,10 +9,10 @@ import math
 
 import numpy as np
 
-from lib.data import attributes
-from lib.files import write_text
-from lib.test.analysis import plots, tables
-from lib.test.analysis.metrics import DARKNESS_EDGES, intervals
+from ...data import attributes
+from ...files import write_text
+from . import plots, tables
+from .metrics import DARKNESS_EDGES, intervals
 
 SIDE_EDGES = (4.0, 8.0, 16.0, 32.0, 64.0, 128.0)  # px, of the table
 FINE_SIDES = 2 ** (np.arange(0, 41) / 4)  # px, of the figure: 1 to 1024

@@ -15,12 +15,12 @@ import cv2
 import numpy as np
 import torch
 
-from lib.data import image as images
-from lib.data.night import STRENGTHS, darken, sample_night
-from lib.errors import MachineError, UserError
-from lib.models.enhancer import load_enhancer
-from lib.test.analysis import metrics
-from lib.test.tracker.enhanced import EnhancedTracker, FrameEnhancer, as_tensor
+from ...data import image as images
+from ...data.night import STRENGTHS, darken, sample_night
+from ...errors import MachineError, UserError
+from ...models.enhancer import load_enhancer
+from ..tracker.enhanced import EnhancedTracker, FrameEnhancer, as_tensor
+from . import metrics
 
 NIGHTS = ("noisy", "processed", "moderate", "heavy")
 SIDE = 256  # px, of the part of a photograph that is looked at, and of the image that is timed

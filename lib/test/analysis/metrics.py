@@ -34,7 +34,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lib.data.boxes import iou
+from ...data.boxes import iou
 
 PROTOCOLS = ("clean", "stark", "pytracking")
 ROUNDINGS = {"none": lambda boxes: boxes, "round": np.rint, "trunc": np.trunc}

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lib.errors import UserError
-from lib.test.analysis import plots, strips, tables
-from lib.test.evaluation import results
+from ...errors import UserError
+from ..evaluation import results
+from . import plots, strips, tables
 
 HARDEST, EASIEST, VIEWS = 4, 2, 3  # sequences shown, frames of each
 SHOWN_TRACKERS = 4

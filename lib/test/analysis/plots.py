@@ -7,9 +7,9 @@ import io
 import logging
 import math
 
-from lib.errors import MachineError
-from lib.files import atomic_path
-from lib.test.analysis import metrics, tables
+from ...errors import MachineError
+from ...files import atomic_path
+from . import metrics, tables
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))

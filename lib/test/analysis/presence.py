@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lib.data.boxes import iou
+from ...data.boxes import iou
 
 THRESHOLDS = 100
 

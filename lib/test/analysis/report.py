@@ -3,7 +3,7 @@
 import math
 from html import escape
 
-from lib.test.analysis import pictures, plots, tables
+from . import pictures, plots, tables
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2430; --soft: #5d6775; --line: #dfe3e8; --page: #f6f7f9; --card: #fff;

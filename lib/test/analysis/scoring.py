@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from lib.errors import UserError
-from lib.test.analysis import metrics, presence, statistics
-from lib.test.evaluation import results
+from ...errors import UserError
+from ..evaluation import results
+from . import metrics, presence, statistics
 
 SCORES = ("auc", "op50", "op75", "p20", "p5", "np_auc", "np20", "ao", "sr50", "sr75")
 MEANS = SCORES[:7]  # those that are means over sequences, so that their spread over sequences tells how sure they are
@@ -82,7 +82,7 @@ def _facts(sequence):
 
 def _look(sequence, fact, derive, dark, clipped):
     """Add to the facts of a sequence what only its frames tell."""
-    from lib.data import attributes  # OpenCV, which boxes alone do without
+    from ...data import attributes  # OpenCV, which boxes alone do without
 
     frames = sequence.frames()
     size = attributes.frame_size(frames)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lib.data.boxes import iou
+from ...data.boxes import iou
 
 FAILED = 0.1  # overlap
 PATIENCE = 10  # visible frames

@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lib.errors import UserError
-from lib.files import write_text
+from ...errors import UserError
+from ...files import write_text
 
 HEADERS = {
     "auc": "AUC",

@@ -25,8 +25,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lib.data import image as images
-from lib.errors import UserError
+from ...data import image as images
+from ...errors import UserError
 
 EAO_INTERVALS = {  # frames; VOT2013 and VOT2014 had no EAO
     "vot2015": (108, 371),

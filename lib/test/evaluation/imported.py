@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from lib.errors import UserError
+from ...errors import UserError
 
 MAX_DEPTH = 4  # levels below a tracker's folder at which other projects put results, and no more is looked through
 PREFIXES = ("uav_", "nfs_", "tpl_")  # what PyTracking's family puts before names of UAV123, NfS and TC128
@@ -163,7 +163,7 @@ def _open(folder):
             return None, ""
     except (OSError, ValueError) as error:
         raise UserError(f"cannot be read: {getattr(error, 'strerror', None) or error}", folder) from None
-    from lib.data.storage import open_storage  # and with it OpenCV, which scoring does without
+    from ...data.storage import open_storage  # and with it OpenCV, which scoring does without
 
     storage = open_storage(archive or folder)
     return storage, "" if archive == folder else f"{folder.relative_to(archive).as_posix()}/"

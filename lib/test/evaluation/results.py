@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.data.textfile import parse_boxes, parse_numbers
-from lib.errors import UserError
-from lib.files import write_text
+from ...data.textfile import parse_boxes, parse_numbers
+from ...errors import UserError
+from ...files import write_text
 
 SOURCE = "_source.json"
 COMPANIONS = ("_time", "_score", "_all_boxes", "_all_scores", "_object_presence_scores")  # ours and other projects'

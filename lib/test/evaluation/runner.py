@@ -19,11 +19,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from lib import cli, registry
-from lib import config as configuration
-from lib.data.frames import PartialFrame, partial_frame
-from lib.errors import MachineError, UserError
-from lib.test.evaluation import results
+from ... import cli, registry
+from ... import config as configuration
+from ...data.frames import PartialFrame, partial_frame
+from ...errors import MachineError, UserError
+from . import results
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +59,8 @@ class Experiment:
         tracker = registry.entry(self.script).tracker()(config, self.weights, device)
         if self.enhancer is None:
             return tracker
-        from lib.models.enhancer import load_enhancer  # torch, which some trackers do without
-        from lib.test.tracker.enhanced import EnhancedTracker, FrameEnhancer
+        from ...models.enhancer import load_enhancer  # torch, which some trackers do without
+        from ..tracker.enhanced import EnhancedTracker, FrameEnhancer
 
         return EnhancedTracker(tracker, FrameEnhancer(load_enhancer(self.enhancer), device))
 
@@ -71,7 +71,7 @@ def build_tracker(options, settings, paths):
     options: its flags tracker_name, tracker_param, checkpoint, device, enhancer and overrides, as those of test.py.
     settings, paths: what lib.config made of them. Raises UserError for weights that are not there, or do not fit.
     """
-    from lib.test.tracker.weights import find_weights
+    from ..tracker.weights import find_weights
 
     names = options.tracker_name, options.tracker_param
     weights = find_weights(*names, settings, paths, options.checkpoint)

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from lib.errors import UserError
+from ...errors import UserError
 
 
 def add_flags(parser):
@@ -27,8 +27,9 @@ def select(args):
     Returns ([(dataset, its sequences, {label: run})], [what has results but could not be loaded]); a run is a
     results.Run or an imported.Imported. Raises UserError where nothing is left.
     """
-    from lib.config.paths import paths
-    from lib.test.evaluation import results
+    from ...cli import invocation
+    from ...config.paths import paths
+    from . import results
 
     root = results.results_root(args.results or paths().output)
     if args.results and not root.is_dir():
@@ -36,10 +37,10 @@ def select(args):
     found = results.discover(root)
     chosen = _chosen(args, root)
     if not found and not (args.also and args.dataset):
-        hint = "make some with: python tracking/test.py lunar baseline --dataset lunar_demo"
+        hint = f"make some with: {invocation('test')} lunar tiny --dataset lunar_demo"
         raise UserError(f"no results here; {hint}", root)
     if args.dataset:
-        from lib.data.benchmarks import load_all
+        from ...data.benchmarks import load_all
 
         datasets = {name: sequences for name, (sequences, _) in load_all(args.dataset, args.data_root).items()}
         lost = []
@@ -57,7 +58,7 @@ def select(args):
 
 def _chosen(args, root):
     """{label: Run} of the trackers that were named, or None for all."""
-    from lib.test.evaluation.results import Run, run_name
+    from .results import Run, run_name
 
     texts = list(args.trackers or [])
     if (args.tracker_name is None) != (args.tracker_param is None) or (args.run_ids and not args.tracker_param):
@@ -79,7 +80,7 @@ def _chosen(args, root):
 
 def _imported(texts, dataset, sequences, taken):
     """{label: Imported} of the folders of other projects' results named by --also."""
-    from lib.test.evaluation.imported import imported_runs
+    from .imported import imported_runs
 
     names = [sequence.name for sequence in sequences]
     runs = {}
@@ -98,8 +99,8 @@ def _imported(texts, dataset, sequences, taken):
 
 def _datasets_of(found, chosen, data_root):
     """({name: sequences} of every dataset that the results folder has results for, [what could not be loaded])."""
-    from lib.data.benchmarks import load
-    from lib.test.evaluation.results import read_source
+    from ...data.benchmarks import load
+    from .results import read_source
 
     datasets, lost = {}, []
     runs = [key for key in found if chosen is None or key[0] in chosen.values()]

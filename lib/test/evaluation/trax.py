@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.data.image import decode
-from lib.data.storage import MAX_MEMBER_BYTES, Folder
-from lib.errors import FrameError, UserError, one_line
+from ...data.image import decode
+from ...data.storage import MAX_MEMBER_BYTES, Folder
+from ...errors import FrameError, UserError, one_line
 
 MARK = b"@@TRAX:"
 MAX_LINE = 2**20  # bytes; a region and a path have some hundred

@@ -1,7 +1,7 @@
 """What a network is shown so that its int8 form knows the range of what it will see."""
 
-from lib.data import benchmarks
-from lib.test.tracker.lunar import LunarTracker
+from ...data import benchmarks
+from .lunar import LunarTracker
 
 FRAMES = 5  # of each video
 

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import torch
 
-from lib.data import boxes
-from lib.data.crop import window_on
-from lib.data.image import brightness
-from lib.models.enhancer.averaging import average
+from ...data import boxes
+from ...data.crop import window_on
+from ...data.image import brightness
+from ...models.enhancer.averaging import average
 
 # Side of the window in target sizes, and at least, px. NanoTrack looks 4 to 5 sizes far, MIL takes its background from
 # 50 px around, lunar's window has 4 sizes and at least 64 px.

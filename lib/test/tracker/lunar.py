@@ -12,20 +12,20 @@ import numpy as np
 import torch
 from filelock import FileLock
 
-from lib.build import build_network
-from lib.config.paths import paths
-from lib.data import boxes
-from lib.data.crop import Crop, window_on, window_side
-from lib.data.image import brightness
-from lib.errors import UserError
-from lib.models.enhancer.averaging import Memory, average
-from lib.models.lunar.backbone import TemplateState
-from lib.models.lunar.decode import decode
-from lib.models.lunar.model import template_mask
-from lib.models.lunar.query import QueryState, drawn
-from lib.models.precision import autocast
-from lib.models.weights import load_weights
-from lib.test.tracker import motion as kalman
+from ...build import build_network
+from ...config.paths import paths
+from ...data import boxes
+from ...data.crop import Crop, window_on, window_side
+from ...data.image import brightness
+from ...errors import UserError
+from ...models.enhancer.averaging import Memory, average
+from ...models.lunar.backbone import TemplateState
+from ...models.lunar.decode import decode
+from ...models.lunar.model import template_mask
+from ...models.lunar.query import QueryState, drawn
+from ...models.precision import autocast
+from ...models.weights import load_weights
+from . import motion as kalman
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class LunarTracker:
         if network is None and config.TEST.BACKEND != "torch":
             self.network = _exported(self.network, config, self.device)
         elif network is None and config.TEST.COMPILE:
-            from lib.models.lunar.compiled import CompiledLunar, compiled
+            from ...models.lunar.compiled import CompiledLunar, compiled
 
             self.network, self._find = CompiledLunar(self.network), compiled(self._find, self.device)
         self.cells = config.DATA.SEARCH.SIZE // config.MODEL.HEAD.STRIDE
@@ -329,8 +329,8 @@ class LunarTracker:
 
 def _exported(network, config, device):
     """The network run by TEST.BACKEND. It is exported when it is first seen; <output>/export may always be deleted."""
-    from lib.models.lunar.exported import INT8, ExportedLunar, digest, export, quantise
-    from lib.test.tracker.calibration import track_demo  # here, as it imports this module
+    from ...models.lunar.exported import INT8, ExportedLunar, digest, export, quantise
+    from .calibration import track_demo  # here, as it imports this module
 
     if device.type != "cpu":
         raise UserError(f"TEST.BACKEND {config.TEST.BACKEND} runs on the CPU: give --device cpu")

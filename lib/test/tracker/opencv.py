@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cv2
 
-from lib.errors import MachineError, UserError
+from ...errors import MachineError, UserError
 
 
 class OpenCVTracker:

@@ -4,8 +4,9 @@ import logging
 import re
 from pathlib import Path
 
-from lib import registry
-from lib.errors import UserError
+from ... import registry
+from ...cli import invocation
+from ...errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -35,12 +36,12 @@ def find_weights(script, config_name, config, paths, checkpoint=None, runid=None
     if runid in trained:
         log.info("weights: %s, the epoch that --runid names", trained[runid])
         return trained[runid]
-    usual = paths.pretrained / (named or f"{script}_{config_name}.safetensors")
+    usual = paths.weights(named or f"{script}_{config_name}.safetensors")
     if usual.exists():
         return usual
     if trained:
         return trained[max(trained)]
-    train = f"; or train it: python tracking/train.py --script {script} --config {config_name}" if not named else ""
+    train = f"; or train it: {invocation('train')} --script {script} --config {config_name}" if not named else ""
     raise UserError(
         f"no weights for {script} {config_name}: looked for {usual} and {folder}/*_ep*.pth.tar. "
         f"Put them there or pass --checkpoint FILE{train}"

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from lib import cli
-from lib.config.paths import paths
-from lib.data import benchmarks
-from lib.data.image import natural_key
-from lib.errors import UserError
-from lib.files import atomic_path
-from lib.test.evaluation import results
+from ... import cli
+from ...config.paths import paths
+from ...data import benchmarks
+from ...data.image import natural_key
+from ...errors import UserError
+from ...files import atomic_path
+from ..evaluation import results
 
 DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold: equal results give equal bytes
 SHOWN = 5  # sequences that are named before "and more"

@@ -8,11 +8,11 @@ the row is four zeros.
 import sys
 from pathlib import Path
 
-if not __package__:
-    sys.path[0] = str(Path(__file__).resolve().parents[3])
+if not __package__:  # run as a file, as users of STARK do
+    sys.path[0], __package__ = str(Path(__file__).resolve().parents[3]), "lib.test.utils"
 
-from lib import cli  # noqa: E402
-from lib.test.utils import packing  # noqa: E402
+from ... import cli  # noqa: E402
+from . import packing  # noqa: E402
 
 EXAMPLES = """
 python lib/test/utils/transform_trackingnet.py --tracker_name lunar --cfg_name baseline

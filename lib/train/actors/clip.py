@@ -7,12 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lib.models.lunar.decode import decode
-from lib.models.lunar.model import TrackerOutput
-from lib.models.lunar.query import drawn
-from lib.train.data.processing import CHAIN_PRED, INDEPENDENT
-from lib.train.data.samples import DROPPED, POISONED
-from lib.train.losses import overlap
+from ...models.lunar.decode import decode
+from ...models.lunar.model import TrackerOutput
+from ...models.lunar.query import drawn
+from ..data.processing import CHAIN_PRED, INDEPENDENT
+from ..data.samples import DROPPED, POISONED
+from ..losses import overlap
 
 NOISE = 0.05  # of places that are not the network's own, in target sizes
 ASTRAY = 1.0  # target sizes off its target, twice in a row, after which a window is put back

@@ -3,10 +3,10 @@
 import torch
 from torch import nn
 
-from lib.models.enhancer import save_enhancer
-from lib.models.precision import autocast
-from lib.train import image_losses
-from lib.train.admin import distributed
+from ...models.enhancer import save_enhancer
+from ...models.precision import autocast
+from .. import image_losses
+from ..admin import distributed
 
 
 class EnhancerActor(nn.Module):

@@ -4,16 +4,16 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lib.errors import UserError
-from lib.models.enhancer import save_enhancer
-from lib.models.lunar.decode import boxes_at, decode
-from lib.models.precision import autocast
-from lib.models.weights import save_weights
-from lib.train import losses
-from lib.train.actors.clip import follow
-from lib.train.admin import distributed
-from lib.train.admin.picture import draw
-from lib.train.losses import corners, iou, overlap
+from ...errors import UserError
+from ...models.enhancer import save_enhancer
+from ...models.lunar.decode import boxes_at, decode
+from ...models.precision import autocast
+from ...models.weights import save_weights
+from .. import losses
+from ..admin import distributed
+from ..admin.picture import draw
+from ..losses import corners, iou, overlap
+from .clip import follow
 
 LARGEST = 100.0  # crops; a wider target box is a fault of the annotation, and its square may overflow
 

@@ -6,7 +6,7 @@ import os
 import torch
 import torch.distributed as dist
 
-from lib.errors import MachineError
+from ...errors import MachineError
 
 _hosts = None  # the gloo group in which hosts agree without waiting for a GPU
 
@@ -28,7 +28,7 @@ def start(device):
     """
     global _hosts
     if "LOCAL_RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", 1)) == 1:
-        from lib.cli import choose_devices
+        from ...cli import choose_devices
 
         return torch.device(choose_devices(device, 1)[0])
     gpu = device != "cpu" and torch.cuda.is_available()

@@ -5,8 +5,8 @@ import json
 import logging
 import time
 
-from lib.errors import MachineError
-from lib.files import write_text
+from ...errors import MachineError
+from ...files import write_text
 
 log = logging.getLogger("lunar.train")
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import torch
 
-from lib.models.lunar.decode import decode
+from ...models.lunar.decode import decode
 
 TRUTH, FOUND = (0, 255, 0), (255, 64, 64)  # RGB
 

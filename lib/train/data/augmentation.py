@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from lib.data import camera_night, night
-from lib.data.crop import Crop
-from lib.data.frames import PartialFrame
+from ...data import camera_night, night
+from ...data.crop import Crop
+from ...data.frames import PartialFrame
 
 MAX_BLUR = 1.2  # px, Gaussian sigma
 MAX_NOISE = 6.0  # grey levels, standard deviation

@@ -8,7 +8,7 @@ import cv2
 import torch
 from torch.utils.data import DataLoader
 
-from lib.errors import MachineError, UserError
+from ...errors import MachineError, UserError
 
 
 def epoch_batches(samples, batch_size, *, epoch, rank=0, world=1, start=0):

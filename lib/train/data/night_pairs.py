@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import torch
 
-from lib.data.crop import Crop
-from lib.data.night import darken, sample_night
-from lib.errors import UserError
-from lib.train.data.samples import Samples
+from ...data.crop import Crop
+from ...data.night import darken, sample_night
+from ...errors import UserError
+from .samples import Samples
 
 DAY = 0.25  # mean brightness (largest channel) from which a frame is one of the day
 GREY = 4.0  # grey levels: mean difference of the channels up to which a frame is grey, as those of thermal cameras are

@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 import torch
 
-from lib.data import boxes
-from lib.data.crop import Crop, window_side
-from lib.data.frames import PartialFrame
-from lib.errors import FrameError
-from lib.models.lunar.model import template_mask
-from lib.train.data.augmentation import Distractor, Look, apply_look, draw_look
+from ...data import boxes
+from ...data.crop import Crop, window_side
+from ...data.frames import PartialFrame
+from ...errors import FrameError
+from ...models.lunar.model import template_mask
+from .augmentation import Distractor, Look, apply_look, draw_look
 
 INDEPENDENT, CHAIN_GT, CHAIN_PRED = 0, 1, 2  # where the windows of a clip lie (spec query.md B.4)
 ROOM = 2  # a search image of CHAIN_PRED shows this many sides of the window, for the network to choose its own

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from lib.data.crop import Crop
-from lib.data.frames import partial_frame
-from lib.errors import FrameError, UserError
-from lib.train.data.processing import CHAIN_GT, CHAIN_PRED, INDEPENDENT, Past, Processing, Shot, plausible
-from lib.train.data.sampler import draw_frames, usable
+from ...data.crop import Crop
+from ...data.frames import partial_frame
+from ...errors import FrameError, UserError
+from .processing import CHAIN_GT, CHAIN_PRED, INDEPENDENT, Past, Processing, Shot, plausible
+from .sampler import draw_frames, usable
 
 ATTEMPTS = 10  # draws of one sample, each after one whose frames could not be used
 FATES = KEPT, DROPPED, POISONED, DRAWN_OFF = range(4)

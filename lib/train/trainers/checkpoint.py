@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-from lib.errors import UserError
-from lib.files import atomic_path, write_text
+from ...errors import UserError
+from ...files import atomic_path, write_text
 
 
 class Store:

@@ -1,12 +1,11 @@
 """What changes the weights: parameter groups, the learning rate over time, freezing, and the averaged copy."""
 
-import difflib
 import math
 
 import torch
 from torch import nn
 
-from lib.errors import UserError
+from ...errors import UserError, nearest
 
 # Parts of a network with a learning rate of their own; of two that fit the first counts.
 PARTS = {
@@ -66,8 +65,7 @@ def freeze(network, prefixes):
     names = [name for name, _ in network.named_parameters()]
     for prefix in prefixes:
         if not any(name.startswith(prefix) for name in names):
-            close = difflib.get_close_matches(prefix, {name.rpartition(".")[0] for name in names}, 1, 0.3)
-            hint = f" (did you mean {close[0]}?)" if close else ""
+            hint = nearest(prefix, {name.rpartition(".")[0] for name in names}, 0.3)
             raise UserError(f"TRAIN.FREEZE: no parameter's name begins with {prefix!r}{hint}")
     for name, parameter in network.named_parameters():
         if name.startswith(tuple(prefixes)):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 
-from lib.errors import UserError
+from ...errors import UserError
 
 
 class Faults(NamedTuple):

@@ -11,12 +11,12 @@ import zlib
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from lib.errors import UserError
-from lib.train.admin import distributed
-from lib.train.admin.journal import log_line
-from lib.train.data import epoch_batches, make_loader
-from lib.train.trainers import optim
-from lib.train.trainers.state import Clock, Progress, snapshot
+from ...errors import UserError
+from ..admin import distributed
+from ..admin.journal import log_line
+from ..data import epoch_batches, make_loader
+from . import optim
+from .state import Clock, Progress, snapshot
 
 STUCK = 50  # steps left out in a row after which leaving out more is pointless
 BAD_FRAMES = (10, 0.001)  # unreadable draws that are borne with: this many, and then this share of the samples

@@ -1,13 +1,16 @@
-"""`python -m lib.config [SCRIPT [CONFIG]]`: every key, its type, default and meaning, or one experiment's values."""
+"""Show every configuration key with its type, default and meaning, or the values of one experiment."""
 
-import sys
+from .. import cli, config, registry
 
-from lib import cli, config, registry
+EXAMPLES = """
+python tracking/show_config.py lunar
+python tracking/show_config.py lunar tiny
+"""
 
 
 @cli.command
 def main(argv=None):
-    arguments = cli.parser(__doc__, "python -m lib.config lunar\npython -m lib.config lunar tiny")
+    arguments = cli.parser(__doc__, EXAMPLES)
     arguments.add_argument("script", nargs="?", default="lunar", choices=registry.scripts())
     arguments.add_argument("config", nargs="?", help="show this experiment's values instead of the defaults")
     options = arguments.parse_args(argv)
@@ -20,7 +23,3 @@ def main(argv=None):
                 value = value[part]
         print(f"{name}: {value!r}\n    {meaning} [{kind}]")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,163 @@
+"""Score tracking results: tables, curves, HTML report, JSON. Without arguments, all that is in the results folder."""
+
+import sys
+from pathlib import Path
+
+from .. import cli
+from ..errors import IncompleteError, UserError
+from ..test.evaluation import selection
+
+EXAMPLES = """
+python tracking/analysis_results.py
+python tracking/analysis_results.py --dataset /my/videos --per_sequence --html report.html --json scores.json
+python tracking/analysis_results.py --trackers lunar:tiny:ours opencv:mil --dataset lunar_demo --plots plots
+python tracking/analysis_results.py --dataset uav123 --protocol stark --result_rounding none trunc
+python tracking/analysis_results.py --dataset otb --also /downloads/raw_results --tables table.tex
+"""
+
+
+def arguments():
+    parser = cli.parser(__doc__, EXAMPLES)
+    selection.add_flags(parser)
+    add = parser.add_argument
+    add(
+        "--protocol",
+        choices=("clean", "stark", "pytracking"),
+        default="clean",
+        help="what frames without a target count",
+    )
+    add(
+        "--result_rounding",
+        nargs="+",
+        choices=("none", "round", "trunc"),
+        default=["none"],
+        help="round the results before scoring; of several the first is reported in full, the others beside it",
+    )
+    add("--allow_missing", action="store_true", help="score trackers that lack sequences of a --dataset, and say so")
+    add("--attributes", action="store_true", help="also a table by attribute, annotated or derived from the boxes")
+    add(
+        "--darkness",
+        action="store_true",
+        help="also a table by brightness, and attributes derived from pixels; decodes eight frames a sequence",
+    )
+    add("--per_sequence", action="store_true", help="also a table of every sequence")
+    add("--plots", metavar="DIR", help="write the curves there, as PNG and PDF")
+    add("--html", metavar="FILE", help="write a report in one file, with pictures")
+    add("--tables", metavar="FILE", nargs="+", default=[], help="write all tables, as .tex, .md, .csv, .json or .txt")
+    add("--json", metavar="FILE", help="write all numbers")
+    add("--debug", nargs="?", type=int, const=1, default=0, help="show the traceback of an error")
+    return parser
+
+
+@cli.command
+def main(argv=None):
+    args = arguments().parse_args(argv)
+    from ..test.analysis import scoring, tables
+
+    for path in args.tables:
+        tables.form_of(path)  # a wrong suffix is answered before the work, not after it
+    selected, lost = selection.select(args)
+
+    evaluated = []
+    for dataset, sequences, runs in selected:
+        sequences = _labelled(dataset, sequences, args)
+        if not sequences:
+            continue
+        report = scoring.evaluate(
+            runs,
+            dataset,
+            sequences,
+            args.protocol,
+            args.result_rounding[0],
+            also_rounded=args.result_rounding[1:],
+            derive=args.attributes,
+            dark=args.darkness,
+            progress=_progress,
+        )
+        _refuse_partial(report, args)
+        evaluated.append((report, sequences, runs))
+    _write(evaluated, args)  # before the tables, whose reader (head, less) may leave
+    for report, *_ in evaluated:
+        _show(report, args, tables)
+    if lost:
+        raise IncompleteError(f"not scored: {', '.join(lost)}; pass --dataset FOLDER to say where the sequences are")
+    return 0
+
+
+def _labelled(dataset, sequences, args):
+    """Those with more than the box that trackers are given; the others say nothing about any of them."""
+    labelled = [sequence for sequence in sequences if sequence.visible[1:].any()]
+    if not labelled:
+        problem = f"{dataset}: only first frames are labelled; its server scores what lib/test/utils packs for it"
+        if args.dataset:
+            raise UserError(problem)
+        print(f"lunar: not scored: {problem}", file=sys.stderr)
+    elif len(labelled) < len(sequences):
+        count = len(sequences) - len(labelled)
+        print(f"lunar: {dataset}: left out {count} sequences without a label beyond the first frame", file=sys.stderr)
+    return labelled
+
+
+def _refuse_partial(report, args):
+    """A benchmark that was asked for by name is scored whole or not at all, unless the user says otherwise."""
+    partial = [tracker for tracker in report["trackers"] if tracker["missing"]]
+    if partial and args.dataset and not args.allow_missing:
+        missing, label = partial[0]["missing"], partial[0]["label"]
+        some = ", ".join(missing[:3]) + (" ..." if len(missing) > 3 else "")
+        raise UserError(
+            f"{label} has no results for {len(missing)} of the {len(report['sequences'])} sequences of "
+            f"{report['dataset']}: {some}. --allow_missing scores the others"
+        )
+
+
+def _show(report, args, tables):
+    frames = sum(fact["frames"] for fact in report["sequences"])
+    print(f"{tables.title(report)}: {tables.count(report)}, {frames} frames")
+    left_out = {
+        *(() if args.attributes else ("by_attribute", "by_frame_attribute")),
+        *(() if args.per_sequence else ("per_sequence",)),
+    }
+    for one in tables.all_tables(report):
+        if one.name in left_out:
+            continue
+        if one.name == "summary":  # as wide as a terminal; files have all of it
+            ours, theirs = ("OP50", "OP75", "NP@.2"), ("NP@.2", "AO", "SR50", "SR75")
+            shown = tables.without(one, ours if report["dataset"].startswith("got10k") else theirs)
+        else:
+            shown = one
+            print(one.title)
+        print(f"{tables.render(shown, 'text')}{one.note}\n", flush=True)
+    for tracker in report["trackers"]:
+        if tracker["notes"]:
+            count = len(tracker["notes"])
+            more = f" (and {count - 1} files more)" if count > 1 else ""
+            print(f"lunar: {tracker['label']}: {tracker['notes'][0]}{more}", file=sys.stderr)
+
+
+def _write(evaluated, args):
+    from ..files import write_text
+    from ..test.analysis import tables
+
+    reports = [report for report, *_ in evaluated]
+    for path in args.tables:
+        tables.write(path, reports)
+    if args.json:
+        write_text(args.json, tables.to_json(reports))
+    if args.plots:
+        from ..test.analysis import plots
+
+        labels = list(dict.fromkeys(label for *_, runs in evaluated for label in runs))
+        for report in reports:
+            plots.save(plots.placed(report, labels), Path(args.plots))
+    if args.html:
+        from ..test.analysis.report import html
+
+        write_text(args.html, html(evaluated))
+
+
+def _progress(sequences):
+    line = cli.ProgressLine("sequences")
+    for index, sequence in enumerate(sequences):
+        line.show(index, len(sequences), "looking at frames:")
+        yield sequence
+    line.clear()
