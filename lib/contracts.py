@@ -1,0 +1,193 @@
+"""What trackers, training and families offer to each other. Read this first when you add one.
+
+Every contract is a base class: who offers what is visible in the class statement, and nothing is found out by hasattr.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import nn
+
+OLD_KEYS = {"target_bbox": "box", "score": "score", "present": "present"}  # what STARK's runner reads
+
+
+@dataclass(frozen=True)
+class Result(Mapping):
+    """Where a tracker found its target in one frame.
+
+    It also reads as the dict of STARK's trackers: result["target_bbox"], result["score"], result["present"].
+
+    Attributes:
+        box: x, y, w, h of the target (image px, continuous coordinates).
+        score: the tracker's confidence in [0, 1].
+        present: whether the tracker believes that the target is in the frame.
+    """
+
+    box: tuple[float, float, float, float]
+    score: float
+    present: bool
+
+    def __getitem__(self, key: str) -> Any:
+        value = getattr(self, OLD_KEYS[key])
+        return list(value) if key == "target_bbox" else value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(OLD_KEYS)
+
+    def __len__(self) -> int:
+        return len(OLD_KEYS)
+
+
+class Tracker(ABC):
+    """An online tracker of one target in one video.
+
+    Attributes:
+        device: where its network runs, as torch names it; "cpu" for a tracker without one.
+        partial: whether it only cuts parts out of its frames. The runner may then hand it a data.frames.PartialFrame,
+            of which it may use `shape`, frame[a:b, c:d] with integer bounds from 0 on, and data.crop.Crop.extract.
+    """
+
+    device: Any = "cpu"
+    partial: bool = False
+
+    @abstractmethod
+    def initialize(self, frame: "np.ndarray", box: Sequence[float]) -> Result:
+        """Start on the first frame and forget all that came before.
+
+        Args:
+            frame (H, W, 3): uint8 RGB.
+            box: x, y, w, h of the target (px).
+        """
+
+    @abstractmethod
+    def track(self, frame: "np.ndarray") -> Result:
+        """Find the target in the next frame (H, W, 3), uint8 RGB."""
+
+
+class LockstepTracker(Tracker):
+    """A tracker whose state is a value, so that it can follow several targets in one batch.
+
+    `initialize` and `track` are made of `start` and `track_frames`, and keep the state of their one target.
+    """
+
+    _state: Any = None
+
+    @abstractmethod
+    def start(self, frame: "np.ndarray", box: Sequence[float]) -> Any:
+        """The state after the first frame. Arguments as for `initialize`."""
+
+    @abstractmethod
+    def track_frames(self, states: Sequence[Any], frames: Sequence["np.ndarray"]) -> tuple[list[Any], list[Result]]:
+        """Find each target in its next frame.
+
+        Args:
+            states (B): one of each target.
+            frames (B): the next frame of each target's video, (H, W, 3) uint8 RGB.
+
+        Returns:
+            The next states (B) and the results (B).
+        """
+
+    def initialize(self, frame: "np.ndarray", box: Sequence[float]) -> Result:
+        self._state = self.start(frame, box)
+        x, y, w, h = map(float, box)
+        return Result((x, y, w, h), 1.0, True)
+
+    def track(self, frame: "np.ndarray") -> Result:
+        (self._state,), (result,) = self.track_frames([self._state], [frame])
+        return result
+
+
+@dataclass(frozen=True)
+class PointResult:
+    """Where a ball is in one frame: its centre (x, y; px), the confidence in [0, 1], and whether it is seen."""
+
+    point: tuple[float, float]
+    score: float
+    present: bool
+
+
+class ClipTracker(ABC):
+    """A tracker that needs no first box and looks at several frames before it answers for one.
+
+    Attributes:
+        look_ahead: frames after frame t that must be there before frame t is answered.
+    """
+
+    look_ahead: int = 0
+
+    @abstractmethod
+    def start(self) -> Any:
+        """The state before the first frame."""
+
+    @abstractmethod
+    def track_clip(self, state: Any, frames: Sequence["np.ndarray"], last: bool) -> tuple[Any, list[PointResult]]:
+        """Take the next frames of the video and answer for every frame that can be answered.
+
+        Args:
+            state: what `start` or the last call returned.
+            frames (N): (H, W, 3) uint8 RGB, in order.
+            last: whether the video ends with them; then every frame left is answered.
+
+        Returns:
+            The next state, and the results of the next frames in order.
+        """
+
+
+class Actor(ABC):
+    """What the trainer asks of a family: networks, losses, and who learns from which loss.
+
+    Attributes:
+        network: the network that is averaged, validated, saved and tracked with.
+        helpers: networks that only training needs (teacher, discriminators), by name. They are in checkpoints so that
+            training resumes exactly, but not in the saved weights.
+        scores: names of what `validate` sums up; the first one chooses the best epoch.
+    """
+
+    network: "nn.Module"
+    helpers: "Mapping[str, nn.Module]"
+    scores: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def optimisers(self) -> "Mapping[str, torch.optim.Optimizer]":
+        """The optimisers by name, each with its own groups and rates. They share the schedule of TRAIN.SCHEDULER."""
+
+    @abstractmethod
+    def phases(self, batch: Mapping[str, "torch.Tensor"]) -> "Iterator[tuple[str, torch.Tensor, dict]]":
+        """The losses of one batch in the order in which they are stepped: a discriminator first, then the network.
+
+        Yields:
+            Name of the optimiser, loss (scalar), {name: detached scalar} for the log. The trainer steps that optimiser
+            before it asks for the next phase.
+        """
+
+    @abstractmethod
+    def validate(self, batch: Mapping[str, "torch.Tensor"]) -> "tuple[torch.Tensor, ...]":
+        """Sums of `scores` over a batch, then how many samples they are over."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """An entry of the registry: where the parts of a family are, as "module:name" relative to this package.
+
+    Modules are named, not imported, so that --help and configuration errors stay fast.
+
+    Attributes:
+        schema: the pydantic model of its configuration.
+        tracker: a Tracker, LockstepTracker or ClipTracker, built as Tracker(config, weights, device); None if it does
+            not track.
+        network: function from a configuration to the network with random weights; None for a tracker without one.
+        actor: an Actor, built from (network, config); None if there is nothing to train.
+        samples: the training set, built from (datasets, config, seed=, training=); needed with `actor`.
+    """
+
+    schema: str
+    tracker: str | None = None
+    network: str | None = None
+    actor: str | None = None
+    samples: str | None = None
