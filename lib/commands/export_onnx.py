@@ -85,7 +85,7 @@ def _compare(tracker, other, frames, box, count):
     tracker.network = compared = _Compared(tracker.network, other)
     state = tracker.start(frames[0], box)
     for number in range(1, min(count, len(frames))):
-        (state,), _ = tracker.step([state], [frames[number]])
+        (state,), _ = tracker.track_frames([state], [frames[number]])
     return compared.difference
 
 

@@ -104,7 +104,7 @@ def _profile(tracker, settings, frames, options):
         places += [(tracker, "_light", "enhance"), (tracker, "_averaged", "enhance")]
 
     def frame():
-        tracker.step([state], [partial_frame(frames, 0, checked=True) if tracker.partial else frames[0]])
+        tracker.track_frames([state], [partial_frame(frames, 0, checked=True) if tracker.partial else frames[0]])
 
     def clock():
         getattr(torch, device.type).synchronize()

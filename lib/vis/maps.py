@@ -24,7 +24,7 @@ def save_maps(path, tracker, frames, first_box, fps=10.0):
     tracker.watcher = lambda *view: views.append(view)
     try:
         with VideoWriter(path, fps) as video:
-            tracker.initialize(frames[0], {"init_bbox": list(first_box)})
+            tracker.initialize(frames[0], first_box)
             for index in range(1, len(frames)):
                 views.clear()
                 result = tracker.track(frames[index])

@@ -101,7 +101,7 @@ def compare(tracker, output, image, box):
     ours = [
         milliseconds(lambda: crop.extract(image)),
         milliseconds(lambda: tracker.network.normalise(patch)),
-        milliseconds(lambda: tracker.step([state], [image])),  # crops as well
+        milliseconds(lambda: tracker.track_frames([state], [image])),  # crops as well
     ]
     ours[2] -= ours[0]
     print(f"\n{image.shape[1]} x {image.shape[0]}".ljust(20), "usual    ours")

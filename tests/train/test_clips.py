@@ -141,7 +141,7 @@ def test_training_does_what_tracking_does(monkeypatch):
         steps.clear()
         state = tracker.start(images[0], one.first_box)
         for frame in range(1, count + 1):
-            (state,), (result,) = tracker.step([state], [images[frame]])
+            (state,), (result,) = tracker.track_frames([state], [images[frame]])
             logit = followed.quality.view(count, 2)[frame - 1, number]
             assert result["score"] == pytest.approx(logit.sigmoid().item(), abs=1e-5)
             gates.add((result["score"] >= hold) + (result["score"] >= write))

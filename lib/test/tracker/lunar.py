@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from ...build import build_network
 from ...config.paths import paths
+from ...contracts import LockstepTracker, Result
 from ...data import boxes
 from ...data.crop import Crop, window_on, window_side
 from ...data.image import brightness
@@ -60,7 +61,7 @@ class State:
     query: QueryState | None = None
 
 
-class LunarTracker:
+class LunarTracker(LockstepTracker):
     """The tracker of script `lunar`.
 
     config: a `lunar` configuration. weights: a checkpoint's path, or None for random ones, to profile. device: torch's.
@@ -87,19 +88,10 @@ class LunarTracker:
             self.network, self._find = CompiledLunar(self.network), compiled(self._find, self.device)
         self.cells = config.DATA.SEARCH.SIZE // config.MODEL.HEAD.STRIDE
         self.watcher = None
-        self._state = None
-
-    def initialize(self, image, info):
-        self._state = self.start(image, info["init_bbox"])
-        return _result(self._state.box_xywh, 1.0, True)
-
-    def track(self, image, info=None):
-        (self._state,), (result,) = self.step([self._state], [image])
-        return result
 
     @property
     def partial(self):
-        """Whether parts of an image are enough (lib/test/tracker): an enhancer looks at its brightness as well."""
+        """Whether it only cuts parts out of its frames: an enhancer also measures the brightness of the whole frame."""
         return not self.network.enhances
 
     @torch.inference_mode()
@@ -123,11 +115,8 @@ class LunarTracker:
         return replace(state, query=query)
 
     @torch.inference_mode()
-    def step(self, states, images):
-        """One frame of several targets, each in its own video, through the network together.
-
-        states: [State], images: [(H, W, 3) uint8 RGB]. Returns ([State], [result]), result as in lib/test/tracker.
-        """
+    def track_frames(self, states, images):
+        """As in LockstepTracker: the crops of all targets go through the network together."""
         ahead = [self._predict(state, image) for state, image in zip(states, images, strict=True)]
         crops = [self._search_crop(state, image) for state, image in zip(ahead, images, strict=True)]
         ahead, images = zip(*map(self._averaged, ahead, images, crops), strict=True)
@@ -140,7 +129,7 @@ class LunarTracker:
             pairs.extend(self._decide(output, look, ahead, images, crops))
             if look is None:
                 return None
-            told = self._upload([(*_place(state.box_xywh), result["score"]) for state, result in pairs])
+            told = self._upload([(*_place(state.box_xywh), result.score) for state, result in pairs])
             return told[:, :3], told[:, 3]
 
         if self.network.remembers:
@@ -366,4 +355,5 @@ def _size(box):
 
 
 def _result(box, score, present):
-    return {"target_bbox": [float(value) for value in box], "score": float(score), "present": bool(present)}
+    x, y, w, h = map(float, box)
+    return Result((x, y, w, h), float(score), bool(present))
