@@ -51,8 +51,9 @@ def _plugin(options):
 
 
 def _query(options):
-    names = ("DIM", "HEADS", "LAYERS", "SLOTS", "TRAIL", "MODULATE", "WRITE", "HOLD", "DECAY", "RESET", "GRADIENT")
-    return {"inject": options.INJECT == "token"} | {name.lower(): options[name] for name in names}
+    names = ("DIM", "HEADS", "LAYERS", "SLOTS", "MODULATE", "WRITE", "HOLD", "DECAY", "RESET", "GRADIENT")
+    own = {"inject": options.INJECT == "token", "trajectory": options.TRAIL}
+    return own | {name.lower(): options[name] for name in names}
 
 
 def _low_light(model):

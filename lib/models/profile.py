@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from .precision import DTYPES
 
-NETWORK = {"track": "network", "step": "network", "features": "network", "locate": "head", "enhance": "enhance"}
+NETWORK = {"track": "network", "readout": "network", "features": "network", "locate": "head", "enhance": "enhance"}
 QUERY = ("expectation", "hint", "read", "modulate", "judge", "write")  # what TemporalQuery does in a frame
 
 
@@ -95,10 +95,10 @@ def count(model):
         if not model.remembers:
             return shapes.track(template, search)
 
-        def decide(_, look):
-            return windows, shapes.query.judge(look, windows[:, 0])
-
-        return shapes.step(template, search, shapes.query.start(1, "meta"), windows, decide)
+        state = shapes.query.start(1, "meta")
+        _, readout = shapes.readout(template, search, state, windows)
+        confidence = shapes.query.judge(readout, windows[:, 0])
+        return shapes.write(state, readout, windows, confidence, windows)
 
     with FlopCounterMode(display=False) as counter:
         spent = shares(frame, parts(shapes), counter.get_total_flops)

@@ -90,7 +90,7 @@ def test_unsure_frames_keep_size_and_lost_ones_widen_the_search(small_tracker):
     assert np.allclose(sizes[1:4], sizes[0]), "no size from a doubtful frame"
     assert [result["present"] for result in results] == [True, True, False, False, True]
     assert sides[1] == sides[0] and sides[2] > sides[1] and sides[3] > sides[2]
-    assert [state.doubts for state in states] == [0, 1, 2, 3, 0]
+    assert [state.low_confidence_frames for state in states] == [0, 1, 2, 3, 0]
     assert results[3]["score"] == pytest.approx(0.2)
 
 
@@ -166,9 +166,11 @@ def test_state_goes_in_and_out_and_initialize_forgets(small_tracker):
     run(FRAMES[6:], BOX + 5)
     assert run(FRAMES[:6], BOX) == first, "A, B, A: the second A is the first"
     state = tracker.start(FRAMES[0], BOX)
-    kept = (state.box_xywh.copy(), state.motion, state.sizes, state.doubts)
+    kept = (state.box_xywh.copy(), state.motion, state.sizes, state.low_confidence_frames)
     tracker.track_frames([state], [FRAMES[1]])
-    assert np.array_equal(state.box_xywh, kept[0]) and (state.motion, state.sizes, state.doubts) == kept[1:]
+    assert (
+        np.array_equal(state.box_xywh, kept[0]) and (state.motion, state.sizes, state.low_confidence_frames) == kept[1:]
+    )
 
 
 def test_templates_are_updated_only_when_it_is_safe(small_tracker):
@@ -226,5 +228,5 @@ def test_ten_thousand_frames_in_constant_memory(small_tracker):
 
 def test_a_target_may_be_lost_for_ever(small_tracker):
     tracker = small_tracker("MODEL.HEAD.STRIDE=8", "TEST.LOST_GROWTH=2", "TEST.LOST_MAX_GROWTH=3")
-    lost = dataclasses.replace(tracker.start(FRAMES[0], BOX), doubts=100_000)
+    lost = dataclasses.replace(tracker.start(FRAMES[0], BOX), low_confidence_frames=100_000)
     assert tracker._search_crop(lost, FRAMES[0]).side == 3 * 64

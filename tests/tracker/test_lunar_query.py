@@ -27,7 +27,16 @@ def build(*overrides, remembers=True, **query):
 def small_network(cfg, remembers=True, **query):
     """A small random Lunar, always the same, with a query that is heard or with none."""
     torch.manual_seed(0)
-    options = {"dim": 16, "heads": 2, "slots": 3, "trail": 3, "write": 0.1, "hold": 0.05, "reset": 2, "inject": True}
+    options = {
+        "dim": 16,
+        "heads": 2,
+        "slots": 3,
+        "trajectory": 3,
+        "write": 0.1,
+        "hold": 0.05,
+        "reset": 2,
+        "inject": True,
+    }
     network = Lunar(
         embed_dim=32,
         depth=2,
@@ -70,7 +79,7 @@ def test_the_first_frame_is_remembered():
     place = [*boxes.xywh_to_cxcywh(BOX)[:2], np.sqrt(BOX[2] * BOX[3])]
     assert query.time.tolist() == [1] and query.lost.tolist() == [0]
     assert query.marks[0, 0].tolist() == pytest.approx([*place, 0, 1])
-    assert query.trail[0, -1].tolist() == pytest.approx([*place, 1])
+    assert query.trajectory[0, -1].tolist() == pytest.approx([*place, 1])
     assert query.memory[0, 0].any() and query.prior.any() and not query.marks[0, 1:].any()
 
 
@@ -125,9 +134,9 @@ def test_confidence_is_the_querys():
     state = tracker.start(FRAMES[0], BOX)
     (state,), (result,) = tracker.track_frames([state], [FRAMES[1]])
     assert result["score"] == pytest.approx(1 / (1 + np.exp(-1)), abs=1e-6)
-    assert state.query.trail[0, -1, 3].item() == pytest.approx(result["score"], abs=1e-6)
+    assert state.query.trajectory[0, -1, 3].item() == pytest.approx(result["score"], abs=1e-6)
     x, y, w, h = result["target_bbox"]
-    assert state.query.trail[0, -1, :3].tolist() == pytest.approx([x + w / 2, y + h / 2, np.sqrt(w * h)], rel=1e-5)
+    assert state.query.trajectory[0, -1, :3].tolist() == pytest.approx([x + w / 2, y + h / 2, np.sqrt(w * h)], rel=1e-5)
 
 
 def test_features_may_stay_as_they_are():
@@ -138,7 +147,7 @@ def test_features_may_stay_as_they_are():
     seen = {}
     for name, tracker in (("on", build()), ("off", build("TEST.MODULATE=false")), ("still", still)):
         seen[name] = views = []
-        tracker.watcher = lambda patches, crops, output, look, views=views: views.append((output, look))
+        tracker.watcher = lambda patches, crops, output, readout, views=views: views.append((output, readout))
         tracker.initialize(FRAMES[0], BOX.tolist())
         for image in FRAMES[1:6]:
             tracker.track(image)

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..layers.head import CenterHead, SeparableHead
-from .backbone import SIZES, OneStreamViT
+from .backbone import SIZES, OneStreamViT, TemplateState
 from .compact import CompactHybrid
-from .query import TemporalQuery
+from .query import QueryState, Readout, TemporalQuery
 from .trunk import Lite0
 
 HYBRIDS = {"compact": lambda: None, "lite0": Lite0}  # the trunk of each
@@ -35,9 +35,11 @@ class Lunar(nn.Module):
     """One-stream tracker: templates and a search crop to score, size and offset maps.
 
     Tracking calls `encode_template` once and `track` for every frame; training calls `forward`, which is the one after
-    the other. With a query both call `step` instead, into which its state goes and from which it comes. Nothing is kept
-    on the module between calls. Images are RGB, uint8 or float in [0, 1]; normalisation is the first layer. State-dict
-    keys are OSTrack's. See OneStreamViT for the arguments not listed here.
+    the other. With a query both call `readout` instead of `track`, decide where the target is, and call `write`. The
+    query's state goes in and comes out: nothing is kept on the module between calls.
+
+    Images are RGB, uint8 or float in [0, 1]; normalisation is the first layer. State-dict keys are OSTrack's. See
+    OneStreamViT for the arguments not listed here.
 
     Args:
         backbone: "vit_tiny", "vit_small", "vit_base", "vit_large", or a CompactHybrid: "compact" on a stem of 3x3
@@ -217,31 +219,38 @@ class Lunar(nn.Module):
         """TrackerOutput of what `features` gave."""
         return TrackerOutput(*self.box_head(features, search))
 
-    def step(self, template, search, state, windows, decide, gate=None, attention=False):
-        """One frame with the query; the same in training and in tracking.
+    def readout(
+        self,
+        template: TemplateState,
+        search: Tensor,
+        state: QueryState,
+        windows: Tensor,
+        gate: Tensor | None = None,
+        attention: bool = False,
+    ) -> tuple[TrackerOutput, Readout]:
+        """Maps of one frame with the query. The caller decides where the target is, then calls `write`.
 
         Args:
             template, search, gate: as for `track`.
-            state: QueryState of the B samples.
-            windows: (B, 3) float, centre and side of what the search crop shows, px of any frame of reference that is
-                the same for all frames of a video.
-            decide: called with the TrackerOutput and the Look; returns where the target is taken to be, (B, 3) centre
-                and sqrt(w h) in the same px, and with which confidence, (B,) in [0, 1].
-            attention: whether the Look says what the query looked at.
+            state: QueryState of the B samples, before the frame.
+            windows (B, 3), float: centre and side of what the search crop shows (px), in one frame of reference for all
+                frames of a video.
+            attention: whether the Readout includes the attention weights.
 
         Returns:
-            (TrackerOutput, Look, the next QueryState).
+            The maps, and what the query read.
         """
-        output, look = self.look(template, search, state, windows, gate, attention)
-        return output, look, self.query.write(state, look, *decide(output, look), windows)
-
-    def look(self, template, search, state, windows, gate=None, attention=False):
-        """What `step` makes of a frame before anything is decided, of its arguments: (TrackerOutput, Look)."""
         query = self.query
         expectation = query.expectation(state, windows)
         features, seen = self.features(template, search, gate, query.hint(expectation))
-        look = query.read(state, expectation, features, windows, attention)
-        return self.locate(query.modulate(features, look), seen), look
+        readout = query.read(state, expectation, features, windows, attention)
+        return self.locate(query.modulate(features, readout), seen), readout
+
+    def write(
+        self, state: QueryState, readout: Readout, centre_size: Tensor, confidence: Tensor, windows: Tensor
+    ) -> QueryState:
+        """The query's state after the frame; see TemporalQuery.write."""
+        return self.query.write(state, readout, centre_size, confidence, windows)
 
     def forward(self, templates, masks, search):
         """encode_template, then track: (B, T, 3, Z, Z), (B, T, Lz) or None, (B, 3, S, S) -> TrackerOutput."""

@@ -41,7 +41,7 @@ class FrameEnhancer:
         self.enhancer, self.device = enhancer.to(device).eval(), torch.device(device)
 
     def gate(self, brightness: float) -> float:
-        """How far the gate is open at a mean brightness (lib.data.image.brightness): [0, 1], exactly 0 in good light."""
+        """The gate in [0, 1] at a mean brightness (lib.data.image.brightness); exactly 0 in good light."""
         return float(self.enhancer.gate_at(torch.tensor(brightness)))
 
     def enhance(
