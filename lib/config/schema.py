@@ -290,6 +290,10 @@ class Test(Section):
     SIZE_STEP: Share = key(
         1.0, "share of the change of size (in its logarithm) that a frame takes over; below 1 sizes drift less", gt=0
     )
+    SIZE_CORRECTION: Share = key(
+        0.0, "power of the ratio of the given to the found box in the first frame by which later sizes are multiplied"
+    )
+    BOX_VOTING: bool = key(False, "average the boxes of the peak and the eight cells around it, weighted by score")
     WINDOW: Literal["blend", "mult", "none", "expected"] = key(
         "blend",
         "how a window joins the score: (1-g) score + g Hann window, score x Hann window (OSTrack), not, or score^(1-g) "

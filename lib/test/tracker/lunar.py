@@ -24,9 +24,9 @@ from ...data.image import brightness
 from ...errors import UserError
 from ...models.enhancer.averaging import Memory, average
 from ...models.lunar.backbone import TemplateState
-from ...models.lunar.decode import decode
+from ...models.lunar.decode import find
 from ...models.lunar.model import Lunar, template_mask
-from ...models.lunar.query import QueryState, apply_position_prior
+from ...models.lunar.query import QueryState
 from ...models.parts.precision import autocast
 from ...models.parts.weights import load_weights
 from . import motion as kalman
@@ -38,6 +38,9 @@ MEANS = 4  # image px per patch px from which noise is not averaged over time
 RECENT = 10  # confident frames whose sizes make that median
 LONG = 100  # confident frames whose sizes make the median that the size returns to in other frames
 SETTLED = 5  # confident frames in a row before a frame may become a template
+VIEWS = ((0.0, 0.0), (0.1, 0.07), (-0.1, 0.07), (0.07, -0.1), (-0.07, -0.1))  # shifts of the first frame, window sides
+HELD = 0.4  # overlap with the given box from which such a view counts
+LARGEST_CORRECTION = math.log(1.5)
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class State:
         brightness: mean brightness of the frames so far, for the enhancer's gate; None without an enhancer.
         memory: frames averaged over time, where the enhancer asks for it.
         query: the query's state, where the network has one.
+        correction (2): factors of the width and height that the network finds, see LunarTracker._size_correction.
     """
 
     box_xywh: np.ndarray
@@ -69,6 +73,7 @@ class State:
     brightness: float | None = None
     memory: Memory | None = None
     query: QueryState | None = None
+    correction: np.ndarray | None = None
 
 
 class LunarTracker(LockstepTracker):
@@ -122,14 +127,15 @@ class LunarTracker(LockstepTracker):
         crop = self._search_crop(state, image)
         state, image = self._averaged(state, image, crop)
         if not self.network.remembers:
-            return state
+            return replace(state, correction=self._size_correction(state, image, crop))
         # The query keeps the first frame to the end: its box is certain.
         state = replace(state, query=self.network.query.start(1, self.device))
         labelled = self._upload([(*_centre_size(box), 1.0)])
         with self.autocast():
             _, readout, *inputs = self._readout([state], np.stack([crop.extract(image)]), [crop])
             query = self._write(readout, labelled, *inputs)
-        return replace(state, query=query)
+        state = replace(state, query=query)
+        return replace(state, correction=self._size_correction(state, image, crop))
 
     @torch.inference_mode()
     def track_frames(self, states: Sequence[State], frames: Sequence[np.ndarray]) -> tuple[list[State], list[Result]]:
@@ -152,32 +158,54 @@ class LunarTracker(LockstepTracker):
         states = [replace(state, query=query) for (state, _), query in zip(pairs, queries, strict=True)]
         return states, [result for _, result in pairs]
 
+    def _size_correction(self, state, image, crop):
+        """(2,) by what to multiply the width and height that the network finds, or None with TEST.SIZE_CORRECTION 0.
+
+        People disagree on how tight a box is, and which parts of a target it holds. The box of the first frame shows
+        it: shifted views of that frame are searched, and the mean logarithm of given over found sides is kept. The
+        power TEST.SIZE_CORRECTION of it is applied to later frames.
+        """
+        strength = self.config.TEST.SIZE_CORRECTION
+        if not strength:
+            return None
+        given = state.box_xywh
+        crops = [replace(crop, cx=crop.cx + dx * crop.side, cy=crop.cy + dy * crop.side) for dx, dy in VIEWS]
+        states, patches = [state] * len(crops), np.stack([each.extract(image) for each in crops])
+        with self.autocast():
+            if self.network.remembers:
+                output, readout, *_ = self._readout(states, patches, crops)
+            else:
+                output, readout = self.respond(states, patches, crops), None
+        found = self._locate(output, readout, states, crops)[0]
+        ratios = [np.log(given[2:] / box[2:]) for box in found if boxes.iou(box, given) > HELD]
+        if not ratios:
+            return np.ones(2)
+        return np.exp(strength * np.clip(np.mean(ratios, axis=0), -LARGEST_CORRECTION, LARGEST_CORRECTION))
+
     def _watch(self, patches, crops, output, readout):
         if self.watcher is not None:
             self.watcher(patches, crops, output, readout)
 
     def _decide(self, output, readout, states, images, crops):
         """[(State, Result)] from the network's maps and, where it has a query, from the Readout."""
+        located, scores = self._locate(output, readout, states, crops)
+        return [self._conclude(*each) for each in zip(states, images, located, scores, strict=True)]
+
+    def _locate(self, output, readout, states, crops):
+        """([box (4,) xywh, image px], [confidence]): what the network found in each crop."""
         # The only wait for the device in a frame: all else is sent to it before it is needed.
         found = self._find(output, readout, self._window(states, crops)).cpu()
         scores, found = found[:, 4].tolist(), found[:, :4].numpy() * self.config.DATA.SEARCH.SIZE
-        located = [crop.to_image(boxes.cxcywh_to_xywh(box)) for crop, box in zip(crops, found, strict=True)]
-        return [self._conclude(*each) for each in zip(states, images, located, scores, strict=True)]
+        for box, state in zip(found, states, strict=True):
+            if state.correction is not None:
+                box[2:] *= state.correction
+        return [crop.to_image(boxes.cxcywh_to_xywh(box)) for crop, box in zip(crops, found, strict=True)], scores
 
     def _find(self, output, readout, window):
-        """(B, 5) float32: the best box of each frame, cxcywh in shares of the crop, and its confidence.
-
-        window: of _window.
-        """
-        response = output.score_map.float()
-        if window is not None:
-            response = response * window[0] + window[1]
-        elif self.config.TEST.WINDOW == "expected":
-            response = apply_position_prior(response, readout.expected, self.config.TEST.WINDOW_INFLUENCE)
-        found, _, scores = decode(output, response)
-        if readout is not None:
-            scores = self.network.query.judge(readout, scores).sigmoid()
-        return torch.cat([found.float(), scores.float()[:, None]], dim=1)
+        """(B, 5) float32: see models.lunar.decode.find. window: of _window."""
+        test = self.config.TEST
+        influence = test.WINDOW_INFLUENCE if test.WINDOW == "expected" else 0.0
+        return find(self.network, output, readout, window, influence, test.BOX_VOTING)
 
     def respond(self, states, patches, crops):
         """The TrackerOutput for search patches (B, S, S, 3) uint8 of `crops`, one of each state."""
