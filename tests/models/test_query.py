@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lib.models.lunar import Lunar, decode
+from lib.models.lunar import decode
 from lib.models.lunar.query import (
     CAUTION,
     FADE,
@@ -15,14 +15,14 @@ from lib.models.lunar.query import (
     WIDTH,
     QueryState,
     Readout,
-    TemporalQuery,
     _relative,
     apply_position_prior,
     position_prior,
 )
+from tests.networks import make_lunar, temporal_query
 
 KINDS = {
-    "compact": {"backbone": "compact", "patch_size": 8, "attention": "one_way", "embed_dim": 32, "num_heads": 2},
+    "compact": {"kind": "compact", "embed_dim": 32, "num_heads": 2},
     "one_way": {"embed_dim": 32, "depth": 2, "num_heads": 2, "attention": "one_way", "head_stride": 8},
     "joint": {"embed_dim": 32, "depth": 2, "num_heads": 2, "attention": "joint", "head_stride": 8},
 }
@@ -32,7 +32,7 @@ QUERY = {"dim": 24, "heads": 3, "slots": 4, "trajectory": 3, "reset": 3}
 
 def build(kind="one_way", **query):
     torch.manual_seed(0)
-    return Lunar(**KINDS[kind], **SMALL, query=QUERY | query).eval()
+    return make_lunar(**KINDS[kind], **SMALL, query=QUERY | query).eval()
 
 
 def loud(network):
@@ -96,7 +96,7 @@ def one(template, number):
 def test_before_training_the_query_changes_nothing(kind):
     """Q1: the same maps to the bit without INJECT, nearly with it; and the same weights serve with and without."""
     torch.manual_seed(0)
-    plain = Lunar(**KINDS[kind], **SMALL).eval()
+    plain = make_lunar(**KINDS[kind], **SMALL).eval()
     assert not plain.remembers and not any(name.startswith("query.") for name in plain.state_dict())
     for inject in (False, True):
         network = build(kind, inject=inject)
@@ -111,7 +111,7 @@ def test_before_training_the_query_changes_nothing(kind):
         search, windows, *_ = frames[0]
         output, _ = loud(network).readout(template, search, network.query.start(len(search)), windows)
         assert not same(output, wanted)
-        left = Lunar(**KINDS[kind], **SMALL).load_state_dict(network.state_dict(), strict=False)
+        left = make_lunar(**KINDS[kind], **SMALL).load_state_dict(network.state_dict(), strict=False)
         assert not left.missing_keys and all(name.startswith("query.") for name in left.unexpected_keys)
 
 
@@ -175,7 +175,9 @@ class Gates:
 
     def __init__(self, count=1, **options):
         torch.manual_seed(0)
-        self.query = TemporalQuery(8, 4, **({"dim": 8, "heads": 2, "slots": 6, "trajectory": 4, "reset": 10} | options))
+        self.query = temporal_query(
+            8, 4, **({"dim": 8, "heads": 2, "slots": 6, "trajectory": 4, "reset": 10} | options)
+        )
         self.state = self.query.start(count)
 
     def see(self, *confidence):
@@ -282,7 +284,7 @@ def test_gradients_reach_the_last_memories(gradient, doubt, reached):
 @torch.no_grad()
 def test_a_state_never_grows():
     """Q8."""
-    query = TemporalQuery(8, 4, dim=8, heads=2, slots=5, trajectory=4).eval()
+    query = temporal_query(8, 4, dim=8, heads=2, slots=5, trajectory=4).eval()
     state = query.start(2)
     shapes = [part.shape for part in vars(state).values()]
     types = [part.dtype for part in vars(state).values()]
@@ -375,12 +377,12 @@ def test_relative_places_by_hand():
 @pytest.mark.parametrize(("dim", "heads"), [(32, 3), (6, 3)])
 def test_widths_that_do_not_divide(dim, heads):
     with pytest.raises(ValueError, match=f"query of width {dim}"):
-        TemporalQuery(8, 4, dim=dim, heads=heads)
+        temporal_query(8, 4, dim=dim, heads=heads)
 
 
 @torch.no_grad()
 def test_the_prediction_error_is_a_mean_in_window_sides():
-    query = TemporalQuery(8, 4, dim=8, heads=2)
+    query = temporal_query(8, 4, dim=8, heads=2)
     state, windows, wanted = query.start(2), torch.tensor([[100.0, 50, 40], [10, 20, 200]]), torch.zeros(2)
     # In sides, from the window's middle: expected, found. Nothing is farther off than FAR.
     steps = [((0.5, 0.5), (0, 0), 0.0), ((0.1, -0.2), (0.4, 0.2), 0.5), ((0, 0), (0.3, 0), 0.3), ((0, 0), (9, 0), FAR)]

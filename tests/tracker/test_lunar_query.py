@@ -9,8 +9,9 @@ import torch
 
 from lib import config
 from lib.data import boxes
-from lib.models.lunar import Lunar, TrackerOutput
+from lib.models.lunar import TrackerOutput
 from lib.test.tracker import lunar
+from tests.networks import make_lunar
 
 RNG = np.random.default_rng(0)
 FRAMES = [RNG.integers(0, 255, (120, 160, 3), np.uint8) for _ in range(18)]
@@ -37,7 +38,7 @@ def small_network(cfg, remembers=True, **query):
         "reset": 2,
         "inject": True,
     }
-    network = Lunar(
+    network = make_lunar(
         embed_dim=32,
         depth=2,
         num_heads=2,

@@ -13,7 +13,6 @@ from lib.data import benchmarks
 from lib.data.benchmarks.pack import pack_crops
 from lib.data.crop import Crop
 from lib.data.sequence import Sequence
-from lib.models.lunar import Lunar
 from lib.test.tracker.lunar import LunarTracker
 from lib.train.actors import clip
 from lib.train.actors.clip import _befall, _show, follow
@@ -22,6 +21,7 @@ from lib.train.data import SampleSet
 from lib.train.data.augmentation import Distractor
 from lib.train.data.processing import CHAIN_GT, CHAIN_PRED, INDEPENDENT
 from lib.train.data.samples import DRAWN_OFF, DROPPED, FATES, KEPT, POISONED
+from tests.networks import make_lunar
 
 SIZES = [
     "DATA.SEARCH.SIZE=64",
@@ -67,7 +67,7 @@ def samples(sequences, *overrides, **options):
 def build(cfg, **query):
     """A small network whose query is heard."""
     torch.manual_seed(0)
-    network = Lunar(
+    network = make_lunar(
         embed_dim=32,
         depth=2,
         num_heads=2,

@@ -36,7 +36,7 @@ class CompiledLunar:
 
     def __init__(self, network):
         self.network = network
-        bare, device = network.without_enhancer(), network.image_mean.device
+        bare, device = network.without_enhancer(), network.normalise.mean.device
         self._track, self._readout = compiled(bare.track, device), compiled(bare.readout, device)
         if network.remembers:
             self._write = compiled(network.query.write, device)

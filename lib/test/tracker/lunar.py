@@ -27,8 +27,8 @@ from ...models.lunar.backbone import TemplateState
 from ...models.lunar.decode import decode
 from ...models.lunar.model import Lunar, template_mask
 from ...models.lunar.query import QueryState, apply_position_prior
-from ...models.precision import autocast
-from ...models.weights import load_weights
+from ...models.parts.precision import autocast
+from ...models.parts.weights import load_weights
 from . import motion as kalman
 
 log = logging.getLogger(__name__)
