@@ -53,15 +53,15 @@ class Entry:
 
 ENTRIES = {
     "lunar": Entry(
-        ".config.schema:Lunar",
+        ".config.lunar:Lunar",
         ".test.tracker.lunar:LunarTracker",
         has_network=True,
         training=Training(".build:build_network", ".train.actors.lunar:LunarActor", ".train.data.samples:SampleSet"),
     ),
-    "opencv": Entry(".config.schema:OpenCV", ".test.tracker.opencv:OpenCVTracker"),
-    "identity": Entry(".config.schema:Identity", ".test.tracker.identity:IdentityTracker"),
+    "opencv": Entry(".config.opencv:OpenCV", ".test.tracker.opencv:OpenCVTracker"),
+    "identity": Entry(".config.identity:Identity", ".test.tracker.identity:IdentityTracker"),
     "enhancer": Entry(
-        ".config.schema:Enhancer",
+        ".config.enhancer:Enhancer",
         training=Training(
             ".build:build_low_light",
             ".train.actors.enhancer:EnhancerActor",

@@ -224,6 +224,6 @@ def _nearest(name, known):
 
 
 def _is_section(annotation):
-    from .schema import Section
+    from .sections import Section
 
     return isinstance(annotation, type) and issubclass(annotation, Section)

@@ -42,7 +42,7 @@ class FaultyTracker(IdentityTracker):
         return super().track(image)
 
 
-registry.ENTRIES["identity"] = registry.Entry(".config.schema:Identity", "faulty:FaultyTracker")
+registry.ENTRIES["identity"] = registry.Entry(".config.identity:Identity", "faulty:FaultyTracker")
 
 if __name__ == "__main__":
     script = HERE.parents[1] / "tracking" / "test.py"

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from lib import config, registry
-from lib.config.schema import Lunar
+from lib.config.lunar import Lunar
 from lib.data import benchmarks
 from lib.data.crop import Crop
 from lib.data.sequence import Sequence
