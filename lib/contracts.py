@@ -173,17 +173,20 @@ class Actor(ABC):
 
 @dataclass(frozen=True)
 class Family:
-    """An entry of the registry: where the parts of a family are, as "module:name" relative to this package.
+    """An entry of the registry: where the parts of a family are, as "module:name".
+
+    ".module:name" is relative to this package; families of other packages name their modules absolutely.
 
     Modules are named, not imported, so that --help and configuration errors stay fast.
 
     Attributes:
         schema: the pydantic model of its configuration.
         tracker: a Tracker, LockstepTracker or ClipTracker, built as Tracker(config, weights, device); None if it does
-            not track.
+            not track. One whose family is trained also takes `network=`, a network to track with instead of weights.
         network: function from a configuration to the network with random weights; None for a tracker without one.
         actor: an Actor, built from (network, config); None if there is nothing to train.
         samples: the training set, built from (datasets, config, seed=, training=); needed with `actor`.
+        experiments: folder of its configurations, for a family of another package. None: experiments/<name>.
     """
 
     schema: str
@@ -191,3 +194,4 @@ class Family:
     network: str | None = None
     actor: str | None = None
     samples: str | None = None
+    experiments: str | None = None

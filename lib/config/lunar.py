@@ -16,7 +16,7 @@ from .sections import (
     Section,
     Share,
     Template,
-    TestBasics,
+    Tracking,
     key,
     part,
 )
@@ -167,7 +167,7 @@ class Train(Optimisation):
     VAL_FRAMES: Annotated[int, Field(ge=0)] = key(100, "frames of each validation video tracked closed-loop; 0 = none")
 
 
-class Test(TestBasics):
+class Test(Tracking):
     SIZE_STEP: Share = key(
         1.0, "share of the change of size (in its logarithm) that a frame takes over; below 1 sizes drift less", gt=0
     )

@@ -126,7 +126,7 @@ class Optimisation(Section):
     KEEP: Count = key(2, "checkpoints of epochs that are kept, beside the best")
 
 
-class TestBasics(Section):
+class Tracking(Section):
     """How a trained network tracks, whatever its family."""
 
     CHECKPOINT: str = key(

@@ -20,7 +20,7 @@ from .trainers import checkpoint
 from .trainers.state import plain, restore
 from .trainers.trainer import Trainer
 
-log = logging.getLogger("lunar.train")
+log = logging.getLogger(__name__)
 
 # What may differ from the checkpoint without changing a single weight.
 HARMLESS = (
@@ -82,18 +82,17 @@ def _train(job, device, validate_tracking):
     # A loader's process forked while OpenCV's threads exist here waits for them for ever: validation makes them.
     cv2.setNumThreads(0)
     torch.manual_seed(job.seed)
-    training = registry.training(job.script)
-    network = training.network(config)
+    network = registry.network(job.script, config)
     if job.pretrained is not None:
         log.info("pre-training: %s", initialise_backbone(network, job.pretrained))
     if job.previous is not None:
         log.info("earlier stage: %s", load_weights(network, job.previous, strict=False))
-    actor = training.actor(network, config)
+    actor = registry.actor(job.script, network, config)
     if device.type == "cuda" and distributed.world() > 1:
         actor = torch.nn.SyncBatchNorm.convert_sync_batchnorm(actor)
     actor.to(device)
-    train_set = training.samples(job.train, config, seed=job.seed)
-    val_set = training.samples(job.val, config, seed=job.seed, training=False) if job.val else None
+    train_set = registry.samples(job.script, job.train, config, seed=job.seed)
+    val_set = registry.samples(job.script, job.val, config, seed=job.seed, training=False) if job.val else None
     if job.dry_run:
         return _dry_run(job, actor, train_set, device)
 

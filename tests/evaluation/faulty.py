@@ -15,6 +15,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[0:0] = [str(HERE), str(HERE.parents[1])]
 
 from lib import registry  # noqa: E402
+from lib.contracts import Family  # noqa: E402
 from lib.test.tracker.identity import IdentityTracker  # noqa: E402
 
 RAISES, HANGS, DIES, DIVERGES = 11.0, 12.0, 13.0, 14.0  # width of the first box
@@ -42,7 +43,7 @@ class FaultyTracker(IdentityTracker):
         return super().track(image)
 
 
-registry.ENTRIES["identity"] = registry.Entry(".config.identity:Identity", "faulty:FaultyTracker")
+registry.FAMILIES["identity"] = Family(schema=".config.identity:Identity", tracker="faulty:FaultyTracker")
 
 if __name__ == "__main__":
     script = HERE.parents[1] / "tracking" / "test.py"

@@ -6,9 +6,9 @@ import safetensors.torch
 import torch
 
 from lib import cli, config
-from lib.build import build_network
 from lib.data.image import brightness, encode_jpeg
 from lib.models.enhancer import UNTRAINED, Gamma, build_enhancer, save_enhancer
+from lib.models.lunar.build import build_network
 from lib.test.tracker import enhanced
 from lib.test.tracker.enhanced import EnhancedTracker, FrameEnhancer, Sight
 

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from lib import config
-from lib.build import build_network
 from lib.data.crop import Crop
 from lib.data.sequence import Sequence
 from lib.errors import UserError
 from lib.models.enhancer import build_enhancer, save_enhancer
+from lib.models.lunar.build import build_network
 from lib.test.tracker.lunar import LunarTracker
 from lib.train.actors.lunar import LunarActor
 from lib.train.data.samples import SampleSet

@@ -129,4 +129,4 @@ def test_frames_of_a_clip_are_what_single_frames_are(attention):
 
 
 def test_who_has_training():
-    assert isinstance(registry.training("lunar").actor(None, config.load("lunar", "baseline_pairs")), LunarActor)
+    assert isinstance(registry.actor("lunar", None, config.load("lunar", "baseline_pairs")), LunarActor)

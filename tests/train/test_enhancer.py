@@ -32,8 +32,7 @@ SMALL = (
 def actor(*overrides, name="baseline"):
     settings = config.load("enhancer", name, overrides)
     torch.manual_seed(0)
-    training = registry.training("enhancer")
-    return training.actor(training.network(settings), settings)
+    return registry.actor("enhancer", registry.network("enhancer", settings), settings)
 
 
 def batch_of(night, clean, identity=False, forced=True):

@@ -16,7 +16,6 @@ from safetensors.torch import load_file
 from lib import config
 from lib.errors import UserError
 from lib.models.weights import load_weights
-from lib.train import run_training
 from lib.train.admin import journal
 from lib.train.trainers import optim
 from lib.train.trainers.trainer import Trainer, step_seed
@@ -270,4 +269,4 @@ def test_a_dry_run_writes_nothing(tmp_path, caplog):
     assert tiny_run.train(tmp_path / "out", dry_run=True) == 0
     for word in ("search_images", "(4, 1, 3, 64, 64)", "parameters: 0.17 M", "memory", "backward"):
         assert word in caplog.text
-    assert not (tmp_path / "out").exists() and run_training.log.name == "lunar.train"
+    assert not (tmp_path / "out").exists()

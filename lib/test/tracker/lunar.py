@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from filelock import FileLock
 
-from ...build import build_network
 from ...config.paths import paths
 from ...data import boxes
 from ...data.crop import Crop, window_on, window_side
@@ -20,6 +19,7 @@ from ...data.image import brightness
 from ...errors import UserError
 from ...models.enhancer.averaging import Memory, average
 from ...models.lunar.backbone import TemplateState
+from ...models.lunar.build import build_network
 from ...models.lunar.decode import decode
 from ...models.lunar.model import template_mask
 from ...models.lunar.query import QueryState, drawn

@@ -1,17 +1,18 @@
-"""From a configuration to a network: the one place that knows both."""
+"""From a configuration to the network of this family."""
 
-from .config.paths import paths
-from .errors import UserError
+from ...config.paths import paths
+from ...errors import UserError
+from ..enhancer import Enhancer, load_enhancer
+from ..enhancer.build import from_options
+from .model import Lunar
 
 
-def build_network(config):
+def build_network(config) -> Lunar:
     """The one-stream network (lib/models/lunar) that a `lunar` configuration describes, with random weights.
 
     Only an enhancer may have weights already, those of MODEL.ENHANCER.WEIGHTS; then it is what that file says.
     Raises UserError for a compact backbone with joint attention, and for a file that is no enhancer's.
     """
-    from .models.lunar.model import Lunar
-
     data, backbone, head, plugin = config.DATA, config.MODEL.BACKBONE, config.MODEL.HEAD, config.MODEL.ENHANCER
     if backbone.TYPE == "compact" and backbone.ATTENTION == "joint":
         raise UserError("MODEL.BACKBONE.ATTENTION joint: TYPE compact has one_way alone")
@@ -39,27 +40,10 @@ def build_network(config):
     )
 
 
-def build_low_light(config):
-    """The low-light enhancer (lib/models/enhancer) that an `enhancer` configuration describes, untrained."""
-    return _low_light(config.MODEL)
-
-
-def _plugin(options):
-    from .models.enhancer import load_enhancer
-
-    return load_enhancer(paths().weights(options.WEIGHTS)) if options.WEIGHTS else _low_light(options)
+def _plugin(options) -> Enhancer:
+    return load_enhancer(paths().weights(options.WEIGHTS)) if options.WEIGHTS else from_options(options)
 
 
 def _query(options):
     names = ("DIM", "HEADS", "LAYERS", "SLOTS", "TRAIL", "MODULATE", "WRITE", "HOLD", "DECAY", "RESET", "GRADIENT")
     return {"inject": options.INJECT == "token"} | {name.lower(): options[name] for name in names}
-
-
-def _low_light(model):
-    from .models.enhancer import build_enhancer
-
-    options = {"channels": model.CHANNELS, "gate": model.GATE, "average": model.AVERAGE, "strength": model.STRENGTH}
-    if model.TYPE == "haze_diffusion":
-        options |= {"number": model.STEPS, "depth": model.DEPTH, "guide": model.GUIDE, "denoise": model.DENOISE}
-        options |= {"residual": model.RESIDUAL, "form": model.FORM}
-    return build_enhancer(model.TYPE, **options)
