@@ -81,7 +81,7 @@ def keys(section, prefix=""):
 
 def names(script: str) -> list[str]:
     """The configurations of a script, sorted."""
-    return sorted({file.stem for folder in _folders() for file in (folder / script).glob("*.yaml")})
+    return sorted({file.stem for folder in _folders(script) for file in folder.glob("*.yaml")})
 
 
 def _experiment(script, config):
