@@ -18,7 +18,7 @@ from lib.config.sections import Datasets, Optimisation
 from lib.contracts import Actor, Family
 from lib.data.sequence import Sequence
 from lib.errors import UserError
-from lib.models.weights import save_weights
+from lib.models.parts.weights import save_weights
 from lib.train import run_training
 from lib.train.data.samples import Samples
 from lib.train.trainers import checkpoint

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from lib import config
 from lib.errors import UserError
-from lib.models.weights import load_weights
+from lib.models.parts.weights import load_weights
 from lib.train.admin import journal
 from lib.train.trainers import optim
 from lib.train.trainers.trainer import Trainer, step_seed

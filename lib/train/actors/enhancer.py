@@ -4,7 +4,7 @@ import torch
 
 from ...contracts import Actor
 from ...models.enhancer import save_enhancer
-from ...models.precision import autocast
+from ...models.parts.precision import autocast
 from .. import image_losses
 from ..admin import distributed
 from ..trainers.optim import make_optimiser
