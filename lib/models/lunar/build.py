@@ -1,21 +1,22 @@
-"""From a configuration to the network of this family. The network itself has no defaults."""
+"""From a configuration to the network of this family. Networks have no defaults of their own."""
 
 from typing import Any
 
 from ...config.paths import paths
 from ...errors import UserError
-from ..enhancer import Enhancer, load_enhancer
+from ..enhancer import load_enhancer
 from ..enhancer.build import from_options
 from ..parts.efficientnet_lite import Lite0
 from ..parts.head import CenterHead, SeparableHead
-from . import backbone as vit
-from . import compact
+from . import backbone, compact
+from .backbone import OneStreamViT
+from .compact import CompactHybrid
 from .model import Lunar
 from .query import TemporalQuery
 
 
 def build_network(config: Any) -> Lunar:
-    """The network (lib/models/lunar) that a `lunar` configuration describes, with random weights.
+    """The network that a `lunar` configuration describes, with random weights.
 
     Only an enhancer may have weights already, those of MODEL.ENHANCER.WEIGHTS; then it is what that file says.
 
@@ -42,7 +43,7 @@ def build_network(config: Any) -> Lunar:
 
 
 def _backbone(data, options):
-    embed_dim, depth, num_heads = (vit.SIZES | compact.SIZES)[options.TYPE]
+    embed_dim, depth, num_heads = (backbone.SIZES | compact.SIZES)[options.TYPE]
     shared = {
         "embed_dim": embed_dim,
         "depth": depth,
@@ -58,8 +59,8 @@ def _backbone(data, options):
     if options.TYPE in compact.SIZES:
         if options.ATTENTION == "joint":
             raise UserError(f"MODEL.BACKBONE.ATTENTION joint: TYPE {options.TYPE} has one_way alone")
-        return compact.CompactHybrid(trunk=Lite0() if options.TYPE == "lite0" else None, **shared)
-    return vit.OneStreamViT(
+        return CompactHybrid(trunk=Lite0() if options.TYPE == "lite0" else None, **shared)
+    return OneStreamViT(
         patch_size=options.STRIDE,
         attention=options.ATTENTION,
         elimination_layers=options.CE_LOC,
@@ -78,7 +79,7 @@ def _head(model, channels):
     return SeparableHead(channels, model.HEAD.NUM_CHANNELS)
 
 
-def _plugin(options) -> Enhancer:
+def _plugin(options):
     return load_enhancer(paths().weights(options.WEIGHTS)) if options.WEIGHTS else from_options(options)
 
 
