@@ -96,8 +96,8 @@ def test_training_sees_what_tracking_sees():
     batch = {name: value[None] for name, value in samples[1, 0].items()}
     with torch.no_grad():
         trained = actor.eval().maps(batch)
-        template = net.encode_template(batch["template_images"], batch["template_masks"])
-        single = net.track(template, batch["search_images"][:, 0])
+        template = net.encode_template(net.enhance(batch["template_images"]), batch["template_masks"])
+        single = net.track(template, net.enhance(batch["search_images"][:, 0]))
     assert all(one.equal(two) for one, two in zip(trained, single, strict=True))
 
 
