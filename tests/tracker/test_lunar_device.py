@@ -96,7 +96,7 @@ def test_nothing_breaks_the_graph(monkeypatch, settings, query):
         return graph
 
     assert close(steps(build([*settings, "TEST.COMPILE=true"], query)), steps(build(settings, query)))
-    parts = 3 if query else 2  # look, decide, write; or track and decide
+    parts = 3 if query else 2  # track, find, write; or track and find
     assert len(calls) == 2 * parts, "once for one video, once for any other number"
 
 

@@ -1,37 +1,44 @@
 """From maps to boxes. Cell i of H spans [i, i+1) / H of the search crop."""
 
+from typing import TYPE_CHECKING
+
 import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from .model import TrackerOutput
 
 
-def boxes_at(output, cells):
-    """Boxes that the maps of a TrackerOutput hold at given cells.
+def boxes_at(output: "TrackerOutput", cells: Tensor) -> Tensor:
+    """The boxes in the maps at given cells.
 
     Args:
-        output: TrackerOutput of B samples with H x H maps.
-        cells: (B,) int64, row-major index in [0, H^2).
+        output: of B samples with H x H maps.
+        cells (B), int64: index in [0, H^2), row by row.
 
     Returns:
         (B, 4) cxcywh in shares of the search crop.
     """
     H = output.score_map.shape[-1]
-
-    def read(values):
-        return values.flatten(2).gather(2, cells.view(-1, 1, 1).expand(-1, values.shape[1], 1)).squeeze(2)
-
     corner = torch.stack([cells % H, cells // H], dim=1)
-    return torch.cat([(corner + read(output.offset_map)) / H, read(output.size_map)], dim=1)
+    return torch.cat([(corner + _read(output.offset_map, cells)) / H, _read(output.size_map, cells)], dim=1)
 
 
-def decode(output, response=None):
+def _read(values, cells):
+    """Maps (B, K, H, H) at cells (B): (B, K)."""
+    return values.flatten(2).gather(2, cells.view(-1, 1, 1).expand(-1, values.shape[1], 1)).squeeze(2)
+
+
+def decode(output: "TrackerOutput", response: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """The best box of each sample, without waiting for the device.
 
     Args:
-        output: TrackerOutput of B samples with H x H maps.
-        response: (B, 1, H, H), or anything that broadcasts to it, whose peak is taken; None for the score map itself.
+        output: of B samples with H x H maps.
+        response: (B, 1, H, H), or what broadcasts to it, whose peak is taken; None for the score map itself.
 
     Returns:
-        boxes (B, 4) cxcywh in shares of the search crop; index (B,) int64 of the peak, row-major; score (B,) in (0, 1),
-        the score map at the peak, whatever the response there.
+        boxes (B, 4) cxcywh in shares of the search crop; index (B), int64, of the peak, row by row; score (B) in
+        (0, 1), the score map at the peak whatever the response there.
     """
     response = output.score_map if response is None else response.expand_as(output.score_map)
     index = response.flatten(1).argmax(dim=1)
