@@ -66,7 +66,7 @@ class TrueCell(lunar.LunarTracker):
         self.now = [self.boxes[side][high * 256 + low] for side, high, low in numbers]
         return super().track_frames(states, images)
 
-    def respond(self, states, patches, crops):
+    def _decide(self, output, readout, states, images, crops):
         cells = self.cells
         output = TrackerOutput(*(torch.zeros(len(crops), channels, cells, cells) for channels in (1, 2, 2)))
         for index, (crop, box) in enumerate(zip(crops, self.now, strict=True)):
@@ -77,7 +77,7 @@ class TrueCell(lunar.LunarTracker):
                 [(x + w / 2) * cells - column, (y + h / 2) * cells - row]
             )
             output.size_map[index, :, row, column] = torch.tensor([w, h])
-        return output
+        return super()._decide(output, readout, states, images, crops)
 
 
 class InheritedCrop(Crop):
@@ -97,11 +97,17 @@ class RoundedCrop(TrueCell):
 
 
 class NoNetwork(torch.nn.Module):
-    enhances = False
-    remembers = False
+    enhances = remembers = False
+    query = None
 
-    def encode_template(self, templates, masks, gate):
+    def enhance(self, images, gate):
+        return images
+
+    def encode_template(self, templates, masks):
         return TemplateState(torch.zeros(1, 1, 1))
+
+    def track(self, template, search):
+        return None
 
 
 @pytest.fixture
