@@ -7,14 +7,13 @@ test's output: python -m pytest tests/evaluation/test_subpixel.py -s
 
 import json
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from lib import config, registry
-from lib.config.schema import Lunar
+from lib.contracts import Family
 from lib.data import benchmarks
 from lib.data.crop import Crop
 from lib.data.sequence import Sequence
@@ -67,7 +66,7 @@ class TrueCell(lunar.LunarTracker):
         self.now = [self.boxes[side][high * 256 + low] for side, high, low in numbers]
         return super().track_frames(states, images)
 
-    def _decide(self, output, readout, states, images, crops):
+    def _locate(self, output, readout, states, crops):
         cells = self.cells
         output = TrackerOutput(*(torch.zeros(len(crops), channels, cells, cells) for channels in (1, 2, 2)))
         for index, (crop, box) in enumerate(zip(crops, self.now, strict=True)):
@@ -78,7 +77,7 @@ class TrueCell(lunar.LunarTracker):
                 [(x + w / 2) * cells - column, (y + h / 2) * cells - row]
             )
             output.size_map[index, :, row, column] = torch.tensor([w, h])
-        return super()._decide(output, readout, states, images, crops)
+        return super()._locate(output, readout, states, crops)
 
 
 class InheritedCrop(Crop):
@@ -122,11 +121,8 @@ def mean_iou(tmp_path, monkeypatch, command):
     ])  # fmt: skip
 
     def run(tracker, rounding="none", *settings):
-        monkeypatch.setitem(
-            registry.ENTRIES,
-            "stub",
-            SimpleNamespace(schema=lambda: Lunar, tracker=lambda: tracker, tracker_place="here", has_network=False),
-        )
+        stub = Family(schema=".config.lunar:Lunar", tracker=f"{__name__}:{tracker.__name__}")
+        monkeypatch.setitem(registry.FAMILIES, "stub", stub)
         overrides = [word for setting in settings for word in ("--set", setting)]
         place = tmp_path / "out"
         flags = ["--dataset", "stubs", "--save_dir", place, "--batch", len(SIDES), "--overwrite"]

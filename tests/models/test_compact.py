@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from lib import config
-from lib.build import build_network
 from lib.errors import UserError
 from lib.export.profile import count
 from lib.models.lunar import TemplateState, boxes_at
+from lib.models.lunar.build import build_network
 from lib.models.lunar.stages import stages
 from lib.train import losses
 from tests.networks import make_lunar

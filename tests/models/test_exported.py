@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from lib import config
-from lib.build import build_network
 from lib.errors import MachineError
 from lib.export import engines
 from lib.export.engines import open_stages
 from lib.export.graphs import digest, export, quantise_stage, recorded
+from lib.models.lunar.build import build_network
 from lib.models.lunar.stages import StagedLunar, stages
 
 SMALL = ("DATA.SEARCH.SIZE=128", "DATA.TEMPLATE.SIZE=64")

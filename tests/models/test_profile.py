@@ -5,8 +5,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from lib import config
-from lib.build import build_network
 from lib.export.profile import Spans, count, matrix_rate, spent
+from lib.models.lunar.build import build_network
 from lib.models.lunar.stages import stages
 from lib.models.parts.precision import DTYPES
 from lib.test.tracker.lunar import LunarTracker

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from lib import config
-from lib.build import build_network
 from lib.errors import UserError
 from lib.export.profile import count
+from lib.models.lunar.build import build_network
 from lib.models.lunar.stages import stages
 from lib.models.parts.efficientnet_lite import NORM_EPS, InvertedResidual, Lite0, SameConv
 from lib.models.parts.weights import initialise_backbone, load_weights, save_weights

@@ -231,3 +231,38 @@ def test_a_target_may_be_lost_for_ever(small_tracker):
     tracker = small_tracker("MODEL.HEAD.STRIDE=8", "TEST.LOST_GROWTH=2", "TEST.LOST_MAX_GROWTH=3")
     lost = dataclasses.replace(tracker.start(FRAMES[0], BOX), low_confidence_frames=100_000)
     assert tracker._search_crop(lost, FRAMES[0]).side == 3 * 64
+
+
+@pytest.mark.parametrize(("strength", "expected"), [(0.0, 1.25), (1.0, 1.0), (0.5, 1.25**0.5)])
+def test_sizes_are_corrected_by_what_the_first_frame_shows(small_tracker, strength, expected):
+    """A network that finds every box 1.25 times too wide, and whose boxes are centred on the window."""
+    tracker = small_tracker(
+        "MODEL.HEAD.STRIDE=8", "TEST.MOTION=none", "TEST.WINDOW=none", "TEST.SIZE_STEP=1", "TEST.CONFIDENCE=0",
+        "DATA.SEARCH.MIN_SIDE=0", f"TEST.SIZE_CORRECTION={strength}",
+    )  # fmt: skip
+    box = np.array([60.0, 50.0, 10.0, 10.0])
+
+    def too_wide(crops):
+        shares = [(crop.to_patch(box)[2:] / 128 * (1.25, 1.0), crop) for crop in crops]
+        output = maps(16, {(8, 8): 0.9})
+        size = torch.stack([torch.tensor(share, dtype=torch.float32) for share, _ in shares])[:, :, None, None]
+        centres = [(crop.to_patch(box)[:2] + crop.to_patch(box)[2:] / 2) / 8 - 8 for _, crop in shares]
+        offset = torch.stack([torch.tensor(centre, dtype=torch.float32) for centre in centres])[:, :, None, None]
+        count = len(crops)
+        return TrackerOutput(
+            output.score_map.expand(count, -1, -1, -1), size.expand(-1, -1, 16, 16), offset.expand(-1, -1, 16, 16)
+        )
+
+    locate = tracker._locate
+    tracker._locate = lambda _, readout, states, crops: locate(too_wide(crops), readout, states, crops)
+    tracker.initialize(FRAMES[0], box)
+    found = np.array(tracker.track(FRAMES[1]).box)
+    assert found[2:] == pytest.approx([10 * expected, 10], rel=1e-5)
+    assert found[:2] + found[2:] / 2 == pytest.approx([65, 55], abs=1e-4), "the centre stays"
+
+
+def test_a_first_frame_in_which_nothing_is_found_corrects_nothing(small_tracker):
+    tracker = small_tracker("MODEL.HEAD.STRIDE=8", "TEST.SIZE_CORRECTION=0.5")
+    output = maps(16, {(0, 0): 0.9})
+    tracker.use({"track": lambda tensors: [part.expand(len(tensors[0]), -1, -1, -1) for part in output]})
+    assert (tracker.start(FRAMES[0], BOX).correction == 1).all()

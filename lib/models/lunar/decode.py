@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from .query import Readout, TemporalQuery, apply_position_prior
+
 if TYPE_CHECKING:
     from .model import TrackerOutput
 
@@ -29,12 +31,16 @@ def _read(values, cells):
     return values.flatten(2).gather(2, cells.view(-1, 1, 1).expand(-1, values.shape[1], 1)).squeeze(2)
 
 
-def decode(output: "TrackerOutput", response: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+def decode(
+    output: "TrackerOutput", response: Tensor | None = None, voting: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
     """The best box of each sample, without waiting for the device.
 
     Args:
         output: of B samples with H x H maps.
         response: (B, 1, H, H), or what broadcasts to it, whose peak is taken; None for the score map itself.
+        voting: whether the box is the mean of those of the peak and its eight neighbours, weighted by their scores.
+            The cells around a target describe the same box, and their errors partly cancel.
 
     Returns:
         boxes (B, 4) cxcywh in shares of the search crop; index (B), int64, of the peak, row by row; score (B) in
@@ -42,5 +48,48 @@ def decode(output: "TrackerOutput", response: Tensor | None = None) -> tuple[Ten
     """
     response = output.score_map if response is None else response.expand_as(output.score_map)
     index = response.flatten(1).argmax(dim=1)
-    score = output.score_map.flatten(1).gather(1, index[:, None]).squeeze(1)
-    return boxes_at(output, index), index, score
+    scores = output.score_map.flatten(1)
+    score = scores.gather(1, index[:, None]).squeeze(1)
+    if not voting:
+        return boxes_at(output, index), index, score
+    side = output.score_map.shape[-1]
+    steps = torch.arange(-1, 2, device=index.device)
+    rows, columns = (index // side)[:, None] + steps, (index % side)[:, None] + steps  # (B, 3) each
+    inside = ((rows >= 0) & (rows < side))[:, :, None] & ((columns >= 0) & (columns < side))[:, None]
+    cells = (rows.clamp(0, side - 1)[:, :, None] * side + columns.clamp(0, side - 1)[:, None]).flatten(1)  # (B, 9)
+    weights = scores.gather(1, cells) * inside.flatten(1)
+    boxes = torch.stack([boxes_at(output, column) for column in cells.unbind(dim=1)], dim=1)
+    return (boxes * (weights / weights.sum(dim=1, keepdim=True))[..., None]).sum(dim=1), index, score
+
+
+def find(
+    output: "TrackerOutput",
+    window: tuple[Tensor, Tensor] | None = None,
+    query: TemporalQuery | None = None,
+    readout: Readout | None = None,
+    influence: float = 0.0,
+    voting: bool = False,
+) -> Tensor:
+    """The box that is reported for each search crop, and its confidence.
+
+    Args:
+        output: of B crops with H x H maps.
+        window: what the score map is multiplied by, and what is then added, (B, 1, H, H) each; None for no Hann window.
+        query: judges the confidence where there is a readout.
+        readout: of the query, or None.
+        influence: weight of the position prior of the query in [0, 1]; 0 leaves it out. Not with `window`.
+        voting: see decode.
+
+    Returns:
+        (B, 5) float32: cxcywh in shares of the crop, and the confidence in [0, 1].
+    """
+    response = output.score_map.float()
+    if window is not None:
+        factor, addend = window
+        response = response * factor + addend
+    elif influence:
+        response = apply_position_prior(response, readout.expected, influence)
+    boxes, _, scores = decode(output, response, voting)
+    if readout is not None:
+        scores = query.judge(readout, scores).sigmoid()
+    return torch.cat([boxes.float(), scores.float()[:, None]], dim=1)

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...build import build_network
 from ...config.paths import paths
 from ...contracts import LockstepTracker, Result, Run, Stage, Staged
 from ...data import boxes
@@ -23,9 +22,10 @@ from ...data.image import brightness
 from ...errors import UserError
 from ...models.enhancer.averaging import Memory, average
 from ...models.lunar.backbone import TemplateState
-from ...models.lunar.decode import decode
+from ...models.lunar.build import build_network
+from ...models.lunar.decode import find
 from ...models.lunar.model import Lunar, TrackerOutput, template_mask
-from ...models.lunar.query import QueryState, Readout, apply_position_prior
+from ...models.lunar.query import QueryState, Readout
 from ...models.lunar.stages import COUNT, StagedLunar, stages
 from ...models.parts.precision import autocast
 from ...models.parts.weights import load_weights
@@ -40,6 +40,9 @@ RECENT = 10  # confident frames whose sizes make that median
 LONG = 100  # confident frames whose sizes make the median that the size returns to in other frames
 HANN = ("blend", "mult")  # values of TEST.WINDOW that are Hann windows
 SETTLED = 5  # confident frames in a row before a frame may become a template
+VIEWS = ((0.0, 0.0), (0.1, 0.07), (-0.1, 0.07), (0.07, -0.1), (-0.07, -0.1))  # shifts of the first frame, window sides
+HELD = 0.4  # overlap with the given box from which such a view counts
+LARGEST_CORRECTION = math.log(1.5)
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class State:
         brightness: mean brightness of the frames so far, for the enhancer's gate; None without an enhancer.
         memory: frames averaged over time, where the enhancer asks for it.
         query: the query's state, where the network has one.
+        correction (2): factors of the width and height that the network finds, see LunarTracker._size_correction.
     """
 
     box_xywh: np.ndarray
@@ -71,6 +75,7 @@ class State:
     brightness: float | None = None
     memory: Memory | None = None
     query: QueryState | None = None
+    correction: np.ndarray | None = None
 
 
 class Find(nn.Module):
@@ -83,7 +88,8 @@ class Find(nn.Module):
 
     def __init__(self, network: Lunar, test: Any) -> None:
         super().__init__()
-        self.query, self.window, self.influence = network.query, test.WINDOW, test.WINDOW_INFLUENCE
+        self.query, self.hann, self.voting = network.query, test.WINDOW in HANN, test.BOX_VOTING
+        self.influence = test.WINDOW_INFLUENCE if test.WINDOW == "expected" else 0.0
 
     def forward(self, score_map: Tensor, size_map: Tensor, offset_map: Tensor, *rest: Tensor) -> tuple[Tensor]:
         """Find the boxes.
@@ -96,17 +102,14 @@ class Find(nn.Module):
         Returns:
             (B, 5) float32: cxcywh in shares of the crop, and the confidence.
         """
-        response = score_map.float()
-        if self.window in HANN:
-            factor, addend, *rest = rest
-            response = response * factor + addend
-        elif self.window == "expected":
-            response = apply_position_prior(response, rest[1], self.influence)
-        found, _, scores = decode(TrackerOutput(score_map, size_map, offset_map), response)
+        window = readout = None
+        if self.hann:
+            window, rest = rest[:2], rest[2:]
         if self.query is not None:
             query, expected = rest
-            scores = self.query.judge(Readout(None, query, None, None, expected), scores).sigmoid()
-        return (torch.cat([found.float(), scores.float()[:, None]], dim=1),)
+            readout = Readout(None, query, None, None, expected)
+        output = TrackerOutput(score_map, size_map, offset_map)
+        return (find(output, window, self.query, readout, self.influence, self.voting),)
 
 
 class LunarTracker(LockstepTracker, Staged):
@@ -198,14 +201,15 @@ class LunarTracker(LockstepTracker, Staged):
         crop = self._search_crop(state, image)
         state, image = self._averaged(state, image, crop)
         if not self.network.remembers:
-            return state
+            return replace(state, correction=self._size_correction(state, image, crop))
         # The query keeps the first frame to the end: its box is certain.
         state = replace(state, query=self.network.query.start(1, self.device))
         labelled = self._upload([(*window.centre_size(box), 1.0)])
         with self.autocast():
             _, readout, *inputs = self._readout([state], np.stack([crop.extract(image)]), [crop])
             query = self._write(readout, labelled, *inputs)
-        return replace(state, query=query)
+        state = replace(state, query=query)
+        return replace(state, correction=self._size_correction(state, image, crop))
 
     @torch.inference_mode()
     def track_frames(self, states: Sequence[State], frames: Sequence[np.ndarray]) -> tuple[list[State], list[Result]]:
@@ -218,9 +222,7 @@ class LunarTracker(LockstepTracker, Staged):
             patches = np.stack([crop.extract(frame) for crop, frame in zip(crops, frames, strict=True)])
         if not self.network.remembers:
             with self.autocast():
-                template, search = self._inputs(ahead, patches)
-                with self.span("track"):
-                    output = self.network.track(template, search)
+                output = self._track(ahead, patches)
             self._watch(patches, crops, output, None)
             pairs = self._decide(output, None, ahead, frames, crops)
             return [state for state, _ in pairs], [result for _, result in pairs]
@@ -233,12 +235,42 @@ class LunarTracker(LockstepTracker, Staged):
         states = [replace(state, query=query) for (state, _), query in zip(pairs, queries, strict=True)]
         return states, [result for _, result in pairs]
 
+    def _size_correction(self, state, image, crop):
+        """(2,) factors of the width and height that the network finds, or None with TEST.SIZE_CORRECTION 0.
+
+        People disagree on how tight a box is, and which parts of a target it holds. The box of the first frame shows
+        it: shifted views of that frame are searched, and the mean logarithm of given over found sides is kept. The
+        power TEST.SIZE_CORRECTION of it is applied to later frames.
+        """
+        strength = self.config.TEST.SIZE_CORRECTION
+        if not strength:
+            return None
+        given = state.box_xywh
+        crops = [replace(crop, cx=crop.cx + dx * crop.side, cy=crop.cy + dy * crop.side) for dx, dy in VIEWS]
+        states, patches = [state] * len(crops), np.stack([each.extract(image) for each in crops])
+        with self.autocast():
+            if self.network.remembers:
+                output, readout, *_ = self._readout(states, patches, crops)
+            else:
+                output, readout = self._track(states, patches), None
+        found = self._locate(output, readout, states, crops)[0]
+        ratios = [np.log(given[2:] / box[2:]) for box in found if boxes.iou(box, given) > HELD]
+        if not ratios:
+            return np.ones(2)
+        return np.exp(strength * np.clip(np.mean(ratios, axis=0), -LARGEST_CORRECTION, LARGEST_CORRECTION))
+
     def _watch(self, patches, crops, output, readout):
         if self.watcher is not None:
             self.watcher(patches, crops, output, readout)
 
     def _decide(self, output, readout, states, images, crops):
         """[(State, Result)] from the network's maps and, where it has a query, from the Readout."""
+        located, scores = self._locate(output, readout, states, crops)
+        with self.span("box"):
+            return [self._conclude(*each) for each in zip(states, images, located, scores, strict=True)]
+
+    def _locate(self, output, readout, states, crops):
+        """([box (4,) xywh, image px], [confidence]): what the network found in each crop."""
         with self.span("find"):
             inputs = [*output, *self._window(states, crops)]
             inputs += [] if readout is None else [readout.query, readout.expected]
@@ -248,8 +280,16 @@ class LunarTracker(LockstepTracker, Staged):
             # The only wait for the device in a frame: all else is sent to it before it is needed.
             found = found.cpu()
             scores, found = found[:, 4].tolist(), found[:, :4].numpy() * self.config.DATA.SEARCH.SIZE
-            located = [crop.to_image(boxes.cxcywh_to_xywh(box)) for crop, box in zip(crops, found, strict=True)]
-            return [self._conclude(*each) for each in zip(states, images, located, scores, strict=True)]
+            for box, state in zip(found, states, strict=True):
+                if state.correction is not None:
+                    box[2:] *= state.correction
+            return [crop.to_image(boxes.cxcywh_to_xywh(box)) for crop, box in zip(crops, found, strict=True)], scores
+
+    def _track(self, states, patches):
+        """The TrackerOutput of search patches (B, S, S, 3) uint8, without a query."""
+        template, search = self._inputs(states, patches)
+        with self.span("track"):
+            return self.network.track(template, search)
 
     def _inputs(self, states, patches):
         """(template, search) as the network takes them, of search patches (B, S, S, 3) uint8."""
