@@ -18,8 +18,8 @@ LARGEST = 1e-4  # in fp32; maps are in [0, 1], features about 1
 @cli.command
 def main(argv=None):
     options = _parse(argv)
-    name = options.tracker_name
-    if not (registry.family(name).network and issubclass(registry.tracker(name), Staged)):
+    family = registry.family(options.tracker_name)
+    if not (family.network and family.tracker and issubclass(registry.tracker(options.tracker_name), Staged)):
         raise UserError(f"{options.tracker_name} has no network to export")
     settings, plain = (
         config.load(options.tracker_name, options.tracker_param, [*options.overrides, f"TEST.BACKEND={engine}", *more])
@@ -34,7 +34,7 @@ def main(argv=None):
     from ..export.compare import compare
     from ..export.engines import open_stages
 
-    tracker = registry.tracker(name)(plain, weights)
+    tracker = registry.tracker(options.tracker_name)(plain, weights)
     stages = tracker.stages()
     folder = Path(options.out or paths.output / "export" / f"{options.tracker_name}_{options.tracker_param}")
     folder.mkdir(parents=True, exist_ok=True)

@@ -49,7 +49,8 @@ def main(argv=None):
     if min(*options.size, options.loops) < 1 or options.target <= 0 or options.warmup < 0:
         raise UserError("--size, --loops and --target must be above 0")
     settings = config.load(options.script, options.config, options.overrides)
-    if not (registry.family(options.script).network and issubclass(registry.tracker(options.script), Staged)):
+    family = registry.family(options.script)
+    if not (family.network and family.tracker and issubclass(registry.tracker(options.script), Staged)):
         raise UserError(f"{options.script} has no network to profile")
     cli.set_threads()
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else torch's profiler talks, also of GPUs that are not there

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from .query import Readout, TemporalQuery, apply_position_prior
+
 if TYPE_CHECKING:
     from .model import TrackerOutput
 
@@ -58,3 +60,36 @@ def decode(
     weights = scores.gather(1, cells) * inside.flatten(1)
     boxes = torch.stack([boxes_at(output, column) for column in cells.unbind(dim=1)], dim=1)
     return (boxes * (weights / weights.sum(dim=1, keepdim=True))[..., None]).sum(dim=1), index, score
+
+
+def find(
+    output: "TrackerOutput",
+    window: tuple[Tensor, Tensor] | None = None,
+    query: TemporalQuery | None = None,
+    readout: Readout | None = None,
+    influence: float = 0.0,
+    voting: bool = False,
+) -> Tensor:
+    """The box that is reported for each search crop, and its confidence.
+
+    Args:
+        output: of B crops with H x H maps.
+        window: what the score map is multiplied by, and what is then added, (B, 1, H, H) each; None for no Hann window.
+        query: judges the confidence where there is a readout.
+        readout: of the query, or None.
+        influence: weight of the position prior of the query in [0, 1]; 0 leaves it out. Not with `window`.
+        voting: see decode.
+
+    Returns:
+        (B, 5) float32: cxcywh in shares of the crop, and the confidence in [0, 1].
+    """
+    response = output.score_map.float()
+    if window is not None:
+        factor, addend = window
+        response = response * factor + addend
+    elif influence:
+        response = apply_position_prior(response, readout.expected, influence)
+    boxes, _, scores = decode(output, response, voting)
+    if readout is not None:
+        scores = query.judge(readout, scores).sigmoid()
+    return torch.cat([boxes.float(), scores.float()[:, None]], dim=1)

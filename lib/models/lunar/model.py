@@ -56,7 +56,7 @@ class Lunar(nn.Module):
     calls.
 
     Images are RGB, uint8 or float in [0, 1]; normalisation is the first layer. State-dict keys are OSTrack's.
-    lib/models/lunar/build.py makes the parts from a configuration.
+    build.py makes the parts from a configuration.
 
     Args:
         backbone: a TokenBackbone: crops to features (B, C, G, G).

@@ -23,9 +23,9 @@ from ...errors import UserError
 from ...models.enhancer.averaging import Memory, average
 from ...models.lunar.backbone import TemplateState
 from ...models.lunar.build import build_network
-from ...models.lunar.decode import decode
+from ...models.lunar.decode import find
 from ...models.lunar.model import Lunar, TrackerOutput, template_mask
-from ...models.lunar.query import QueryState, Readout, apply_position_prior
+from ...models.lunar.query import QueryState, Readout
 from ...models.lunar.stages import COUNT, StagedLunar, stages
 from ...models.parts.precision import autocast
 from ...models.parts.weights import load_weights
@@ -88,8 +88,8 @@ class Find(nn.Module):
 
     def __init__(self, network: Lunar, test: Any) -> None:
         super().__init__()
-        self.query, self.window, self.influence = network.query, test.WINDOW, test.WINDOW_INFLUENCE
-        self.voting = test.BOX_VOTING
+        self.query, self.hann, self.voting = network.query, test.WINDOW in HANN, test.BOX_VOTING
+        self.influence = test.WINDOW_INFLUENCE if test.WINDOW == "expected" else 0.0
 
     def forward(self, score_map: Tensor, size_map: Tensor, offset_map: Tensor, *rest: Tensor) -> tuple[Tensor]:
         """Find the boxes.
@@ -102,17 +102,14 @@ class Find(nn.Module):
         Returns:
             (B, 5) float32: cxcywh in shares of the crop, and the confidence.
         """
-        response = score_map.float()
-        if self.window in HANN:
-            factor, addend, *rest = rest
-            response = response * factor + addend
-        elif self.window == "expected":
-            response = apply_position_prior(response, rest[1], self.influence)
-        found, _, scores = decode(TrackerOutput(score_map, size_map, offset_map), response, self.voting)
+        window = readout = None
+        if self.hann:
+            window, rest = rest[:2], rest[2:]
         if self.query is not None:
             query, expected = rest
-            scores = self.query.judge(Readout(None, query, None, None, expected), scores).sigmoid()
-        return (torch.cat([found.float(), scores.float()[:, None]], dim=1),)
+            readout = Readout(None, query, None, None, expected)
+        output = TrackerOutput(score_map, size_map, offset_map)
+        return (find(output, window, self.query, readout, self.influence, self.voting),)
 
 
 class LunarTracker(LockstepTracker, Staged):
@@ -214,8 +211,32 @@ class LunarTracker(LockstepTracker, Staged):
         state = replace(state, query=query)
         return replace(state, correction=self._size_correction(state, image, crop))
 
+    @torch.inference_mode()
+    def track_frames(self, states: Sequence[State], frames: Sequence[np.ndarray]) -> tuple[list[State], list[Result]]:
+        """As in LockstepTracker: the crops of all targets go through the network together."""
+        ahead = [self._predict(state, frame) for state, frame in zip(states, frames, strict=True)]
+        crops = [self._search_crop(state, frame) for state, frame in zip(ahead, frames, strict=True)]
+        with self.span("enhance"):
+            ahead, frames = zip(*map(self._averaged, ahead, frames, crops), strict=True)
+        with self.span("crop"):
+            patches = np.stack([crop.extract(frame) for crop, frame in zip(crops, frames, strict=True)])
+        if not self.network.remembers:
+            with self.autocast():
+                output = self._track(ahead, patches)
+            self._watch(patches, crops, output, None)
+            pairs = self._decide(output, None, ahead, frames, crops)
+            return [state for state, _ in pairs], [result for _, result in pairs]
+        with self.autocast():
+            output, readout, query, windows = self._readout(ahead, patches, crops)
+            self._watch(patches, crops, output, readout)
+            pairs = self._decide(output, readout, ahead, frames, crops)
+            found = self._upload([(*window.centre_size(state.box_xywh), result.score) for state, result in pairs])
+            queries = self._write(readout, found, query, windows).split()
+        states = [replace(state, query=query) for (state, _), query in zip(pairs, queries, strict=True)]
+        return states, [result for _, result in pairs]
+
     def _size_correction(self, state, image, crop):
-        """(2,) by what to multiply the width and height that the network finds, or None with TEST.SIZE_CORRECTION 0.
+        """(2,) factors of the width and height that the network finds, or None with TEST.SIZE_CORRECTION 0.
 
         People disagree on how tight a box is, and which parts of a target it holds. The box of the first frame shows
         it: shifted views of that frame are searched, and the mean logarithm of given over found sides is kept. The
@@ -231,38 +252,12 @@ class LunarTracker(LockstepTracker, Staged):
             if self.network.remembers:
                 output, readout, *_ = self._readout(states, patches, crops)
             else:
-                output, readout = self.network.track(*self._inputs(states, patches)), None
-            found, _ = self._locate(output, readout, states, crops)
+                output, readout = self._track(states, patches), None
+        found = self._locate(output, readout, states, crops)[0]
         ratios = [np.log(given[2:] / box[2:]) for box in found if boxes.iou(box, given) > HELD]
         if not ratios:
             return np.ones(2)
         return np.exp(strength * np.clip(np.mean(ratios, axis=0), -LARGEST_CORRECTION, LARGEST_CORRECTION))
-
-    @torch.inference_mode()
-    def track_frames(self, states: Sequence[State], frames: Sequence[np.ndarray]) -> tuple[list[State], list[Result]]:
-        """As in LockstepTracker: the crops of all targets go through the network together."""
-        ahead = [self._predict(state, frame) for state, frame in zip(states, frames, strict=True)]
-        crops = [self._search_crop(state, frame) for state, frame in zip(ahead, frames, strict=True)]
-        with self.span("enhance"):
-            ahead, frames = zip(*map(self._averaged, ahead, frames, crops), strict=True)
-        with self.span("crop"):
-            patches = np.stack([crop.extract(frame) for crop, frame in zip(crops, frames, strict=True)])
-        if not self.network.remembers:
-            with self.autocast():
-                template, search = self._inputs(ahead, patches)
-                with self.span("track"):
-                    output = self.network.track(template, search)
-            self._watch(patches, crops, output, None)
-            pairs = self._decide(output, None, ahead, frames, crops)
-            return [state for state, _ in pairs], [result for _, result in pairs]
-        with self.autocast():
-            output, readout, query, windows = self._readout(ahead, patches, crops)
-            self._watch(patches, crops, output, readout)
-            pairs = self._decide(output, readout, ahead, frames, crops)
-            found = self._upload([(*window.centre_size(state.box_xywh), result.score) for state, result in pairs])
-            queries = self._write(readout, found, query, windows).split()
-        states = [replace(state, query=query) for (state, _), query in zip(pairs, queries, strict=True)]
-        return states, [result for _, result in pairs]
 
     def _watch(self, patches, crops, output, readout):
         if self.watcher is not None:
@@ -289,6 +284,12 @@ class LunarTracker(LockstepTracker, Staged):
                 if state.correction is not None:
                     box[2:] *= state.correction
             return [crop.to_image(boxes.cxcywh_to_xywh(box)) for crop, box in zip(crops, found, strict=True)], scores
+
+    def _track(self, states, patches):
+        """The TrackerOutput of search patches (B, S, S, 3) uint8, without a query."""
+        template, search = self._inputs(states, patches)
+        with self.span("track"):
+            return self.network.track(template, search)
 
     def _inputs(self, states, patches):
         """(template, search) as the network takes them, of search patches (B, S, S, 3) uint8."""
