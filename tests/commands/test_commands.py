@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +11,14 @@ from lib.data import benchmarks
 from lib.data.frames import VideoFrames
 from lib.data.image import encode_jpeg
 from lib.vis.video import VideoWriter
+from tests import processes
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(script, *words, **environment):
-    command = [sys.executable, str(ROOT / "tracking" / script), *map(str, words)]
     clean = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "OMP_NUM_THREADS": "1", **environment}
-    return subprocess.run(command, capture_output=True, text=True, env=clean, timeout=120)
+    return processes.run(ROOT / "tracking" / script, *words, env=clean)
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from lib.errors import MachineError, UserError
 from lib.train.trainers import checkpoint
 from lib.train.trainers.checkpoint import Store
 from lib.train.trainers.trainer import Trainer
+from tests import processes
 
 sys.path.insert(0, str(Path(__file__).parent))
 import tiny_run  # noqa: E402
@@ -80,20 +81,19 @@ def unbroken(tmp_path_factory):
 
 def test_three_sigkills_at_random_times_change_nothing(unbroken, tmp_path):
     log, chance = tmp_path / "logs" / "lunar-baseline.jsonl", random.Random(time.time_ns())
-    command = [sys.executable, SCRIPT, tmp_path]
 
     def steps():
         return len(log.read_text().splitlines()) if log.exists() else 0
 
     for _ in range(3):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        wanted, deadline = min(steps() + chance.randint(1, 5), STEPS - 1), time.monotonic() + 60
-        while process.poll() is None and steps() < wanted and time.monotonic() < deadline:
+        process = processes.Started([SCRIPT, tmp_path], os.environ)
+        wanted = min(steps() + chance.randint(1, 5), STEPS - 1)
+        while process.poll() is None and steps() < wanted:
             time.sleep(0.002)
         time.sleep(chance.uniform(0, 0.05))
         process.kill()
         assert process.wait() == -signal.SIGKILL
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = processes.run(SCRIPT, tmp_path)
     assert done.returncode == 0, done.stderr
     assert "going on from" in done.stdout
     assert curve(tmp_path) == curve(unbroken)
@@ -305,7 +305,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path):
         "sys.exit(cli.command(lambda argv: checkpoint.write(Path(sys.argv[2]), content))([]))\n"
     )
     words = [sys.executable, "-c", code, SCRIPT.parents[2], path]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=240)
     assert done.returncode == MachineError.exit_code, done.stderr
     assert done.stderr.startswith(f"lunar: error: {path}: cannot write") and done.stderr.count("\n") == 1
     assert checkpoint.read(path)["step"] == 5
