@@ -1,45 +1,87 @@
-"""From a configuration to a network: the one place that knows both."""
+"""From a configuration to a network: the one place that knows both. Networks have no defaults of their own."""
+
+from typing import TYPE_CHECKING, Any
 
 from .config.paths import paths
 from .errors import UserError
 
+if TYPE_CHECKING:
+    from .models.enhancer import Enhancer
+    from .models.lunar import Lunar
 
-def build_network(config):
-    """The one-stream network (lib/models/lunar) that a `lunar` configuration describes, with random weights.
+
+def build_network(config: Any) -> "Lunar":
+    """The network (lib/models/lunar) that a `lunar` configuration describes, with random weights.
 
     Only an enhancer may have weights already, those of MODEL.ENHANCER.WEIGHTS; then it is what that file says.
-    Raises UserError for a compact backbone with joint attention, and for a file that is no enhancer's.
-    """
-    from .models.lunar.model import Lunar
 
-    data, backbone, head, plugin = config.DATA, config.MODEL.BACKBONE, config.MODEL.HEAD, config.MODEL.ENHANCER
-    if backbone.TYPE == "compact" and backbone.ATTENTION == "joint":
-        raise UserError("MODEL.BACKBONE.ATTENTION joint: TYPE compact has one_way alone")
+    Raises:
+        UserError: settings that do not go together, or a file that is no enhancer's.
+    """
+    from .models.lunar import Lunar, TemporalQuery
+
+    data, model = config.DATA, config.MODEL
+    # In this order, in which a seed's random numbers are drawn.
+    enhancer = _plugin(model.ENHANCER) if model.ENHANCER.ENABLE else None
+    backbone = _backbone(data, model.BACKBONE)
+    head = _head(model, backbone.embed_dim)
+    query = None
+    if model.QUERY.ENABLE:
+        query = TemporalQuery(backbone.embed_dim, backbone.search_grid, **_query_options(model.QUERY))
     return Lunar(
-        backbone=backbone.TYPE,
-        patch_size=backbone.STRIDE,
-        template_size=data.TEMPLATE.SIZE,
-        search_size=data.SEARCH.SIZE,
+        backbone=backbone,
+        head=head,
+        query=query,
+        enhancer=enhancer,
         num_templates=data.TEMPLATE.NUMBER,
-        attention=backbone.ATTENTION,
-        position=backbone.POSITION,
-        token_types=backbone.TOKEN_TYPES,
-        drop_path=backbone.DROP_PATH,
-        layer_scale=backbone.LAYER_SCALE,
-        register_tokens=backbone.REGISTERS,
-        elimination_layers=tuple(backbone.CE_LOC),
-        elimination_keep=backbone.CE_KEEP_RATIO,
-        head=head.TYPE.lower(),
-        head_channels=head.NUM_CHANNELS,
-        head_stride=head.STRIDE,
         image_mean=data.MEAN,
         image_std=data.STD,
-        enhancer=_plugin(plugin) if plugin.ENABLE else None,
-        query=_query(config.MODEL.QUERY) if config.MODEL.QUERY.ENABLE else None,
     )
 
 
-def build_low_light(config):
+def _backbone(data, options):
+    from .models.lunar import CompactHybrid, OneStreamViT, backbone, compact
+    from .models.parts.efficientnet_lite import Lite0
+
+    embed_dim, depth, num_heads = (backbone.SIZES | compact.SIZES)[options.TYPE]
+    shared = {
+        "embed_dim": embed_dim,
+        "depth": depth,
+        "num_heads": num_heads,
+        "template_size": data.TEMPLATE.SIZE,
+        "search_size": data.SEARCH.SIZE,
+        "position": options.POSITION,
+        "token_types": options.TOKEN_TYPES,
+        "register_tokens": options.REGISTERS,
+        "drop_path": options.DROP_PATH,
+        "layer_scale": options.LAYER_SCALE,
+    }
+    if options.TYPE in compact.SIZES:
+        if options.ATTENTION == "joint":
+            raise UserError(f"MODEL.BACKBONE.ATTENTION joint: TYPE {options.TYPE} has one_way alone")
+        return CompactHybrid(trunk=Lite0() if options.TYPE == "lite0" else None, **shared)
+    return OneStreamViT(
+        patch_size=options.STRIDE,
+        attention=options.ATTENTION,
+        elimination_layers=options.CE_LOC,
+        elimination_keep=options.CE_KEEP_RATIO,
+        **shared,
+    )
+
+
+def _head(model, channels):
+    from .models.parts.head import CenterHead, SeparableHead
+
+    fine = model.HEAD.STRIDE != model.BACKBONE.STRIDE
+    if model.HEAD.TYPE == "CENTER":
+        return CenterHead(channels, model.HEAD.NUM_CHANNELS, fine=fine)
+    if fine:
+        stride = model.BACKBONE.STRIDE
+        raise UserError(f"MODEL.HEAD.STRIDE {model.HEAD.STRIDE}: TYPE SEPARABLE needs that of the backbone, {stride}")
+    return SeparableHead(channels, model.HEAD.NUM_CHANNELS)
+
+
+def build_low_light(config: Any) -> "Enhancer":
     """The low-light enhancer (lib/models/enhancer) that an `enhancer` configuration describes, untrained."""
     return _low_light(config.MODEL)
 
@@ -50,9 +92,21 @@ def _plugin(options):
     return load_enhancer(paths().weights(options.WEIGHTS)) if options.WEIGHTS else _low_light(options)
 
 
-def _query(options):
-    names = ("DIM", "HEADS", "LAYERS", "SLOTS", "TRAIL", "MODULATE", "WRITE", "HOLD", "DECAY", "RESET", "GRADIENT")
-    return {"inject": options.INJECT == "token"} | {name.lower(): options[name] for name in names}
+def _query_options(options):
+    return {
+        "dim": options.DIM,
+        "heads": options.HEADS,
+        "layers": options.LAYERS,
+        "slots": options.SLOTS,
+        "trajectory": options.TRAIL,
+        "inject": options.INJECT == "token",
+        "modulate": options.MODULATE,
+        "write": options.WRITE,
+        "hold": options.HOLD,
+        "decay": options.DECAY,
+        "reset": options.RESET,
+        "gradient": options.GRADIENT,
+    }
 
 
 def _low_light(model):

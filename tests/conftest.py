@@ -56,18 +56,18 @@ def save_network():
 
 
 @pytest.fixture
-def small_tracker(monkeypatch):
+def small_tracker():
     """Build a LunarTracker with a small random network: small_tracker(*overrides) -> LunarTracker."""
     import torch
 
     from lib import config
-    from lib.models.lunar.model import Lunar
-    from lib.test.tracker import lunar
+    from lib.test.tracker.lunar import LunarTracker
+    from tests.networks import make_lunar
 
     def network(cfg):
         torch.manual_seed(0)
         data, backbone = cfg.DATA, cfg.MODEL.BACKBONE
-        return Lunar(
+        return make_lunar(
             embed_dim=32,
             depth=2,
             num_heads=2,
@@ -79,11 +79,9 @@ def small_tracker(monkeypatch):
             head_stride=cfg.MODEL.HEAD.STRIDE,
         )
 
-    monkeypatch.setattr(lunar, "build_network", network)
-
     def build(*overrides):
-        sizes = ["DATA.SEARCH.SIZE=128", "DATA.TEMPLATE.SIZE=64"]
-        return lunar.LunarTracker(config.load("lunar", "vit_tiny", [*sizes, *overrides]))
+        cfg = config.load("lunar", "vit_tiny", ["DATA.SEARCH.SIZE=128", "DATA.TEMPLATE.SIZE=64", *overrides])
+        return LunarTracker(cfg, network=network(cfg))
 
     return build
 

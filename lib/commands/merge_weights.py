@@ -28,7 +28,7 @@ def main(argv=None):
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     if not options.out.endswith(".safetensors"):
         raise UserError("expected a name that ends in .safetensors", options.out)
-    from ..models.weights import load_state, save_weights
+    from ..models.parts.weights import load_state, save_weights
 
     states = [load_state(path)[0] for path in options.weights]
     merged = mean(states, options.weights) if options.by == "mean" else first(states)

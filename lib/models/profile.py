@@ -10,9 +10,9 @@ from unittest import mock
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from .precision import DTYPES
+from .parts.precision import DTYPES
 
-NETWORK = {"track": "network", "step": "network", "features": "network", "locate": "head", "enhance": "enhance"}
+NETWORK = {"track": "network", "readout": "network", "features": "network", "locate": "head", "enhance": "enhance"}
 QUERY = ("expectation", "hint", "read", "modulate", "judge", "write")  # what TemporalQuery does in a frame
 
 
@@ -95,10 +95,10 @@ def count(model):
         if not model.remembers:
             return shapes.track(template, search)
 
-        def decide(_, look):
-            return windows, shapes.query.judge(look, windows[:, 0])
-
-        return shapes.step(template, search, shapes.query.start(1, "meta"), windows, decide)
+        state = shapes.query.start(1, "meta")
+        _, readout = shapes.readout(template, search, state, windows)
+        confidence = shapes.query.judge(readout, windows[:, 0])
+        return shapes.write(state, readout, windows, confidence, windows)
 
     with FlopCounterMode(display=False) as counter:
         spent = shares(frame, parts(shapes), counter.get_total_flops)
@@ -111,7 +111,7 @@ def count(model):
 def matrix_rate(device, precision="fp32"):
     """Multiply-accumulates a second that torch reaches on square matrices, the most of several sizes and tries.
 
-    device: torch.device. precision: of lib.models.precision.DTYPES; any other by the rate of fp32.
+    device: torch.device. precision: of lib.models.parts.precision.DTYPES; any other by the rate of fp32.
     """
     sides, synchronise = (2048, 4096, 8192), getattr(torch, device.type).synchronize
     if device.type == "cpu":

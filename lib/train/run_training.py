@@ -12,7 +12,7 @@ import torch
 from .. import registry
 from ..config import flat
 from ..errors import UserError
-from ..models.weights import initialise_backbone, load_weights
+from ..models.parts.weights import initialise_backbone, load_weights
 from .admin import distributed
 from .admin.journal import Journal
 from .data import epoch_batches, make_loader

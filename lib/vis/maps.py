@@ -24,33 +24,33 @@ def save_maps(path, tracker, frames, first_box, fps=10.0):
     tracker.watcher = lambda *view: views.append(view)
     try:
         with VideoWriter(path, fps) as video:
-            tracker.initialize(frames[0], {"init_bbox": list(first_box)})
+            tracker.initialize(frames[0], first_box)
             for index in range(1, len(frames)):
                 views.clear()
                 result = tracker.track(frames[index])
-                (patch,), (crop,), output, look = views[-1]
-                video.write(panels(patch, crop.to_patch(result["target_bbox"]), output, look))
+                (patch,), (crop,), output, readout = views[-1]
+                video.write(panels(patch, crop.to_patch(result["target_bbox"]), output, readout))
     finally:
         tracker.watcher = None
 
 
-def panels(patch, box_xywh, output, look):
+def panels(patch, box_xywh, output, readout):
     """A row of pictures (PANEL, n PANEL, 3) uint8 of one search patch (S, S, 3) uint8: see save_maps.
 
-    box_xywh: (4,) px of the patch. output: TrackerOutput of B = 1. look: Look of B = 1, or None.
+    box_xywh: (4,) px of the patch. output: TrackerOutput of B = 1. readout: Readout of B = 1, or None.
     """
     scale = PANEL / len(patch)
     image = cv2.resize(patch, (PANEL, PANEL), interpolation=cv2.INTER_NEAREST)
     boxed = draw_box(image, np.asarray(box_xywh) * scale, GREEN)
     shown = [boxed, _over(image, _heat(output.score_map[0, 0].float().cpu().numpy()))]
-    if look is not None:
-        place = ((look.expected[0, :2].float().cpu().numpy() + 0.5) * PANEL).round().astype(int)
+    if readout is not None:
+        place = ((readout.expected[0, :2].float().cpu().numpy() + 0.5) * PANEL).round().astype(int)
         cv2.drawMarker(boxed, place.tolist(), YELLOW, cv2.MARKER_CROSS, 9, 1)
-        side = round(look.attention.shape[1] ** 0.5)
-        attention = look.attention[0].float().cpu().view(side, side).numpy()
+        side = round(readout.attention.shape[1] ** 0.5)
+        attention = readout.attention[0].float().cpu().view(side, side).numpy()
         shown.append(_over(image, _heat(attention / attention.max())))
-        if look.gain is not None:
-            gain = look.gain[0].float().cpu().view(side, side).numpy()
+        if readout.gain is not None:
+            gain = readout.gain[0].float().cpu().view(side, side).numpy()
             shown.append(_over(image, np.stack([gain.clip(0), np.zeros_like(gain), (-gain).clip(0)], axis=2)))
     return np.concatenate(shown, axis=1)
 

@@ -69,7 +69,7 @@ def test_what_is_tracked_is_scored_as_ever(tmp_path, command, capsys):
         tracker = Experiment("lunar", "tiny", (), TINY, enhancer).build()
         clip = benchmarks.load("lunar_demo#ball_park@heavy")[0]
         frames, predicted = clip.frames(), [clip.first_box]
-        tracker.initialize(frames[0], {"init_bbox": clip.first_box.tolist()})
+        tracker.initialize(frames[0], clip.first_box.tolist())
         predicted += [tracker.track(frames[index])["target_bbox"] for index in range(1, FRAMES)]
         scores = metrics.summary([metrics.score(predicted, clip.boxes_xywh[:FRAMES], clip.visible[:FRAMES])])
         cells = found["lunar/tiny on lunar_demo@heavy: 1 of 1 clips"][enhancer or "none"]

@@ -140,11 +140,11 @@ def test_opencv_trackers_follow_the_demo(tmp_path, clip):
 
     sequence = next(one for one in benchmarks.load("lunar_demo") if one.name == "drone_city")
     tracker = OpenCVTracker(config.load("opencv", "mil"))
-    tracker.initialize(clip[0][0], {"init_bbox": clip[1].tolist()})
+    tracker.initialize(clip[0][0], clip[1].tolist())
     found = [tracker.track(frame)["target_bbox"] for frame in clip[0][1:]]
     assert iou(found, sequence.boxes_xywh[1:12]).mean() > 0.5
     for side in (1.0, 3.0, 4.6):  # OpenCV's MIL would never return from a box that small
-        tracker.initialize(clip[0][0], {"init_bbox": [50.0, 60.0, side, side]})
+        tracker.initialize(clip[0][0], [50.0, 60.0, side, side])
         tracker.track(clip[0][1])
 
 

@@ -43,8 +43,8 @@ def test_int8_finds_the_same_boxes(command, tmp_path, capsys):
         frames = sequence.frames()
         state = tracker.start(frames[0], sequence.first_box)
         for number in range(1, 20):  # both from the same state, so that nothing adds up
-            (there,), _ = other.step([state], [frames[number]])
-            (state,), _ = tracker.step([state], [frames[number]])
+            (there,), _ = other.track_frames([state], [frames[number]])
+            (state,), _ = tracker.track_frames([state], [frames[number]])
             ours, theirs = (xywh_to_cxcywh(each.box_xywh) for each in (state, there))
             moves.append(np.linalg.norm(ours[:2] - theirs[:2]))
             growths.append(np.abs(np.log(ours[2:] / theirs[2:])).max())

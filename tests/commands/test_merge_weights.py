@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lib.models.weights import load_state, save_weights
+from lib.models.parts.weights import load_state, save_weights
 
 
 def write(path, **state):

@@ -15,21 +15,21 @@ HERE = Path(__file__).resolve().parent
 sys.path[0:0] = [str(HERE), str(HERE.parents[1])]
 
 from lib import registry  # noqa: E402
+from lib.contracts import Result  # noqa: E402
 from lib.test.tracker.identity import IdentityTracker  # noqa: E402
 
 RAISES, HANGS, DIES, DIVERGES = 11.0, 12.0, 13.0, 14.0  # width of the first box
 
 
 class FaultyTracker(IdentityTracker):
-    def initialize(self, image, info):
-        self.width = info["init_bbox"][2]
+    def initialize(self, frame, box):
+        self.width = box[2]
         if "TRACKED" in os.environ:
             with open(os.environ["TRACKED"], "a") as log:  # one short write: lines of several processes do not mix
                 log.write(f"{self.width:g}\n")
-        return super().initialize(image, info)
+        return super().initialize(frame, box)
 
-    def track(self, image, info=None):
-        assert info is None, "the tracker never sees ground truth after the first frame"
+    def track(self, frame):
         if self.width == RAISES:
             raise ZeroDivisionError("on purpose")
         if self.width == HANGS:
@@ -37,9 +37,9 @@ class FaultyTracker(IdentityTracker):
         if self.width == DIES:
             os.kill(os.getpid(), signal.SIGSEGV)
         if self.width == DIVERGES:
-            return {"target_bbox": [0.0, 0.0, float("inf"), 1.0], "score": 1.0, "present": True}
+            return Result((0.0, 0.0, float("inf"), 1.0), 1.0, True)
         time.sleep(float(os.environ.get("SECONDS_A_FRAME", "0")))
-        return super().track(image)
+        return super().track(frame)
 
 
 registry.ENTRIES["identity"] = registry.Entry(".config.schema:Identity", "faulty:FaultyTracker")

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
+from lib.contracts import Result, Tracker
 from lib.data import benchmarks
 from lib.data import image as images
 from lib.data.crop import Crop
@@ -288,23 +289,23 @@ class Ready:
         return self.tracker
 
 
-class CroppingTracker:
+class CroppingTracker(Tracker):
     """Cuts a patch out of every frame and moves by what it shows."""
 
     def __init__(self, partial):
         self.partial, self.kinds = partial, set()
 
-    def initialize(self, image, info):
-        self.box = list(info["init_bbox"])
+    def initialize(self, image, box):
+        self.box = tuple(box)
         return self.track(image)
 
-    def track(self, image, info=None):
+    def track(self, image):
         assert image.shape == (1080, 1920, 3)
         self.kinds.add(type(image))
         x, y, w, h = self.box
         patch = Crop(x + w / 2, y + h / 2, 6 * (w + h), 64).extract(image).astype(float)
-        self.box = [x + (patch[:, 32:].mean() - patch[:, :32].mean()) / 9, y, w, h]
-        return {"target_bbox": self.box, "score": 1.0, "present": True}
+        self.box = (x + (patch[:, 32:].mean() - patch[:, :32].mean()) / 9, y, w, h)
+        return Result(self.box, 1.0, True)
 
 
 def tracked(tracker, dataset, folder, batch=1):
@@ -406,7 +407,7 @@ def test_an_interrupt_while_frames_are_decoded_ahead(large, small_tracker, monke
         steps.append(len(frames))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tracker, "step", interrupted)
+    monkeypatch.setattr(tracker, "track_frames", interrupted)
     ahead(monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         tracked(tracker, large, "out", batch=3)
@@ -451,3 +452,8 @@ def test_decoding_within_the_tracker_is_no_tracking_time(large, small_tracker, m
     _, summary = tracked(tracker, large, "out", batch)
     assert summary.decoding_seconds == clock[0] >= 3 * FRAMES and summary.tracking_seconds == 0
     assert not np.loadtxt(next((large.parent / "out").rglob("b_time.txt"))).any()
+
+
+def test_what_follows_no_contract_is_refused(large):
+    with pytest.raises(TypeError, match="object: expected a Tracker or a LockstepTracker"):
+        tracked(object(), large, "out")

@@ -61,12 +61,12 @@ class TrueCell(lunar.LunarTracker):
 
     def __init__(self, settings, weights=None, device="cpu"):
         self.boxes = {side: truth(side) for side in SIDES}
-        super().__init__(settings, weights, device)
+        super().__init__(settings, weights, device, network=NoNetwork())
 
-    def step(self, states, images):
+    def track_frames(self, states, images):
         numbers = [image[0, 0].astype(int) for image in images]
         self.now = [self.boxes[side][high * 256 + low] for side, high, low in numbers]
-        return super().step(states, images)
+        return super().track_frames(states, images)
 
     def respond(self, states, patches, crops):
         cells = self.cells
@@ -112,7 +112,6 @@ def mean_iou(tmp_path, monkeypatch, command):
     (tmp_path / "stub").mkdir()
     (tmp_path / "stub" / "x.yaml").write_text("TEST: {MOTION: none}\n")
     monkeypatch.setattr(config, "EXPERIMENTS", tmp_path)
-    monkeypatch.setattr(lunar, "build_network", lambda settings: NoNetwork())
     monkeypatch.setattr(benchmarks, "load", lambda name, root=None: [
         Sequence(f"side_{side}", "stubs", truth(side), lambda side=side: Numbered(side)) for side in SIDES
     ])  # fmt: skip

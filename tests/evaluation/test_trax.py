@@ -144,7 +144,7 @@ def test_a_session(frames):
 def test_what_the_toolkit_is_told_is_what_the_tracker_says(frames, small_tracker):
     tracker = small_tracker()
     images = [decode(path.read_bytes(), path) for path in frames]
-    expected = [tracker.initialize(images[0], {"init_bbox": [40.5, 30.25, 12, 12]})]
+    expected = [tracker.initialize(images[0], [40.5, 30.25, 12, 12])]
     expected += [tracker.track(image) for image in images[1:]]
     told = io.BytesIO()
     messages = [*started(frames[0], "40.5,30.25,12,12"), *map(frame, frames[1:]), "quit"]

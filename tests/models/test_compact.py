@@ -6,15 +6,16 @@ import torch
 from lib import config
 from lib.build import build_network
 from lib.errors import UserError
-from lib.models.lunar import Lunar, TemplateState, boxes_at
+from lib.models.lunar import TemplateState, boxes_at
 from lib.models.profile import count
 from lib.train import losses
+from tests.networks import make_lunar
 
 
 def build(**options):
     torch.manual_seed(0)
-    plain = {"patch_size": 8, "attention": "one_way", "template_size": 64, "search_size": 128, "head_channels": 32}
-    return Lunar(backbone="compact", **(plain | options)).eval()
+    plain = {"template_size": 64, "search_size": 128, "head_channels": 32}
+    return make_lunar(kind="compact", **(plain | options)).eval()
 
 
 def inputs(model, batch=2, seed=1):
@@ -152,7 +153,7 @@ def test_learns_to_point_at_a_square():
 
 
 def test_impossible_options():
-    for options in ({"patch_size": 16}, {"attention": "joint"}, {"search_size": 100}, {"template_size": 256}):
+    for options in ({"search_size": 100}, {"template_size": 256}, {"position": "rope"}):
         with pytest.raises(ValueError):
             build(**options)
     with pytest.raises(ValueError, match="template_mask"):
@@ -165,6 +166,7 @@ def test_impossible_options():
         ("MODEL.BACKBONE.STRIDE=16", "STRIDE 16: compact needs 8"),
         ("MODEL.BACKBONE.TYPE=vit_tiny", "STRIDE 8: vit_tiny needs 14 or 16"),
         ("MODEL.BACKBONE.ATTENTION=joint", "compact has one_way alone"),
+        ("MODEL.HEAD.STRIDE=4", "MODEL.HEAD.STRIDE"),
         ("MODEL.PRETRAIN_FILE=mae.pth", "PRETRAIN_FILE holds a ViT"),
         ("MODEL.BACKBONE.CE_LOC=[1]", "needs ATTENTION: joint"),
         ("DATA.SEARCH.SIZE=100", "not a multiple"),

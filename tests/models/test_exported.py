@@ -54,10 +54,9 @@ def answers(network, real, count):
         for number in range(3):
             places = windows + torch.tensor([3.0 * number, 1.0, -40.0])
             search = crops(count, 3, real.search_size, real.search_size)
-            output, look, state = network.step(
-                template, search, state, windows, lambda *_, places=places: (places, torch.full((count,), 0.8)), gate
-            )
-            found += [*output, look.spatial, look.query, look.expected, state.prior, state.memory]
+            output, readout = network.readout(template, search, state, windows, gate)
+            state = network.write(state, readout, places, torch.full((count,), 0.8), windows)
+            found += [*output, readout.spatial, readout.query, readout.expected, state.prior, state.memory]
     return found
 
 

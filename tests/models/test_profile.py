@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from lib import config
 from lib.build import build_network
 from lib.models.lunar.exported import ExportedLunar, _Enhance, _Track
-from lib.models.precision import DTYPES
+from lib.models.parts.precision import DTYPES
 from lib.models.profile import count, matrix_rate, parts, shares
 
 NIGHT = ("MODEL.ENHANCER.ENABLE=true",)
@@ -57,12 +57,13 @@ def spent(network, template):
     """{part: operations} of a frame that is computed."""
     search, windows, sure = torch.zeros(1, 3, *[network.search_size] * 2), torch.tensor([[50.0, 50, 64]]), torch.ones(1)
     state = network.query.start(1)
+
+    def frame():
+        _, readout = network.readout(template, search, state, windows, sure)
+        network.write(state, readout, windows, sure, windows)
+
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        return shares(
-            lambda: network.step(template, search, state, windows, lambda *_: (windows, sure), sure),
-            parts(network),
-            counter.get_total_flops,
-        )
+        return shares(frame, parts(network), counter.get_total_flops)
 
 
 def test_products_are_those_of_a_frame_that_is_computed(tmp_path):

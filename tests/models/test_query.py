@@ -6,33 +6,33 @@ import pytest
 import torch
 from torch import nn
 
-from lib.models.lunar import Lunar, decode
+from lib.models.lunar import decode
 from lib.models.lunar.query import (
     CAUTION,
     FADE,
     FAR,
     REWIND,
     WIDTH,
-    Look,
     QueryState,
-    TemporalQuery,
+    Readout,
     _relative,
-    drawn,
-    hill,
+    apply_position_prior,
+    position_prior,
 )
+from tests.networks import make_lunar, temporal_query
 
 KINDS = {
-    "compact": {"backbone": "compact", "patch_size": 8, "attention": "one_way", "embed_dim": 32, "num_heads": 2},
+    "compact": {"kind": "compact", "embed_dim": 32, "num_heads": 2},
     "one_way": {"embed_dim": 32, "depth": 2, "num_heads": 2, "attention": "one_way", "head_stride": 8},
     "joint": {"embed_dim": 32, "depth": 2, "num_heads": 2, "attention": "joint", "head_stride": 8},
 }
 SMALL = {"template_size": 32, "search_size": 64, "head_channels": 16}
-QUERY = {"dim": 24, "heads": 3, "slots": 4, "trail": 3, "reset": 3}
+QUERY = {"dim": 24, "heads": 3, "slots": 4, "trajectory": 3, "reset": 3}
 
 
 def build(kind="one_way", **query):
     torch.manual_seed(0)
-    return Lunar(**KINDS[kind], **SMALL, query=QUERY | query).eval()
+    return make_lunar(**KINDS[kind], **SMALL, query=QUERY | query).eval()
 
 
 def loud(network):
@@ -63,22 +63,19 @@ def video(network, count=5, batch=2, seed=1):
         return network.encode_template(templates, masks), frames
 
 
-def told(places, confidence):
-    return lambda output, look: (places, confidence)
-
-
 def follow(network, template, frames, state=None):
-    """[(maps, Look, QueryState)] of every frame."""
+    """[(maps, Readout, QueryState)] of every frame."""
     state, steps = network.query.start(len(frames[0][0])) if state is None else state, []
     for search, windows, places, confidence in frames:
-        steps.append(network.step(template, search, state, windows, told(places, confidence)))
-        state = steps[-1][2]
+        output, readout = network.readout(template, search, state, windows)
+        state = network.write(state, readout, places, confidence, windows)
+        steps.append((output, readout, state))
     return steps
 
 
 def tensors(step):
-    output, look, state = step
-    return [*output, look.spatial, look.query, look.gain, look.expected, *vars(state).values()]
+    output, readout, state = step
+    return [*output, readout.spatial, readout.query, readout.gain, readout.expected, *vars(state).values()]
 
 
 def same(first, second, tolerance=0.0):
@@ -99,26 +96,23 @@ def one(template, number):
 def test_before_training_the_query_changes_nothing(kind):
     """Q1: the same maps to the bit without INJECT, nearly with it; and the same weights serve with and without."""
     torch.manual_seed(0)
-    plain = Lunar(**KINDS[kind], **SMALL).eval()
+    plain = make_lunar(**KINDS[kind], **SMALL).eval()
     assert not plain.remembers and not any(name.startswith("query.") for name in plain.state_dict())
     for inject in (False, True):
         network = build(kind, inject=inject)
         loaded = network.load_state_dict(plain.state_dict(), strict=False)
         assert not loaded.unexpected_keys and all(name.startswith("query.") for name in loaded.missing_keys)
         template, frames = video(network)
-        for (search, *_), (output, look, _) in zip(frames, follow(network, template, frames), strict=True):
+        for (search, *_), (output, readout, _) in zip(frames, follow(network, template, frames), strict=True):
             wanted = plain.track(template, search)
             assert same(output, wanted, 1e-3 if inject else 0)
             _, _, score = decode(output)
-            assert torch.allclose(network.query.judge(look, score).sigmoid(), score, atol=1e-6)
-        assert same(loud(network).step(template, *_args(network, frames[0]))[0], wanted) is False
-        left = Lunar(**KINDS[kind], **SMALL).load_state_dict(network.state_dict(), strict=False)
+            assert torch.allclose(network.query.judge(readout, score).sigmoid(), score, atol=1e-6)
+        search, windows, *_ = frames[0]
+        output, _ = loud(network).readout(template, search, network.query.start(len(search)), windows)
+        assert not same(output, wanted)
+        left = make_lunar(**KINDS[kind], **SMALL).load_state_dict(network.state_dict(), strict=False)
         assert not left.missing_keys and all(name.startswith("query.") for name in left.unexpected_keys)
-
-
-def _args(network, frame):
-    search, windows, places, confidence = frame
-    return search, network.query.start(len(search)), windows, told(places, confidence)
 
 
 @pytest.mark.parametrize("inject", [False, True])
@@ -177,20 +171,22 @@ def test_reset_is_for_some_samples():
 
 
 class Gates:
-    """A small TemporalQuery that is told what it saw."""
+    """A small TemporalQuery that is given what it saw."""
 
     def __init__(self, count=1, **options):
         torch.manual_seed(0)
-        self.query = TemporalQuery(8, 4, **({"dim": 8, "heads": 2, "slots": 6, "trail": 4, "reset": 10} | options))
+        self.query = temporal_query(
+            8, 4, **({"dim": 8, "heads": 2, "slots": 6, "trajectory": 4, "reset": 10} | options)
+        )
         self.state = self.query.start(count)
 
     def see(self, *confidence):
-        """One frame; returns the Look."""
+        """One frame; returns the Readout."""
         count, dim = len(self.state.prior), self.query.dim
-        look = Look(torch.randn(count, dim), torch.randn(count, dim), None, None, torch.zeros(count, 4))
+        readout = Readout(torch.randn(count, dim), torch.randn(count, dim), None, None, torch.zeros(count, 4))
         places, windows = 100 + torch.rand(count, 3), torch.tensor([[100.0, 100, 64]] * count)
-        self.state = self.query.write(self.state, look, places, torch.tensor(confidence).expand(count), windows)
-        return look
+        self.state = self.query.write(self.state, readout, places, torch.tensor(confidence).expand(count), windows)
+        return readout
 
 
 @torch.no_grad()
@@ -213,8 +209,8 @@ def test_long_lost_is_given_up():
     assert torch.equal(state.marks[0, kept], before.marks[0, kept]) and not state.marks[0, ~kept].any()
     gates.see(0.3)
     assert not gates.state.prior.any() and gates.state.lost.item() == 11
-    look = gates.see(0.9)
-    assert torch.equal(gates.state.prior, look.query) and gates.state.lost.item() == 0
+    readout = gates.see(0.9)
+    assert torch.equal(gates.state.prior, readout.query) and gates.state.lost.item() == 0
 
     early = Gates(reset=3)
     early.see(0.0), early.see(0.9), early.see(0.9)
@@ -228,21 +224,21 @@ def test_long_lost_is_given_up():
 @torch.no_grad()
 def test_doubt_goes_half_way_and_certainty_is_remembered():
     gates = Gates(2)
-    look = gates.see(0.1, 0.1)
-    assert torch.equal(gates.state.prior, look.query), "of the first frame everything is sure"
-    assert torch.equal(gates.state.memory[:, 0], look.spatial) and (gates.state.marks[:, 0, 4] > 0).all()
+    readout = gates.see(0.1, 0.1)
+    assert torch.equal(gates.state.prior, readout.query), "of the first frame everything is sure"
+    assert torch.equal(gates.state.memory[:, 0], readout.spatial) and (gates.state.marks[:, 0, 4] > 0).all()
     before = gates.state
-    look = gates.see(0.6, 0.59)
+    readout = gates.see(0.6, 0.59)
     after = gates.state
-    assert torch.allclose(after.prior[0], look.query[0], atol=1e-6)
-    assert torch.allclose(after.prior[1], (before.prior[1] + look.query[1]) / 2)
-    assert torch.equal(after.memory[0, 1], look.spatial[0])
+    assert torch.allclose(after.prior[0], readout.query[0], atol=1e-6)
+    assert torch.allclose(after.prior[1], (before.prior[1] + readout.query[1]) / 2)
+    assert torch.equal(after.memory[0, 1], readout.spatial[0])
     assert after.marks[0, 1, 3:].tolist() == [1.0, pytest.approx(0.6)]
     assert torch.equal(after.memory[1], before.memory[1]) and torch.equal(after.marks[1], before.marks[1])
     gates.see(0.35, 0.34)
     assert gates.state.lost.tolist() == [0, 1]
-    assert torch.equal(gates.state.trail[:, 1:3], after.trail[:, 2:])
-    assert gates.state.trail[:, 3, 3].tolist() == [pytest.approx(0.35), pytest.approx(0.34)]
+    assert torch.equal(gates.state.trajectory[:, 1:3], after.trajectory[:, 2:])
+    assert gates.state.trajectory[:, 3, 3].tolist() == [pytest.approx(0.35), pytest.approx(0.34)]
 
 
 @pytest.mark.parametrize("slots", [1, 2, 5, 6])
@@ -252,7 +248,7 @@ def test_the_first_slot_stays_and_the_least_of_the_older_half_goes(slots):
     for frame in range(200):
         before = gates.state
         confidence = torch.rand(1, generator=random).item()
-        look = gates.see(confidence)
+        readout = gates.see(confidence)
         after = gates.state
         changed = (after.marks != before.marks).any(2)[0].nonzero().flatten().tolist()
         if frame == 0:
@@ -262,7 +258,7 @@ def test_the_first_slot_stays_and_the_least_of_the_older_half_goes(slots):
         if confidence < 0.6 or slots == 1:
             assert after.lost.item() < 10 and not changed
             continue
-        assert len(changed) == 1 and torch.equal(after.memory[:, changed[0]], look.spatial)
+        assert len(changed) == 1 and torch.equal(after.memory[:, changed[0]], readout.spatial)
         marks = before.marks[0]
         empty = [slot for slot in range(1, slots) if marks[slot, 4] == 0]
         old = sorted(range(1, slots), key=lambda slot: marks[slot, 3].item())[: slots // 2]
@@ -278,8 +274,8 @@ def test_gradients_reach_the_last_memories(gradient, doubt, reached):
     frames = [(frame[0].requires_grad_(), *frame[1:3], torch.ones(1)) for frame in frames]
     if doubt:
         frames[-1 - doubt] = (*frames[-1 - doubt][:3], torch.full((1,), 0.5))
-    output, look, _ = follow(network, template, frames)[-1]
-    loss = output.score_map.sum() + network.query.judge(look, torch.full((1,), 0.5)).sum()
+    output, readout, _ = follow(network, template, frames)[-1]
+    loss = output.score_map.sum() + network.query.judge(readout, torch.full((1,), 0.5)).sum()
     grads = torch.autograd.grad(loss, [frame[0] for frame in frames], allow_unused=True)[::-1]
     nonzero = {back for back, grad in enumerate(grads) if grad is not None and grad.abs().sum() > 0}
     assert nonzero == {0, *reached[:gradient]}
@@ -288,14 +284,14 @@ def test_gradients_reach_the_last_memories(gradient, doubt, reached):
 @torch.no_grad()
 def test_a_state_never_grows():
     """Q8."""
-    query = TemporalQuery(8, 4, dim=8, heads=2, slots=5, trail=4).eval()
+    query = temporal_query(8, 4, dim=8, heads=2, slots=5, trajectory=4).eval()
     state = query.start(2)
     shapes = [part.shape for part in vars(state).values()]
     types = [part.dtype for part in vars(state).values()]
     windows = torch.tensor([[30.0, 40, 64]] * 2)
     for _ in range(300):
-        look = query.read(state, query.expectation(state, windows), torch.rand(2, 8, 4, 4), windows)
-        state = query.write(state, look, windows / 2, torch.rand(2), windows)
+        readout = query.read(state, query.expectation(state, windows), torch.rand(2, 8, 4, 4), windows)
+        state = query.write(state, readout, windows / 2, torch.rand(2), windows)
     assert [part.shape for part in vars(state).values()] == shapes
     assert [part.dtype for part in vars(state).values()] == types and state.time.tolist() == [300, 300]
     assert all(part.isfinite().all() for part in vars(state).values())
@@ -329,9 +325,9 @@ def remembered():
 
 
 def read(query, state, features, windows):
-    look = query.read(state, query.expectation(state, windows), features, windows, attention=True)
-    assert torch.allclose(look.attention.sum(1), torch.ones(2))
-    return look
+    readout = query.read(state, query.expectation(state, windows), features, windows, attention=True)
+    assert torch.allclose(readout.attention.sum(1), torch.ones(2))
+    return readout
 
 
 @torch.no_grad()
@@ -339,34 +335,36 @@ def test_memories_have_no_order_but_marks():
     """Q9."""
     query, features, windows, state = remembered()
     order = torch.tensor([3, 0, 4, 2, 5, 1])
-    look = read(query, state, features, windows)
+    readout = read(query, state, features, windows)
     both = QueryState(**vars(state) | {"memory": state.memory[:, order], "marks": state.marks[:, order]})
-    assert same(read(query, both, features, windows), look, 1e-6)
+    assert same(read(query, both, features, windows), readout, 1e-6)
     filled = torch.tensor([1, 0, 3, 4, 2, 5])
     assert (state.marks[:, :5, 4] > 0).all()
     mixed = QueryState(**vars(state) | {"memory": state.memory[:, filled]})
-    assert (read(query, mixed, features, windows).query - look.query).abs().max() > 1e-3
+    assert (read(query, mixed, features, windows).query - readout.query).abs().max() > 1e-3
     empty = state.marks[:, :, 4] == 0
     assert empty.any()
     noise = state.memory + empty[..., None] * torch.randn_like(state.memory)
-    assert same(read(query, QueryState(**vars(state) | {"memory": noise}), features, windows), look)
+    assert same(read(query, QueryState(**vars(state) | {"memory": noise}), features, windows), readout)
 
 
 @torch.no_grad()
 def test_places_count_from_the_window_in_its_sides():
     query, features, windows, state = remembered()
-    look = read(query, state, features, windows)
+    readout = read(query, state, features, windows)
 
     def moved(place):
-        """The Look where all lengths become place(lengths (..., 3))."""
+        """The Readout where all lengths become place(lengths (..., 3))."""
         marks = torch.cat([place(state.marks[..., :3]), state.marks[..., 3:]], dim=2)
-        trail = torch.cat([place(state.trail[..., :3]), state.trail[..., 3:]], dim=2)
-        return read(query, QueryState(**vars(state) | {"marks": marks, "trail": trail}), features, place(windows))
+        trajectory = torch.cat([place(state.trajectory[..., :3]), state.trajectory[..., 3:]], dim=2)
+        return read(
+            query, QueryState(**vars(state) | {"marks": marks, "trajectory": trajectory}), features, place(windows)
+        )
 
-    assert same(moved(lambda place: place + torch.tensor([70.0, -40, 0])), look, 1e-5)
-    assert same(moved(lambda place: 3 * place), look, 1e-5)
-    assert not same(read(query, state, features, windows + torch.tensor([8.0, 0, 0])), look, 1e-3)
-    assert not same(read(query, state, features, windows * torch.tensor([1, 1, 1.5])), look, 1e-3)
+    assert same(moved(lambda place: place + torch.tensor([70.0, -40, 0])), readout, 1e-5)
+    assert same(moved(lambda place: 3 * place), readout, 1e-5)
+    assert not same(read(query, state, features, windows + torch.tensor([8.0, 0, 0])), readout, 1e-3)
+    assert not same(read(query, state, features, windows * torch.tensor([1, 1, 1.5])), readout, 1e-3)
 
 
 def test_relative_places_by_hand():
@@ -379,48 +377,48 @@ def test_relative_places_by_hand():
 @pytest.mark.parametrize(("dim", "heads"), [(32, 3), (6, 3)])
 def test_widths_that_do_not_divide(dim, heads):
     with pytest.raises(ValueError, match=f"query of width {dim}"):
-        TemporalQuery(8, 4, dim=dim, heads=heads)
+        temporal_query(8, 4, dim=dim, heads=heads)
 
 
 @torch.no_grad()
-def test_surprise_is_the_mean_error_in_window_sides():
-    query = TemporalQuery(8, 4, dim=8, heads=2)
+def test_the_prediction_error_is_a_mean_in_window_sides():
+    query = temporal_query(8, 4, dim=8, heads=2)
     state, windows, wanted = query.start(2), torch.tensor([[100.0, 50, 40], [10, 20, 200]]), torch.zeros(2)
     # In sides, from the window's middle: expected, found. Nothing is farther off than FAR.
     steps = [((0.5, 0.5), (0, 0), 0.0), ((0.1, -0.2), (0.4, 0.2), 0.5), ((0, 0), (0.3, 0), 0.3), ((0, 0), (9, 0), FAR)]
     for number, (expected, found, error) in enumerate(steps):
         expected = torch.tensor([[*expected, 0.1, 0.0]] * 2)
-        look = Look(torch.rand(2, 8), torch.rand(2, 8), None, None, expected)
+        readout = Readout(torch.rand(2, 8), torch.rand(2, 8), None, None, expected)
         places = torch.cat([windows[:, :2] + torch.tensor(found) * windows[:, 2:], windows[:, 2:] / 4], dim=1)
-        state = query.write(state, look, places, torch.tensor([0.9, 0.1]), windows)
+        state = query.write(state, readout, places, torch.tensor([0.9, 0.1]), windows)
         if number:
             wanted = wanted + FADE * (error - wanted)
-        assert torch.allclose(state.surprise, wanted, atol=1e-6), "also of a frame in which the target is lost"
+        assert torch.allclose(state.prediction_error, wanted, atol=1e-6), "also of a frame in which the target is lost"
     assert wanted[0] > 0.2
     expectation = query.expectation(state, windows)
     expected = query.read(state, expectation, torch.rand(2, 8, 4, 4), windows).expected
-    assert torch.equal(expected[:, 3], state.surprise)
+    assert torch.equal(expected[:, 3], state.prediction_error)
     calm = torch.cat([expected[:, :3], torch.zeros(2, 1)], dim=1)
-    assert (hill(expected, 16) > hill(calm, 16)).all(), "after large errors the hill is wide"
-    assert not state.reset(torch.tensor([True, True])).surprise.any()
+    assert (position_prior(expected, 16) > position_prior(calm, 16)).all(), "after large errors the prior is wide"
+    assert not state.reset(torch.tensor([True, True])).prediction_error.any()
 
 
-def test_the_hill_by_hand():
-    cells = hill(torch.tensor([[0.25, -0.125, 0.0, 0.0], [0.25, -0.125, 0.3, 0.2]]), 4)
+def test_the_position_prior_by_hand():
+    cells = position_prior(torch.tensor([[0.25, -0.125, 0.0, 0.0], [0.25, -0.125, 0.3, 0.2]]), 4)
     for number, width in enumerate((WIDTH**2, WIDTH**2 + 0.09 + (CAUTION * 0.2) ** 2)):
         for row, y in enumerate((-0.375, -0.125, 0.125, 0.375)):
             for column, x in enumerate((-0.375, -0.125, 0.125, 0.375)):
                 square = (x - 0.25) ** 2 + (y + 0.125) ** 2
                 assert cells[number, 0, row, column].item() == pytest.approx(1 / (1 + square / width), rel=1e-5)
-    assert hill(torch.tensor([[-0.125, 0.375, 0.1, 0]]), 4)[0, 0, 3, 1] == 1
+    assert position_prior(torch.tensor([[-0.125, 0.375, 0.1, 0]]), 4)[0, 0, 3, 1] == 1
 
 
-def test_a_response_is_drawn_to_where_the_target_is_expected():
+def test_the_position_prior_moves_the_peak_to_where_the_target_is_expected():
     random = torch.Generator().manual_seed(0)
     score = torch.rand(3, 1, 16, 16, generator=random)
     expected = torch.tensor([[0.2, -0.1, 0.05, 0.0], [-1.5, 0.3, 0.2, 0.1], [0, 0, 0.01, 0.4]])
-    assert torch.equal(drawn(score, expected, 0.0), score)
-    assert torch.equal(drawn(score, expected, 1.0), hill(expected, 16))
+    assert torch.equal(apply_position_prior(score, expected, 0.0), score)
+    assert torch.equal(apply_position_prior(score, expected, 1.0), position_prior(expected, 16))
 
     here = torch.tensor([[(11.5 / 16) - 0.5, (4.5 / 16) - 0.5, 0.05, 0.0]])  # column 11, row 4
 
@@ -429,7 +427,7 @@ def test_a_response_is_drawn_to_where_the_target_is_expected():
         score = torch.full((1, 1, 16, 16), 1e-4)
         for (row, column), value in peaks.items():
             score[0, 0, row, column] = value
-        return divmod(drawn(score, here, influence).argmax().item(), 16)
+        return divmod(apply_position_prior(score, here, influence).argmax().item(), 16)
 
     assert found({(4, 11): 0.7, (9, 3): 0.7}) == found({(9, 3): 0.7, (4, 11): 0.7}) == (4, 11)
     assert found({(5, 11): 0.6, (12, 2): 0.7}) == (5, 11), "the nearer one, if not far worse"

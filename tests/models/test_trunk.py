@@ -7,9 +7,9 @@ from torch import nn
 from lib import config
 from lib.build import build_network
 from lib.errors import UserError
-from lib.models.lunar.trunk import NORM_EPS, InvertedResidual, Lite0, SameConv
+from lib.models.parts.efficientnet_lite import NORM_EPS, InvertedResidual, Lite0, SameConv
+from lib.models.parts.weights import initialise_backbone, load_weights, save_weights
 from lib.models.profile import count
-from lib.models.weights import initialise_backbone, load_weights, save_weights
 
 SMALL = ("DATA.SEARCH.SIZE=224", "DATA.TEMPLATE.SIZE=112")
 

@@ -19,7 +19,7 @@ from easydict import EasyDict
 
 from lib.errors import UserError
 from lib.models.lunar import Lunar
-from lib.models.weights import initialise_backbone, load_state, load_weights, save_weights
+from lib.models.parts.weights import initialise_backbone, load_state, load_weights, save_weights
 
 SMALL = {"embed_dim": 48, "depth": 2, "num_heads": 3, "head_channels": 16, "template_size": 64, "search_size": 128}
 

@@ -69,7 +69,7 @@ def measure(cases, frames):
                 continue  # a quarter of the frames is enough of what takes a hundred times as long
             torch.set_float32_matmul_precision("medium" if case[2] == "medium" else "highest")
             began = process_time()
-            tracker.step([states[case]], [image])
+            tracker.track_frames([states[case]], [image])
             times[case].append(1e3 * (process_time() - began))
     return {case: median(values[1:]) for case, values in times.items()}
 

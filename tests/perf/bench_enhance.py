@@ -44,7 +44,7 @@ def main(frames=40):
     cases = {}
     for script, name, kind in (("opencv", "mil", OpenCVTracker), ("lunar", "tiny", LunarTracker)):
         tracker = kind(config.load(script, name))
-        tracker.initialize(dark, {"init_bbox": BOX})
+        tracker.initialize(dark, BOX)
         cases[f"{script} {name}"] = [lambda tracker=tracker: tracker.track(dark)]
     enhancers = {name: build_enhancer(name) for name in TYPES}
     enhancers["... averaged"] = build_enhancer("haze_diffusion", average=True)

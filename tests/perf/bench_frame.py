@@ -20,8 +20,9 @@ import numpy as np
 import torch
 
 from lib import config
-from lib.models.lunar.model import Lunar, TrackerOutput
+from lib.models.lunar.model import TrackerOutput
 from lib.test.tracker import lunar
+from tests.networks import make_lunar
 
 SIZE, LOOPS = 256, 300
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
@@ -75,8 +76,8 @@ def main():
     rng = np.random.default_rng(0)
     generator = torch.Generator().manual_seed(0)
     settings = config.load("lunar", "vit_small", ["MODEL.HEAD.STRIDE=16"])
-    lunar.build_network = lambda cfg: Lunar(embed_dim=32, depth=1, num_heads=2, head_channels=32)
-    tracker = lunar.LunarTracker(settings)
+    network = make_lunar(embed_dim=32, depth=1, num_heads=2, head_channels=32)
+    tracker = lunar.LunarTracker(settings, network=network)
     maps = [torch.rand(1, channels, 16, 16, generator=generator) for channels in (1, 2, 2)]
     output = TrackerOutput(*maps)
     tracker.respond = lambda templates, patches, crops: output
@@ -101,7 +102,7 @@ def compare(tracker, output, image, box):
     ours = [
         milliseconds(lambda: crop.extract(image)),
         milliseconds(lambda: tracker.network.normalise(patch)),
-        milliseconds(lambda: tracker.step([state], [image])),  # crops as well
+        milliseconds(lambda: tracker.track_frames([state], [image])),  # crops as well
     ]
     ours[2] -= ours[0]
     print(f"\n{image.shape[1]} x {image.shape[0]}".ljust(20), "usual    ours")

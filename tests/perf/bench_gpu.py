@@ -34,13 +34,13 @@ def seconds(tracker, count, frames):
     """(median of a step of `count` videos, of its host's part; a box after one step; what start and that step took)."""
     began = perf_counter()
     states = [tracker.start(IMAGE, BOX + [3 * n % 64, n % 64, 0, 0]) for n in range(count)]
-    _, (first, *_) = tracker.step(states, [IMAGE] * count)
+    _, (first, *_) = tracker.track_frames(states, [IMAGE] * count)
     compiling = perf_counter() - began
-    tracker.step(states, [IMAGE] * count)  # a CUDA graph is recorded at the second call
+    tracker.track_frames(states, [IMAGE] * count)  # a CUDA graph is recorded at the second call
     times, host = [], []
     for _ in range(frames):
         began = perf_counter()
-        tracker.step(states, [IMAGE] * count)
+        tracker.track_frames(states, [IMAGE] * count)
         times.append(perf_counter() - began)
         began = perf_counter()
         crops = [tracker._search_crop(tracker._predict(state, IMAGE), IMAGE) for state in states]

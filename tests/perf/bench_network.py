@@ -23,9 +23,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from lib.models.lunar import Lunar
 from lib.models.lunar.exported import ENGINES, NEEDED, ExportedLunar, export
 from lib.models.profile import count
+from tests.networks import make_lunar
 
 WAYS = ("joint", "one_way")
 
@@ -44,7 +44,7 @@ def main(*words):
 def compare(backbone, templates, engines, frames):
     """Print a line for each engine."""
     networks = {
-        way: Lunar(backbone=backbone, attention=way, num_templates=templates, token_types=False).eval() for way in WAYS
+        way: make_lunar(kind=backbone, attention=way, num_templates=templates, token_types=False).eval() for way in WAYS
     }
     crops = torch.randint(0, 256, (1, templates, 3, 128, 128), dtype=torch.uint8)
     search = torch.randint(0, 256, (1, 3, 256, 256), dtype=torch.uint8)

@@ -84,7 +84,7 @@ def ours(folder, names):
 
             def step(index, box, tracker=tracker, frames=frames):
                 image = partial_frame(frames, index, checked=True) if tracker.partial else frames[index]
-                found = tracker.track(image) if index else tracker.initialize(image, {"init_bbox": box})
+                found = tracker.track(image) if index else tracker.initialize(image, box)
                 return found["target_bbox"]
 
             yield f"{name}, {engine}", step

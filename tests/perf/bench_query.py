@@ -33,14 +33,15 @@ def frame(network):
         return lambda: decode(network.track(template, search))
     window, place = torch.tensor([[100.0, 80, 64]]), torch.tensor([[101.0, 82, 12]])
 
-    def decide(output, look):
+    def step(state):
+        output, readout = network.readout(template, search, state, window)
         _, _, score = decode(output)
-        return place, network.query.judge(look, score).sigmoid()
+        return network.write(state, readout, place, network.query.judge(readout, score).sigmoid(), window)
 
     state = network.query.start(1)
     for _ in range(8):
-        _, _, state = network.step(template, search, state, window, decide)
-    return lambda: network.step(template, search, state, window, decide)
+        state = step(state)
+    return lambda: step(state)
 
 
 @torch.inference_mode()

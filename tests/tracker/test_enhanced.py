@@ -7,10 +7,10 @@ import torch
 
 from lib import cli, config
 from lib.build import build_network
+from lib.contracts import LockstepTracker, Result, Tracker
 from lib.data.image import brightness, encode_jpeg
 from lib.models.enhancer import UNTRAINED, Gamma, build_enhancer, save_enhancer
-from lib.test.tracker import enhanced
-from lib.test.tracker.enhanced import EnhancedTracker, FrameEnhancer, Sight
+from lib.test.tracker.enhanced import REACH, FrameEnhancer, Sight, enhanced
 
 RNG = np.random.default_rng(0)
 DARK = [RNG.integers(0, 60, (240, 320, 3), np.uint8) for _ in range(8)]
@@ -18,29 +18,29 @@ BRIGHT = [image + 120 for image in DARK]
 BOX = np.array([150.3, 100.7, 9.5, 7.25])
 
 
-class Recorder:
-    """A tracker that keeps the frames it is shown, and answers from a list of (box, present)."""
+class Recorder(Tracker):
+    """A tracker that keeps the frames it is shown and its results, and answers from a list of (box, present)."""
 
     def __init__(self, answers=()):
-        self.answers, self.seen, self.infos = iter(answers), [], []
+        self.answers, self.seen, self.boxes, self.results = iter(answers), [], [], []
 
-    def initialize(self, image, info):
-        self.seen, self.infos = [image], [info]
-        return {"target_bbox": list(info["init_bbox"]), "score": 1.0, "present": True}
+    def initialize(self, frame, box):
+        self.seen, self.boxes, self.results = [frame], [box], [Result(tuple(box), 1.0, True)]
+        return self.results[0]
 
-    def track(self, image, info=None):
-        self.seen.append(image)
-        self.infos.append(info)
+    def track(self, frame):
+        self.seen.append(frame)
         box, present = next(self.answers, (BOX, True))
-        return {"target_bbox": list(box), "score": 0.5, "present": present, "more": 7}
+        self.results.append(Result(tuple(box), 0.5, present))
+        return self.results[-1]
 
 
 def before(tracker, name="gamma", **options):
-    return EnhancedTracker(tracker, FrameEnhancer(build_enhancer(name, **options)))
+    return enhanced(tracker, FrameEnhancer(build_enhancer(name, **options)))
 
 
 def follow(tracker, images, box=BOX):
-    first = tracker.initialize(images[0], {"init_bbox": list(box)})
+    first = tracker.initialize(images[0], list(box))
     return [first, *(tracker.track(image) for image in images[1:])]
 
 
@@ -67,7 +67,8 @@ def test_at_night_a_window_changes_and_the_input_never(name):
         assert changed(image, seen) == (x0, y0, x1, y1) and seen.flags.writeable and seen.dtype == np.uint8
         assert (seen[y0:y1, x0:x1].mean() > 1.1 * image[y0:y1, x0:x1].mean()) == (name != "blur")
     assert np.array_equal(images, DARK[:2])
-    assert results[1]["more"] == 7 and recorder.infos == [{"init_bbox": list(BOX)}, None], "all passes through"
+    assert all(one is other for one, other in zip(results, recorder.results, strict=True)), "results pass unchanged"
+    assert recorder.boxes == [list(BOX)]
 
 
 def test_the_window_is_that_of_the_whole_image_s_pixels():
@@ -168,12 +169,12 @@ def test_lockstep_equals_one_by_one(small_tracker):
     states = [tracker.start(video[0], box) for video, box in zip(videos, firsts, strict=True)]
     together = []
     for images in zip(*(video[1:] for video in videos), strict=True):
-        states, results = tracker.step(states, list(images))
+        states, results = tracker.track_frames(states, list(images))
         together.append(results)
     for number, (video, box) in enumerate(zip(videos, firsts, strict=True)):
         for alone, found in zip(follow(tracker, video, box)[1:], together, strict=True):
             assert np.allclose(alone["target_bbox"], found[number]["target_bbox"], atol=1e-3)
-    assert not hasattr(before(Recorder()), "step"), "only what the tracker can do itself"
+    assert not isinstance(before(Recorder()), LockstepTracker), "only what the tracker can do itself"
 
 
 def test_by_day_results_are_those_of_the_tracker_alone(small_tracker):
@@ -262,4 +263,4 @@ def test_the_help_names_the_enhancers(capsys):
     parser = cli.parser("", "")
     cli.add_enhancer_flag(parser)
     assert ", ".join(UNTRAINED) in " ".join(parser.format_help().split())
-    assert enhanced.REACH > 4, "lunar's search window has 4 target sizes"
+    assert REACH > 4, "lunar's search window has 4 target sizes"

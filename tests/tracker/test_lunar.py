@@ -69,7 +69,7 @@ def test_boxes_are_not_rounded_nor_blown_up(small_tracker):
     state = tracker.start(FRAMES[0], [60.3, 50.7, 2.0, 2.0])
     scripted(tracker, [maps(16, {(7, 9): 0.9}, size=1.3 / 64)])
     crop = tracker._search_crop(tracker._predict(state, FRAMES[0]), FRAMES[0])
-    _, (result,) = tracker.step([state], [FRAMES[1]])
+    _, (result,) = tracker.track_frames([state], [FRAMES[1]])
     x, y, w, h = result["target_bbox"]
     assert (w, h) == pytest.approx((1.3, 1.3), abs=1e-5)
     assert x + w / 2 == pytest.approx(crop.cx + (7.5 * 8 - 64) * crop.side / 128, abs=1e-4)
@@ -82,7 +82,7 @@ def test_unsure_frames_keep_size_and_lost_ones_widen_the_search(small_tracker):
     state = tracker.start(FRAMES[0], BOX)
     sides, results, states = [], [], []
     for image in FRAMES[1:6]:
-        (state,), (result,) = tracker.step([state], [image])
+        (state,), (result,) = tracker.track_frames([state], [image])
         sides.append(tracker._search_crop(state, image).side)
         results.append(result)
         states.append(state)
@@ -90,7 +90,7 @@ def test_unsure_frames_keep_size_and_lost_ones_widen_the_search(small_tracker):
     assert np.allclose(sizes[1:4], sizes[0]), "no size from a doubtful frame"
     assert [result["present"] for result in results] == [True, True, False, False, True]
     assert sides[1] == sides[0] and sides[2] > sides[1] and sides[3] > sides[2]
-    assert [state.doubts for state in states] == [0, 1, 2, 3, 0]
+    assert [state.low_confidence_frames for state in states] == [0, 1, 2, 3, 0]
     assert results[3]["score"] == pytest.approx(0.2)
 
 
@@ -103,7 +103,7 @@ def test_unsure_sizes_return_to_the_usual_one(small_tracker):
     scripted(tracker, [maps(16, {(8, 8): 0.2}, size=0.6)] * 12)
     sizes, sides = [], []
     for image in FRAMES[1:5]:
-        (state,), (result,) = tracker.step([state], [image])
+        (state,), (result,) = tracker.track_frames([state], [image])
         sides.append(result["target_bbox"][2:])
         sizes.append(np.sqrt(np.prod(sides[-1])))
     expected = 10 * (before / 10) ** (0.5 ** np.arange(1, 5))
@@ -116,7 +116,7 @@ def test_a_score_below_the_threshold_says_absent(small_tracker):
     scripted(tracker, [maps(16, {(8, 8): score}, size=0.2) for score in (0.9, 0.29, 0.31)])
     state, present = tracker.start(FRAMES[0], BOX), []
     for image in FRAMES[1:4]:
-        (state,), (result,) = tracker.step([state], [image])
+        (state,), (result,) = tracker.track_frames([state], [image])
         present.append(result["present"])
     assert present == [True, False, True]
 
@@ -127,7 +127,7 @@ def test_sizes_may_be_followed_in_steps(small_tracker):
         tracker = small_tracker("MODEL.HEAD.STRIDE=8", f"TEST.SIZE_STEP={step}")
         state = tracker.start(FRAMES[0], BOX)
         scripted(tracker, [maps(16, {(8, 8): 0.9}, size=0.2)])
-        _, (result,) = tracker.step([state], [FRAMES[1]])
+        _, (result,) = tracker.track_frames([state], [FRAMES[1]])
         box[step] = np.array(result["target_bbox"])
     assert box[0.5][2:] == pytest.approx(np.sqrt(BOX[2:] * box[1][2:])), "half way, in the logarithm"
     assert boxes.xywh_to_cxcywh(box[0.5])[:2] == pytest.approx(boxes.xywh_to_cxcywh(box[1])[:2])
@@ -137,7 +137,7 @@ def test_the_search_never_leaves_the_image(small_tracker):
     tracker = small_tracker()
     state = tracker.start(FRAMES[0], BOX)
     for _ in range(300):
-        (state,), (result,) = tracker.step([state], [FRAMES[1]])
+        (state,), (result,) = tracker.track_frames([state], [FRAMES[1]])
         x, y, w, h = result["target_bbox"]
         assert -1e-6 <= x <= x + w <= 160 + 1e-6 and -1e-6 <= y <= y + h <= 120 + 1e-6 and min(w, h) >= 1 - 1e-9
 
@@ -148,9 +148,9 @@ def test_lockstep_equals_one_by_one(small_tracker, attention):
     starts = [tracker.start(FRAMES[0], BOX), tracker.start(FRAMES[5], BOX + [20, 10, 3, 5])]
     together, alone = list(starts), list(starts)
     for first, second in zip(FRAMES[1:5], FRAMES[6:10], strict=True):
-        together, found = tracker.step(together, [first, second])
+        together, found = tracker.track_frames(together, [first, second])
         for index, image in enumerate((first, second)):
-            (alone[index],), (result,) = tracker.step([alone[index]], [image])
+            (alone[index],), (result,) = tracker.track_frames([alone[index]], [image])
             assert np.allclose(result["target_bbox"], found[index]["target_bbox"], atol=1e-3)
             assert result["score"] == pytest.approx(found[index]["score"], abs=1e-5)
 
@@ -159,16 +159,18 @@ def test_state_goes_in_and_out_and_initialize_forgets(small_tracker):
     tracker = small_tracker("DATA.TEMPLATE.NUMBER=2")
 
     def run(images, box):
-        tracker.initialize(images[0], {"init_bbox": box.tolist()})
+        tracker.initialize(images[0], box.tolist())
         return [tracker.track(image)["target_bbox"] for image in images[1:]]
 
     first = run(FRAMES[:6], BOX)
     run(FRAMES[6:], BOX + 5)
     assert run(FRAMES[:6], BOX) == first, "A, B, A: the second A is the first"
     state = tracker.start(FRAMES[0], BOX)
-    kept = (state.box_xywh.copy(), state.motion, state.sizes, state.doubts)
-    tracker.step([state], [FRAMES[1]])
-    assert np.array_equal(state.box_xywh, kept[0]) and (state.motion, state.sizes, state.doubts) == kept[1:]
+    kept = (state.box_xywh.copy(), state.motion, state.sizes, state.low_confidence_frames)
+    tracker.track_frames([state], [FRAMES[1]])
+    assert (
+        np.array_equal(state.box_xywh, kept[0]) and (state.motion, state.sizes, state.low_confidence_frames) == kept[1:]
+    )
 
 
 def test_templates_are_updated_only_when_it_is_safe(small_tracker):
@@ -182,7 +184,7 @@ def test_templates_are_updated_only_when_it_is_safe(small_tracker):
         kept = state.patches
         changed = []
         for image in FRAMES[1 : 1 + len(scores)]:
-            (state,), _ = tracker.step([state], [image])
+            (state,), _ = tracker.track_frames([state], [image])
             changed.append(state.patches[1] is not kept[1])
             assert state.patches[0] is kept[0], "the first frame's template is never replaced"
         return changed
@@ -216,7 +218,7 @@ def test_ten_thousand_frames_in_constant_memory(small_tracker):
     )
     answer = maps(16, {(8, 8): 0.9})
     tracker.respond = lambda states, patches, crops: answer
-    tracker.initialize(FRAMES[0], {"init_bbox": BOX.tolist()})
+    tracker.initialize(FRAMES[0], BOX.tolist())
     for frame in range(10_000):
         tracker.track(FRAMES[frame % len(FRAMES)])
         if frame == 1000:
@@ -226,5 +228,41 @@ def test_ten_thousand_frames_in_constant_memory(small_tracker):
 
 def test_a_target_may_be_lost_for_ever(small_tracker):
     tracker = small_tracker("MODEL.HEAD.STRIDE=8", "TEST.LOST_GROWTH=2", "TEST.LOST_MAX_GROWTH=3")
-    lost = dataclasses.replace(tracker.start(FRAMES[0], BOX), doubts=100_000)
+    lost = dataclasses.replace(tracker.start(FRAMES[0], BOX), low_confidence_frames=100_000)
     assert tracker._search_crop(lost, FRAMES[0]).side == 3 * 64
+
+
+@pytest.mark.parametrize(("strength", "expected"), [(0.0, 1.25), (1.0, 1.0), (0.5, 1.25**0.5)])
+def test_sizes_are_corrected_by_what_the_first_frame_shows(small_tracker, strength, expected):
+    """A network that finds every box 1.25 times too wide, and whose boxes are centred on the window."""
+    tracker = small_tracker(
+        "MODEL.HEAD.STRIDE=8", "TEST.MOTION=none", "TEST.WINDOW=none", "TEST.SIZE_STEP=1", "TEST.CONFIDENCE=0",
+        "DATA.SEARCH.MIN_SIDE=0", f"TEST.SIZE_CORRECTION={strength}",
+    )  # fmt: skip
+    box = np.array([60.0, 50.0, 10.0, 10.0])
+
+    def too_wide(states, patches, crops):
+        shares = [(crop.to_patch(box)[2:] / 128 * (1.25, 1.0), crop) for crop in crops]
+        output = maps(16, {(8, 8): 0.9})
+        size = torch.stack([torch.tensor(share, dtype=torch.float32) for share, _ in shares])[:, :, None, None]
+        centres = [(crop.to_patch(box)[:2] + crop.to_patch(box)[2:] / 2) / 8 - 8 for _, crop in shares]
+        offset = torch.stack([torch.tensor(centre, dtype=torch.float32) for centre in centres])[:, :, None, None]
+        count = len(crops)
+        return TrackerOutput(
+            output.score_map.expand(count, -1, -1, -1), size.expand(-1, -1, 16, 16), offset.expand(-1, -1, 16, 16)
+        )
+
+    tracker.respond = too_wide
+    tracker.initialize(FRAMES[0], box)
+    found = np.array(tracker.track(FRAMES[1]).box)
+    assert found[2:] == pytest.approx([10 * expected, 10], rel=1e-5)
+    assert found[:2] + found[2:] / 2 == pytest.approx([65, 55], abs=1e-4), "the centre stays"
+
+
+def test_a_first_frame_in_which_nothing_is_found_corrects_nothing(small_tracker):
+    tracker = small_tracker("MODEL.HEAD.STRIDE=8", "TEST.SIZE_CORRECTION=0.5")
+    output = maps(16, {(0, 0): 0.9})
+    tracker.respond = lambda states, patches, crops: TrackerOutput(
+        *(part.expand(len(crops), -1, -1, -1) for part in output)
+    )
+    assert (tracker.start(FRAMES[0], BOX).correction == 1).all()

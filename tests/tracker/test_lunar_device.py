@@ -60,7 +60,7 @@ def test_a_frame_asks_the_device_once(build, settings, query, uploads):
     states = [tracker.start(FRAMES[0], BOX), tracker.start(FRAMES[1], BOX + 3)]
     for image in FRAMES[1:]:
         with Crossings() as crossings:
-            states, results = tracker.step(states, [image, image])
+            states, results = tracker.track_frames(states, [image, image])
         assert crossings.count == uploads
     assert [one["score"] for one in results] == pytest.approx([0.9, 0.2])
     assert len(asked) == 3 and asked[0].shape == (2, 5) and asked[0].device.type == "meta"
@@ -71,7 +71,7 @@ def steps(tracker):
     starts = [tracker.start(FRAMES[n], BOX + 4 * n) for n in range(3)]
     found = []
     for count in (1, 3, 2, 1):
-        states, results = tracker.step(starts[:count], FRAMES[1 : 1 + count])
+        states, results = tracker.track_frames(starts[:count], FRAMES[1 : 1 + count])
         found += [[*each["target_bbox"], each["score"]] for each in results]
         queries = [vars(state.query).values() for state in states if state.query is not None]
         found += [torch.cat([part.flatten().double() for part in parts]).tolist() for parts in queries]
@@ -106,7 +106,10 @@ def test_compiled_is_as_eager(build):
     eager = build(EXPECTED, True)
     states = [tracker.start(FRAMES[0], BOX)], [eager.start(FRAMES[0], BOX)]
     for image in FRAMES[1:3]:
-        (one, (found,)), (two, (wanted,)) = tracker.step(states[0], [image]), eager.step(states[1], [image])
+        (one, (found,)), (two, (wanted,)) = (
+            tracker.track_frames(states[0], [image]),
+            eager.track_frames(states[1], [image]),
+        )
         assert close([found["target_bbox"], [found["score"]]], [wanted["target_bbox"], [wanted["score"]]])
         assert close(*([part.flatten() for part in vars(state[0].query).values()] for state in (one, two)))
         states = two, two
@@ -118,7 +121,7 @@ def test_without_a_compiler_it_is_said_in_a_line(build, monkeypatch):
     tracker = build(["TEST.COMPILE=true"], False)
     state = tracker.start(FRAMES[0], BOX)
     with pytest.raises(MachineError, match="TEST.COMPILE: .*compiler") as caught:
-        tracker.step([state], [FRAMES[1]])
+        tracker.track_frames([state], [FRAMES[1]])
     assert "\n" not in str(caught.value)
 
 

@@ -36,7 +36,7 @@ def network(*overrides, name="tiny_pairs"):
 
 def tracked(net, images, *overrides, name="tiny_pairs"):
     tracker = LunarTracker(config.load("lunar", name, overrides), network=net)
-    tracker.initialize(images[0], {"init_bbox": BOX})
+    tracker.initialize(images[0], BOX)
     return [tracker.track(image)["target_bbox"] for image in images[1:]]
 
 

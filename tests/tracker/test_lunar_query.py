@@ -9,8 +9,9 @@ import torch
 
 from lib import config
 from lib.data import boxes
-from lib.models.lunar import Lunar, TrackerOutput
+from lib.models.lunar import TrackerOutput
 from lib.test.tracker import lunar
+from tests.networks import make_lunar
 
 RNG = np.random.default_rng(0)
 FRAMES = [RNG.integers(0, 255, (120, 160, 3), np.uint8) for _ in range(18)]
@@ -27,8 +28,17 @@ def build(*overrides, remembers=True, **query):
 def small_network(cfg, remembers=True, **query):
     """A small random Lunar, always the same, with a query that is heard or with none."""
     torch.manual_seed(0)
-    options = {"dim": 16, "heads": 2, "slots": 3, "trail": 3, "write": 0.1, "hold": 0.05, "reset": 2, "inject": True}
-    network = Lunar(
+    options = {
+        "dim": 16,
+        "heads": 2,
+        "slots": 3,
+        "trajectory": 3,
+        "write": 0.1,
+        "hold": 0.05,
+        "reset": 2,
+        "inject": True,
+    }
+    network = make_lunar(
         embed_dim=32,
         depth=2,
         num_heads=2,
@@ -60,7 +70,7 @@ def equal(first, second):
 def test_without_a_query_there_is_none():
     tracker = build(remembers=False)
     state = tracker.start(FRAMES[0], BOX)
-    (after,), _ = tracker.step([state], [FRAMES[1]])
+    (after,), _ = tracker.track_frames([state], [FRAMES[1]])
     assert state.query is None and after.query is None and not tracker.network.remembers
 
 
@@ -70,7 +80,7 @@ def test_the_first_frame_is_remembered():
     place = [*boxes.xywh_to_cxcywh(BOX)[:2], np.sqrt(BOX[2] * BOX[3])]
     assert query.time.tolist() == [1] and query.lost.tolist() == [0]
     assert query.marks[0, 0].tolist() == pytest.approx([*place, 0, 1])
-    assert query.trail[0, -1].tolist() == pytest.approx([*place, 1])
+    assert query.trajectory[0, -1].tolist() == pytest.approx([*place, 1])
     assert query.memory[0, 0].any() and query.prior.any() and not query.marks[0, 1:].any()
 
 
@@ -79,7 +89,7 @@ def test_a_b_a():
     tracker = build()
 
     def run(images, box):
-        tracker.initialize(images[0], {"init_bbox": box.tolist()})
+        tracker.initialize(images[0], box.tolist())
         results = [tracker.track(image) for image in images[1:]]
         return [(each["target_bbox"], each["score"]) for each in results], tracker._state.query
 
@@ -89,9 +99,9 @@ def test_a_b_a():
     assert again == first and equal(last, query) and not equal(other, query)
     state = tracker.start(FRAMES[0], BOX)
     kept = state.query.each(torch.clone)
-    (after,), _ = tracker.step([state], [FRAMES[1]])
+    (after,), _ = tracker.track_frames([state], [FRAMES[1]])
     assert equal(state.query, kept) and not equal(after.query, kept)
-    tracker.initialize(FRAMES[0], {"init_bbox": BOX.tolist()})
+    tracker.initialize(FRAMES[0], BOX.tolist())
     assert equal(tracker._state.query, kept), "a new start, also in the middle of a video, forgets all"
 
 
@@ -102,10 +112,10 @@ def test_three_videos_together_are_each_alone(options):
     memories = set()
     for frame in range(1, 6):
         images = [FRAMES[6 * n + frame] for n in range(3)]
-        after, found = tracker.step(states, images)
+        after, found = tracker.track_frames(states, images)
         for n, image in enumerate(images):
             # From the same state: a box that differs by a millionth may turn a pixel of the next crop by a level.
-            (alone,), (result,) = tracker.step([states[n]], [image])
+            (alone,), (result,) = tracker.track_frames([states[n]], [image])
             assert np.allclose(result["target_bbox"], found[n]["target_bbox"], atol=1e-3)
             assert result["score"] == pytest.approx(found[n]["score"], abs=1e-5)
             for ours, theirs in zip(vars(alone.query).values(), vars(after[n].query).values(), strict=True):
@@ -123,11 +133,11 @@ def test_confidence_is_the_querys():
         tracker.network.query.quality[-1].bias.fill_(1.0)
     tracker.network.locate = lambda features, seen: maps({(2, 5): 0.5})
     state = tracker.start(FRAMES[0], BOX)
-    (state,), (result,) = tracker.step([state], [FRAMES[1]])
+    (state,), (result,) = tracker.track_frames([state], [FRAMES[1]])
     assert result["score"] == pytest.approx(1 / (1 + np.exp(-1)), abs=1e-6)
-    assert state.query.trail[0, -1, 3].item() == pytest.approx(result["score"], abs=1e-6)
+    assert state.query.trajectory[0, -1, 3].item() == pytest.approx(result["score"], abs=1e-6)
     x, y, w, h = result["target_bbox"]
-    assert state.query.trail[0, -1, :3].tolist() == pytest.approx([x + w / 2, y + h / 2, np.sqrt(w * h)], rel=1e-5)
+    assert state.query.trajectory[0, -1, :3].tolist() == pytest.approx([x + w / 2, y + h / 2, np.sqrt(w * h)], rel=1e-5)
 
 
 def test_features_may_stay_as_they_are():
@@ -138,8 +148,8 @@ def test_features_may_stay_as_they_are():
     seen = {}
     for name, tracker in (("on", build()), ("off", build("TEST.MODULATE=false")), ("still", still)):
         seen[name] = views = []
-        tracker.watcher = lambda patches, crops, output, look, views=views: views.append((output, look))
-        tracker.initialize(FRAMES[0], {"init_bbox": BOX.tolist()})
+        tracker.watcher = lambda patches, crops, output, readout, views=views: views.append((output, readout))
+        tracker.initialize(FRAMES[0], BOX.tolist())
         for image in FRAMES[1:6]:
             tracker.track(image)
     for (on, gain), (off, none), (wanted, _) in zip(*seen.values(), strict=True):
@@ -155,7 +165,7 @@ def test_the_peak_is_drawn_to_where_the_query_expects_it():
         tracker = build(*query, f"TEST.WINDOW={window}", "TEST.WINDOW_INFLUENCE=0.15", "TEST.MOTION=none")
         tracker.network.locate = lambda features, seen, far=far: maps({far: 0.6, (4, 4): 0.59})
         state = tracker.start(FRAMES[0], BOX)
-        _, (result,) = tracker.step([state], [FRAMES[1]])
+        _, (result,) = tracker.track_frames([state], [FRAMES[1]])
         x, y, w, h = result["target_bbox"]
         off[window, far] = np.hypot(x + w / 2 - BOX[0] - BOX[2] / 2, y + h / 2 - BOX[1] - BOX[3] / 2)
     assert off["none", (1, 2)] > 15 and max(off["expected", (1, 2)], off["expected", (7, 6)]) < 8
@@ -171,7 +181,7 @@ def test_a_long_video_in_constant_memory():
     state = dataclasses.replace(state, query=dataclasses.replace(state.query, time=state.query.time + 10_000))
     sizes, objects = set(), []
     for frame in range(300):
-        (state,), _ = tracker.step([state], [FRAMES[frame % len(FRAMES)]])
+        (state,), _ = tracker.track_frames([state], [FRAMES[frame % len(FRAMES)]])
         if frame in (99, 199, 299):
             gc.collect()
             objects.append(len(gc.get_objects()))

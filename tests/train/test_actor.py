@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib import config, registry
-from lib.models.lunar.model import Lunar, TrackerOutput, template_mask
+from lib.models.lunar.model import TrackerOutput, template_mask
 from lib.train import losses
 from lib.train.actors.lunar import LunarActor, corners, iou, usable
+from tests.networks import make_lunar
 
 NAN, INF = float("nan"), float("inf")
 
@@ -107,7 +108,7 @@ def test_overlap():
 def test_frames_of_a_clip_are_what_single_frames_are(attention):
     torch.manual_seed(0)
     options = {"embed_dim": 32, "depth": 2, "num_heads": 2, "head_channels": 16}
-    network = Lunar(template_size=32, search_size=64, head_stride=8, attention=attention, **options).eval()
+    network = make_lunar(template_size=32, search_size=64, head_stride=8, attention=attention, **options).eval()
     boxes = torch.rand(2, 3, 4) * 0.3 + 0.2
     batch = {
         "template_images": torch.randint(0, 256, (2, 1, 3, 32, 32), dtype=torch.uint8),

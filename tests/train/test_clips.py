@@ -13,7 +13,6 @@ from lib.data import benchmarks
 from lib.data.benchmarks.pack import pack_crops
 from lib.data.crop import Crop
 from lib.data.sequence import Sequence
-from lib.models.lunar import Lunar
 from lib.test.tracker.lunar import LunarTracker
 from lib.train.actors import clip
 from lib.train.actors.clip import _befall, _show, follow
@@ -22,6 +21,7 @@ from lib.train.data import SampleSet
 from lib.train.data.augmentation import Distractor
 from lib.train.data.processing import CHAIN_GT, CHAIN_PRED, INDEPENDENT
 from lib.train.data.samples import DRAWN_OFF, DROPPED, FATES, KEPT, POISONED
+from tests.networks import make_lunar
 
 SIZES = [
     "DATA.SEARCH.SIZE=64",
@@ -67,7 +67,7 @@ def samples(sequences, *overrides, **options):
 def build(cfg, **query):
     """A small network whose query is heard."""
     torch.manual_seed(0)
-    network = Lunar(
+    network = make_lunar(
         embed_dim=32,
         depth=2,
         num_heads=2,
@@ -77,7 +77,7 @@ def build(cfg, **query):
         attention="one_way",
         head_stride=8,
         drop_path=0,
-        query={"dim": 24, "heads": 3, "slots": 4, "trail": cfg.MODEL.QUERY.TRAIL, "inject": True, **query},
+        query={"dim": 24, "heads": 3, "slots": 4, "trajectory": cfg.MODEL.QUERY.TRAIL, "inject": True, **query},
     )
     heard = network.query
     for part in (heard.scale, heard.shift, heard.place[-1].weight, *heard.quality[-1].parameters()):
@@ -86,15 +86,21 @@ def build(cfg, **query):
 
 
 def spied(monkeypatch, network):
-    """A list that grows by (state before, search crops, windows, (maps, Look, state after)) with every step."""
-    steps, step = [], network.step
+    """A list that grows by [state before, search crops, windows, (maps, Readout, state after)] with every frame."""
+    steps, readout, write = [], network.readout, network.write
 
-    def spy(template, search, state, windows, decide, *rest):
-        after = step(template, search, state, windows, decide, *rest)
-        steps.append((state, search, windows, after))
+    def reading(template, search, state, windows, *rest):
+        found = readout(template, search, state, windows, *rest)
+        steps.append([state, search, windows, found])
+        return found
+
+    def writing(*arguments):
+        after = write(*arguments)
+        steps[-1][3] = (*steps[-1][3], after)
         return after
 
-    monkeypatch.setattr(network, "step", spy)
+    monkeypatch.setattr(network, "readout", reading)
+    monkeypatch.setattr(network, "write", writing)
     return steps
 
 
@@ -141,7 +147,7 @@ def test_training_does_what_tracking_does(monkeypatch):
         steps.clear()
         state = tracker.start(images[0], one.first_box)
         for frame in range(1, count + 1):
-            (state,), (result,) = tracker.step([state], [images[frame]])
+            (state,), (result,) = tracker.track_frames([state], [images[frame]])
             logit = followed.quality.view(count, 2)[frame - 1, number]
             assert result["score"] == pytest.approx(logit.sigmoid().item(), abs=1e-5)
             gates.add((result["score"] >= hold) + (result["score"] >= write))
@@ -378,7 +384,7 @@ def test_fates_befall_their_own_clip_alone(monkeypatch):
         followed = follow(network, {**batch, "fate": torch.tensor([KEPT, fate, KEPT])}, 4.0)
         runs[fate] = steps[1][0], followed.quality.view(3, 3)[0]
     kept, quality = runs[KEPT]
-    assert torch.equal(kept.trail, batch["history"]) and torch.equal(kept.time, batch["times"][:, 0])
+    assert torch.equal(kept.trajectory, batch["history"]) and torch.equal(kept.time, batch["times"][:, 0])
     for fate in (DROPPED, POISONED):
         state, other = runs[fate]
         assert same(vars(state.select([0, 2])).values(), vars(kept.select([0, 2])).values(), 0)
@@ -388,7 +394,7 @@ def test_fates_befall_their_own_clip_alone(monkeypatch):
     assert not any(part.any() for name, part in dropped.items() if name != "time")
     poisoned = runs[POISONED][0]
     assert torch.equal(poisoned.memory[1], kept.memory[0]) and torch.equal(poisoned.prior[1], kept.prior[0])
-    assert torch.equal(poisoned.marks, kept.marks) and torch.equal(poisoned.trail, kept.trail)
+    assert torch.equal(poisoned.marks, kept.marks) and torch.equal(poisoned.trajectory, kept.trajectory)
     assert _befall(kept, torch.full((3,), KEPT)).time.equal(kept.time)
 
 
@@ -401,7 +407,7 @@ def test_windows_follow_the_network_until_it_is_astray(monkeypatch):
     monkeypatch.setattr(clip, "ASTRAY", 0.0)
     follow(network, batch, 4.0)
     windows, places = ([step[part] for step in steps[1:]] for part in (2, 3))
-    places = [after[2].trail[:, -1, :3] for after in places]
+    places = [after[2].trajectory[:, -1, :3] for after in places]
     assert torch.equal(windows[0], batch["search_windows"][:, 0]), "the first one is given"
     own = torch.cat([places[0][:, :2], (4 * places[0][:, 2:]).clamp(min=40)], dim=1)
     assert torch.allclose(windows[1][:2], own[:2]) and torch.equal(windows[1][2], batch["search_windows"][2, 1])
@@ -410,7 +416,7 @@ def test_windows_follow_the_network_until_it_is_astray(monkeypatch):
     steps.clear()
     follow(network, batch, 4.0)
     for n in (1, 2, 3):
-        place = steps[n][3][2].trail[:, -1, :3]
+        place = steps[n][3][2].trajectory[:, -1, :3]
         assert torch.allclose(steps[n + 1][2][:2, :2], place[:2, :2])
         assert (steps[n + 1][2][:2, 2] >= 40).all()
     steps.clear()

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from lib import config
 from lib.errors import UserError
-from lib.models.weights import load_weights
+from lib.models.parts.weights import load_weights
 from lib.train import run_training
 from lib.train.admin import journal
 from lib.train.trainers import optim

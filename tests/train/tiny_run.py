@@ -16,8 +16,8 @@ import torch
 
 from lib import build, cli, config
 from lib.data.sequence import Sequence
-from lib.models.lunar.model import Lunar
 from lib.train import run_training
+from tests.networks import make_lunar
 
 OVERRIDES = (
     "DATA.SEARCH.SIZE=64",
@@ -58,7 +58,7 @@ def clips(count=3, frames=12, size=96):
 
 
 def tiny_network(cfg):
-    return Lunar(
+    return make_lunar(
         embed_dim=32,
         depth=2,
         num_heads=2,

@@ -8,7 +8,7 @@ import safetensors
 import torch
 
 from ...errors import UserError
-from ..weights import save_weights
+from ..parts.weights import save_weights
 from .base import GATE, Enhancer
 from .diffusion import HazeDiffusion
 from .rivals import Average, Blur, BlurGamma, Clahe, Curve, DarkChannel, Gamma

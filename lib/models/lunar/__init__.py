@@ -1,7 +1,19 @@
-"""The one-stream tracker's network: build `Lunar`, load weights with lib.models.weights, read boxes with `decode`."""
+"""The network of `lunar`: lib/build.py makes a `Lunar`, lib/models/parts/weights.py loads it, `decode` reads boxes."""
 
-from .backbone import SIZES, TemplateState
+from .backbone import OneStreamViT, TemplateState
+from .compact import CompactHybrid
 from .decode import boxes_at, decode
 from .model import Lunar, TrackerOutput, template_mask
+from .query import TemporalQuery
 
-__all__ = ["SIZES", "Lunar", "TemplateState", "TrackerOutput", "boxes_at", "decode", "template_mask"]
+__all__ = [
+    "CompactHybrid",
+    "Lunar",
+    "OneStreamViT",
+    "TemplateState",
+    "TemporalQuery",
+    "TrackerOutput",
+    "boxes_at",
+    "decode",
+    "template_mask",
+]

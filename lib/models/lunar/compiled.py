@@ -1,7 +1,7 @@
 """A Lunar whose work on a frame is compiled: on a GPU three CUDA graphs instead of hundreds of launches.
 
-A batch size that is met first is compiled as it is; from the second on, all are served by one program for any size, of
-which a CUDA graph is recorded for each.
+The first batch size is compiled as it is. From the second on, one program serves all sizes, and a CUDA graph is
+recorded for each of them.
 """
 
 import torch
@@ -9,7 +9,7 @@ from torch._inductor.exc import InductorError
 
 from ...errors import MachineError
 from .model import TrackerOutput
-from .query import Look
+from .query import QueryState, Readout
 
 
 def compiled(function, device):
@@ -29,15 +29,15 @@ def compiled(function, device):
 
 
 class CompiledLunar:
-    """A Lunar for those who track with one: `track` and `step` are compiled, but for the enhancer and the decision.
+    """A Lunar to track with: `track`, `readout` and `write` are compiled, the enhancer is not.
 
     network: the Lunar itself, on the device where it stays.
     """
 
     def __init__(self, network):
         self.network = network
-        bare, device = network.without_enhancer(), network.image_mean.device
-        self._track, self._look = compiled(bare.track, device), compiled(bare.look, device)
+        bare, device = network.without_enhancer(), network.normalise.mean.device
+        self._track, self._readout = compiled(bare.track, device), compiled(bare.readout, device)
         if network.remembers:
             self._write = compiled(network.query.write, device)
 
@@ -50,13 +50,16 @@ class CompiledLunar:
         """As Lunar.track."""
         return TrackerOutput(*_kept(self._track(template, self.network.enhance(search, gate))))
 
-    def step(self, template, search, state, windows, decide, gate=None, attention=False):
-        """As Lunar.step; where `attention` is asked for, nothing is compiled."""
+    def readout(self, template, search, state, windows, gate=None, attention=False):
+        """As Lunar.readout; with `attention` nothing is compiled."""
         if attention:
-            return self.network.step(template, search, state, windows, decide, gate, attention)
-        output, look = self._look(template, self.network.enhance(search, gate), state, windows)
-        output, look = TrackerOutput(*_kept(output)), Look(*_kept(look))
-        return output, look, self._write(state, look, *decide(output, look), windows).each(torch.clone)
+            return self.network.readout(template, search, state, windows, gate, attention)
+        output, readout = self._readout(template, self.network.enhance(search, gate), state, windows)
+        return TrackerOutput(*_kept(output)), Readout(*_kept(readout))
+
+    def write(self, state, readout, centre_size, confidence, windows):
+        """As Lunar.write."""
+        return QueryState(*_kept(self._write(state, readout, centre_size, confidence, windows).tensors()))
 
 
 def _kept(tensors):

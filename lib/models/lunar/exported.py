@@ -10,7 +10,6 @@ import hashlib
 import logging
 import warnings
 from contextlib import contextmanager
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +21,7 @@ from ...errors import MachineError
 from ...files import atomic_path
 from .backbone import TemplateState
 from .model import TrackerOutput
-from .query import Look, QueryState
+from .query import QueryState, Readout
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +34,6 @@ NEEDED = {  # to install, by what is done
 }
 INT8 = "int8/track.onnx"
 NARROW = 32  # channels; convolutions with fewer on either side take little time, and eight bits hurt them most
-STATE = tuple(field.name for field in fields(QueryState))
 
 
 class _Template(nn.Module):
@@ -57,8 +55,8 @@ class _Track(nn.Module):
         template, rest = TemplateState(*rest[: self.parts]), rest[self.parts :]
         if not self.network.remembers:
             return tuple(self.network.track(template, search))
-        output, look = self.network.look(template, search, QueryState(*rest[1:]), rest[0])
-        return *output, look.spatial, look.query, look.expected
+        output, readout = self.network.readout(template, search, QueryState(*rest[1:]), rest[0])
+        return *output, readout.spatial, readout.query, readout.expected
 
 
 class _Enhance(nn.Module):
@@ -181,7 +179,7 @@ def _graphs(network):
     tracking = {"search": torch.zeros(count, 3, S, S, dtype=kind), **template}
     if network.remembers:
         state = network.query.start(count)
-        tracking |= {"windows": torch.ones(count, 3), **{key: getattr(state, key) for key in STATE}}
+        tracking |= {"windows": torch.ones(count, 3), **vars(state)}
     return graphs | {"template": (_Template(network), encoding), "track": (_Track(network, len(template)), tracking)}
 
 
@@ -201,7 +199,7 @@ def digest(network, settings=""):
 
 
 class ExportedLunar:
-    """A Lunar for those who track with one: `encode_template`, `track` and `step` run in an engine on the CPU.
+    """A Lunar for those who track with one: `encode_template`, `track` and `readout` run in an engine on the CPU.
 
     network: the Lunar itself, which does the rest. folder: where `export` wrote it. engine: one of ENGINES. precision:
     "fp32", with openvino also "bf16", with onnx also "int8" once `quantise` has been there. Raises MachineError where
@@ -246,15 +244,13 @@ class ExportedLunar:
         """As Lunar.track."""
         return TrackerOutput(*self._graphs["track"]([self._seen(search, gate), *_known(template)]))
 
-    def step(self, template, search, state, windows, decide, gate=None, attention=False):
-        """As Lunar.step; where `attention` is asked for, torch does all of it."""
+    def readout(self, template, search, state, windows, gate=None, attention=False):
+        """As Lunar.readout; with `attention` torch does all of it."""
         if attention:
-            return self.network.step(template, search, state, windows, decide, gate, attention)
-        parts = (getattr(state, name) for name in STATE)
-        found = self._graphs["track"]([self._seen(search, gate), *_known(template), windows, *parts])
-        output, (spatial, query, expected) = TrackerOutput(*found[:3]), found[3:]
-        look = Look(spatial, query, None, None, expected)
-        return output, look, self.network.query.write(state, look, *decide(output, look), windows)
+            return self.network.readout(template, search, state, windows, gate, attention)
+        inputs = [self._seen(search, gate), *_known(template), windows, *state.tensors()]
+        *maps, spatial, query, expected = self._graphs["track"](inputs)
+        return TrackerOutput(*maps), Readout(spatial, query, None, None, expected)
 
     def _seen(self, images, gate):
         """Images as the graphs take them: as they are, or enhanced and then float in [0, 1]."""

@@ -15,11 +15,12 @@ import cv2
 import numpy as np
 import torch
 
+from ...contracts import LockstepTracker
 from ...data import image as images
 from ...data.night import STRENGTHS, darken, sample_night
 from ...errors import MachineError, UserError
 from ...models.enhancer import load_enhancer
-from ..tracker.enhanced import EnhancedTracker, FrameEnhancer, as_tensor
+from ..tracker.enhanced import FrameEnhancer, as_tensor, enhanced
 from . import metrics
 
 NIGHTS = ("noisy", "processed", "moderate", "heavy")
@@ -146,9 +147,9 @@ class Bench:
         return self._made[variant]
 
     def _tracker(self, experiment):
-        """A tracker of its own, unless it keeps nothing of a video: then one, and its network, serves all."""
+        """A new tracker, except that one LockstepTracker serves all runs: it stores nothing of a video."""
         tracker = self._made.get(experiment)
-        if tracker is None or not hasattr(tracker, "step"):
+        if not isinstance(tracker, LockstepTracker):
             tracker = self._made[experiment] = experiment.build()
         return tracker
 
@@ -168,24 +169,24 @@ class _Run:
 
     def __init__(self, tracker, enhancer):
         self.enhancer = _TimedEnhancer(enhancer) if enhancer else None
-        self.tracker = EnhancedTracker(tracker, self.enhancer) if enhancer else tracker
+        self.tracker = enhanced(tracker, self.enhancer) if enhancer else tracker
         self.state, self.boxes, self.seconds = None, [], []
 
-    def start(self, image, box):
-        if hasattr(self.tracker, "step"):
-            self.state = self.tracker.start(image, box)
+    def start(self, frame, box):
+        if isinstance(self.tracker, LockstepTracker):
+            self.state = self.tracker.start(frame, box)
         else:
-            self.tracker.initialize(image, {"init_bbox": box.tolist()})
+            self.tracker.initialize(frame, box)
         self.boxes.append(box.tolist())
 
-    def track(self, image):
+    def track(self, frame):
         began = time.perf_counter()
-        if self.state is not None:
-            (self.state,), (result,) = self.tracker.step([self.state], [image])
+        if isinstance(self.tracker, LockstepTracker):
+            (self.state,), (result,) = self.tracker.track_frames([self.state], [frame])
         else:
-            result = self.tracker.track(image)
+            result = self.tracker.track(frame)
         whole, part = time.perf_counter() - began, self.enhancer.seconds if self.enhancer else 0.0
-        self.boxes.append(list(result["target_bbox"]))
+        self.boxes.append(result.box)
         self.seconds.append((whole - part, part))
 
     def result(self, truth, visible):

@@ -12,15 +12,18 @@ import os
 import time
 import traceback
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import connection
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from ... import cli, registry
 from ... import config as configuration
+from ...contracts import LockstepTracker, Result, Tracker
 from ...data.frames import PartialFrame, partial_frame
 from ...errors import MachineError, UserError
 from . import results
@@ -34,11 +37,14 @@ WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # what file syst
 
 @dataclass(frozen=True)
 class Experiment:
-    """What a process needs to build the tracker: names of script and configuration, --set strings, weights (path).
+    """What a process needs to build a tracker. Devices are resolved there, so the coordinating process needs no torch.
 
-    enhancer: what the tracker is put behind, a name or a file, see lib.models.enhancer.load_enhancer; or None.
-    device, num_gpus: see lib.cli.choose_devices; they are looked for where the tracker is built, for a process that
-        only hands out work would import torch for nothing else.
+    Attributes:
+        script, config_name: names of tracker and configuration.
+        overrides: --set strings.
+        weights: path, or None.
+        enhancer: name or file of the enhancer before the tracker (lib.models.enhancer.load_enhancer), or None.
+        device, num_gpus: see lib.cli.choose_devices.
     """
 
     script: str
@@ -49,8 +55,8 @@ class Experiment:
     device: str = "cpu"
     num_gpus: int | None = None
 
-    def build(self, number=0):
-        """The online tracker of the process of this number: they take the devices in turn."""
+    def build(self, number: int = 0) -> Tracker:
+        """The online tracker of process `number`. Processes take the devices in turn."""
         config = configuration.load(self.script, self.config_name, self.overrides)
         device = "cpu"
         if registry.entry(self.script).has_network or self.enhancer is not None:
@@ -60,16 +66,20 @@ class Experiment:
         if self.enhancer is None:
             return tracker
         from ...models.enhancer import load_enhancer  # torch, which some trackers do without
-        from ..tracker.enhanced import EnhancedTracker, FrameEnhancer
+        from ..tracker.enhanced import FrameEnhancer, enhanced
 
-        return EnhancedTracker(tracker, FrameEnhancer(load_enhancer(self.enhancer), device))
+        return enhanced(tracker, FrameEnhancer(load_enhancer(self.enhancer), device))
 
 
-def build_tracker(options, settings, paths):
+def build_tracker(options: Any, settings: Any, paths: Any) -> Tracker:
     """The online tracker of a command that follows one target at a time.
 
-    options: its flags tracker_name, tracker_param, checkpoint, device, enhancer and overrides, as those of test.py.
-    settings, paths: what lib.config made of them. Raises UserError for weights that are not there, or do not fit.
+    Args:
+        options: flags tracker_name, tracker_param, checkpoint, device, enhancer and overrides, as test.py has them.
+        settings, paths: what lib.config made of them.
+
+    Raises:
+        UserError: the weights are missing or do not fit.
     """
     from ..tracker.weights import find_weights
 
@@ -81,9 +91,15 @@ def build_tracker(options, settings, paths):
 
 @dataclass
 class Summary:
-    """What an evaluation came to. failed: {sequence name: reason}; seconds are summed over processes.
+    """The outcome of an evaluation.
 
-    skipped: finished before it began. elsewhere: finished by others while it ran.
+    Attributes:
+        done: names of the sequences that it tracked.
+        skipped: names of those that were finished before it began.
+        elsewhere: names of those that another evaluation finished meanwhile.
+        failed: {sequence name: reason}.
+        frames: frames tracked.
+        tracking_seconds, decoding_seconds: summed over processes (s).
     """
 
     done: list = field(default_factory=list)
@@ -95,16 +111,36 @@ class Summary:
     decoding_seconds: float = 0.0
 
 
-def evaluate(experiment, sequences, run, *, processes=0, batch=1, overwrite=False, timeout=None, progress=None):
-    """Track `sequences` (list of lib.data.sequence.Sequence) and write their results under `run` (results.Run).
+def evaluate(
+    experiment: Experiment,
+    sequences: list,
+    run: results.Run,
+    *,
+    processes: int = 0,
+    batch: int = 1,
+    overwrite: bool = False,
+    timeout: float | None = None,
+    progress: Callable[[int, int, Summary], None] | None = None,
+) -> Summary:
+    """Track sequences and write their results.
 
-    processes: 0 tracks in this process, N in N others. batch: sequences that one process tracks in lockstep, their
-    crops through the network together; off the CPU their next frames are decoded meanwhile, by threads on its share of
-    the cores. overwrite: track finished ones again.
-    timeout: s without a frame after which a process is given up (only with processes). progress: called with
-    (frames tracked, frames in all, Summary).
-    What another evaluation is tracking at the time is left to it and waited for; if it gives up, it is tracked here.
-    Returns Summary. Raises UserError where the tracker itself cannot be built, MachineError for a full disk.
+    A sequence that another evaluation is tracking is left to it and waited for. If that one gives up, it is tracked
+    here.
+
+    Args:
+        experiment: what builds the tracker.
+        sequences: of lib.data.sequence.Sequence.
+        run: where the results go.
+        processes: 0 tracks in this process, N in N others.
+        batch: sequences that one process tracks in lockstep, their crops through the network together. Off the CPU,
+            threads on the process's share of the cores decode the next frames meanwhile.
+        overwrite: track finished sequences again.
+        timeout: seconds without a frame after which a process is given up (only with processes).
+        progress: called with (frames tracked, frames in all, Summary).
+
+    Raises:
+        UserError: the tracker itself cannot be built.
+        MachineError: the disk is full.
     """
     names = {sequence.name for sequence in sequences}
     for clash in names & {name + suffix for name in names for suffix in results.COMPANIONS}:
@@ -147,10 +183,14 @@ def evaluate(experiment, sequences, run, *, processes=0, batch=1, overwrite=Fals
 
 
 class _Queue:
-    """Sequences on their way into work, each under a lock so that no other evaluation of the folder tracks it too.
+    """Sequences that wait for work, each under a lock so that no other evaluation of the folder tracks it too.
 
-    The lock is on a hidden file beside the results; the system frees it with its process, however that ends. waiting:
-    not looked at yet; taken: locked by others when they were; frames: of all that is or will be tracked here.
+    The lock is on a hidden file beside the results. The system frees it with its process, however that ends.
+
+    Attributes:
+        waiting: sequences that were not claimed yet.
+        taken: sequences that others had locked.
+        frames: of all sequences that are or will be tracked here.
     """
 
     def __init__(self, sequences, run, overwrite):
@@ -175,13 +215,13 @@ class _Queue:
         return None
 
     def release(self, name):
-        """Give up the claim. The lock's file goes while it is held; filelock sees it if another had opened it."""
+        """Give up the claim. The lock's file is deleted while it is held: filelock copes if another had opened it."""
         lock = self.locks.pop(name)
         Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
 
     def wait_for_others(self):
-        """Until something that others had taken is waiting again, because they gave it up, or nothing is left."""
+        """Return once others gave up a sequence, which then waits here again, or once nothing is left."""
         self._look_again()
         if self.taken and not self.waiting:
             log.info("waiting for %d sequences another evaluation tracks (Ctrl-C leaves them to it)", len(self.taken))
@@ -220,7 +260,7 @@ class _Queue:
         return False
 
     def _written(self, sequence):
-        """What tells one result file from the next in its place; None where there is none."""
+        """What distinguishes a sequence's result file from a later one in its place; None if there is no file."""
         if not results.finished(self.run, sequence.dataset, sequence.name):
             return None
         status = results.boxes_path(self.run, sequence.dataset, sequence.name).stat()
@@ -228,10 +268,15 @@ class _Queue:
 
 
 class _Session:
-    """One sequence on its way: its frames, and what was found in them so far.
+    """One sequence while it is tracked: its frames, and the results so far.
 
-    partial: whether its tracker looks at parts of frames alone, see lib/test/tracker. readers: a pool of threads that
-    decodes whole frames ahead; or None. decoding: s that tracking waited for frames.
+    Args:
+        sequence: of lib.data.sequence.Sequence.
+        partial: whether its tracker only cuts parts out of its frames (lib/contracts.py).
+        readers: a pool of threads that decodes whole frames ahead, or None.
+
+    Attributes:
+        tracking, decoding: seconds spent in the tracker, and in decoding frames.
     """
 
     def __init__(self, sequence, partial, readers):
@@ -249,9 +294,9 @@ class _Session:
         return image
 
     def add(self, result, seconds, decoding):
-        """seconds: without those that the tracker spent in decoding, which are the last argument."""
-        self.boxes.append(result["target_bbox"])
-        self.scores.append(result["score"])
+        """Take the Result of the next frame, the tracker's seconds without decoding, and those of decoding in it."""
+        self.boxes.append(result.box)
+        self.scores.append(result.score)
         self.times.append(seconds)
         self.tracking += seconds
         self.decoding += decoding
@@ -262,9 +307,9 @@ class _Session:
 
 
 class _Ahead:
-    """Frames taken one after the other, from the first on; `readers` decode the next while the last is worked on.
+    """Frames in order; `readers` decode the next one while the tracker works on the last.
 
-    What is wrong with a frame is raised at its turn. No two threads are ever at work on one source.
+    The error of a damaged frame is raised when that frame is asked for. Only one thread at a time reads a source.
     """
 
     def __init__(self, frames, readers):
@@ -278,22 +323,62 @@ class _Ahead:
         return frame
 
 
-def _work(tracker, next_sequence, run, batch, cores):
-    """Track sequences from `next_sequence()` (None at the end), `batch` in lockstep, on so many cores; yield events:
+class _OneByOne:
+    """Drives a Tracker, which keeps the state of its one target itself."""
 
-    ("frames", count) | ("done", name, frames, tracking s, decoding s) | ("failed", name, reason, traceback or None)
+    def __init__(self, tracker: Tracker) -> None:
+        self.tracker = tracker
+
+    def start(self, frame, box):
+        """The state after the first frame."""
+        self.tracker.initialize(frame, box)
+
+    def track(self, states, frames):
+        """The next states and the results."""
+        return states, [self.tracker.track(*frames)]
+
+
+class _InLockstep:
+    """Drives a LockstepTracker: the states of its targets go in and come out."""
+
+    def __init__(self, tracker: LockstepTracker) -> None:
+        self.start, self.track = tracker.start, tracker.track_frames
+
+
+def _driver(tracker):
+    """What drives a tracker, by its contract."""
+    if isinstance(tracker, LockstepTracker):
+        return _InLockstep(tracker)
+    if isinstance(tracker, Tracker):
+        return _OneByOne(tracker)
+    raise TypeError(f"{type(tracker).__name__}: expected a Tracker or a LockstepTracker (lib/contracts.py)")
+
+
+def _work(tracker, next_sequence, run, batch, cores):
+    """Track sequences and yield what happens.
+
+    Args:
+        tracker: a Tracker.
+        next_sequence: function that returns the next sequence, None at the end.
+        run: where the results go.
+        batch: sequences in lockstep.
+        cores: of this process.
+
+    Yields:
+        ("frames", count) | ("done", name, frames, tracking s, decoding s) | ("failed", name, reason, traceback or None)
     """
-    if batch > 1 and not hasattr(tracker, "step"):
+    driver = _driver(tracker)
+    if batch > 1 and not isinstance(tracker, LockstepTracker):
         raise UserError("--batch: this tracker has no network to batch for")
     active, reported, frames = {}, time.monotonic(), 0
-    partial = getattr(tracker, "partial", False)
+    partial = tracker.partial
     readers = ThreadPoolExecutor(cores - 1) if batch > 1 and _decodes_ahead(tracker, cores) else None
     waiting = iter(next_sequence, None)  # not asked again once it has ended
     while True:
         while len(active) < batch and (sequence := next(waiting, None)) is not None:
             try:
                 session = _Session(sequence, partial, readers)
-                active[session] = _start(tracker, session)
+                active[session] = _start(driver, session)
                 frames += 1
             except Exception as error:  # noqa: BLE001 -- reported as this sequence's failure, the others go on
                 yield _failure(sequence, error)
@@ -307,10 +392,10 @@ def _work(tracker, next_sequence, run, batch, cores):
                 del active[session]
                 yield _failure(session.sequence, error)
         try:
-            _advance(tracker, active, images)
+            _advance(driver, active, images)
             frames += len(images)
         except Exception as error:  # noqa: BLE001 -- as above
-            # In lockstep the culprit is known only by a damaged frame: the others then take this step again.
+            # In lockstep only a damaged frame tells which sequence failed. The others then track this frame again.
             culprits = [session for session, image in images.items() if _damaged(image)] or list(images)
             yield from (_failure(session.sequence, error) for session in culprits)
             active = {session: state for session, state in active.items() if session not in culprits}
@@ -333,43 +418,39 @@ def _work(tracker, next_sequence, run, batch, cores):
 
 
 def _decodes_ahead(tracker, cores):
-    """Whether whole frames ahead are sooner there than parts of them at their turn, which cost half as much.
+    """Whether to decode whole frames ahead rather than parts of them in time, which costs half as much.
 
-    A network on the CPU needs the cores itself.
+    It pays off unless the network is on the CPU, which needs the cores itself.
     """
-    return tracker.device.type != "cpu" and cores > 2
+    return not str(tracker.device).startswith("cpu") and cores > 2
 
 
-def _start(tracker, session):
-    """Start on the first frame; returns the state where the tracker works in lockstep."""
-    image = session.frame()
+def _start(driver, session):
+    """Start on the first frame; returns the tracker's state."""
+    frame, box = session.frame(), session.first_box
     began = time.perf_counter()
-    info = {"init_bbox": session.first_box.tolist()}
-    state = tracker.start(image, session.first_box) if hasattr(tracker, "step") else tracker.initialize(image, info)
-    first = {"target_bbox": info["init_bbox"], "score": 1.0}
-    decoding = _decoding(image)
-    session.add(first, time.perf_counter() - began - decoding, decoding)
+    state = driver.start(frame, box)
+    decoding = _decoding(frame)
+    x, y, w, h = box.tolist()
+    session.add(Result((x, y, w, h), 1.0, True), time.perf_counter() - began - decoding, decoding)
     return state
 
 
-def _advance(tracker, active, images):
+def _advance(driver, active, images):
     """Track one frame of every session in `images` {session: frame}; their states in `active` go on."""
-    began = time.perf_counter()
     if not images:
-        found = []
-    elif hasattr(tracker, "step"):
-        states, found = tracker.step([active[session] for session in images], list(images.values()))
-        active.update(zip(images, states, strict=True))
-    else:
-        found = [tracker.track(*images.values())]
+        return
+    began = time.perf_counter()
+    states, found = driver.track([active[session] for session in images], list(images.values()))
+    active.update(zip(images, states, strict=True))
     decoding = [_decoding(image) for image in images.values()]
-    seconds = (time.perf_counter() - began - sum(decoding)) / max(len(images), 1)
+    seconds = (time.perf_counter() - began - sum(decoding)) / len(images)
     for session, result, spent in zip(images, found, decoding, strict=True):
         session.add(result, seconds, spent)
 
 
 def _decoding(image):
-    """Seconds that a tracker spent in decoding parts of a frame."""
+    """Seconds that a tracker spent decoding parts of a frame."""
     return image.seconds if isinstance(image, PartialFrame) else 0.0
 
 
@@ -387,7 +468,7 @@ def _failure(sequence, error):
 
 
 def _in_processes(experiment, queue, run, processes, batch, cores, timeout):
-    """As _work, in `processes` others. One that dies or hangs costs its sequences only, and another takes its place."""
+    """As _work, in other processes. One that dies or hangs costs only its sequences, and another takes its place."""
     workers = {}
 
     def launch(number):
@@ -427,7 +508,7 @@ def _in_processes(experiment, queue, run, processes, batch, cores, timeout):
 
 
 class _Worker:
-    """The near end of one process: what it is working on, and when it was last heard."""
+    """This end of one process: what it is tracking, and when it last answered."""
 
     def __init__(self, *how):
         context = multiprocessing.get_context("spawn")
@@ -466,7 +547,7 @@ class _Worker:
 
 
 def _serve(pipe, experiment, run, number, batch, cores):
-    """The far end: build the tracker, ask for sequences, send what happens."""
+    """The other end of a process: build the tracker, ask for sequences, send what happens."""
     import cv2
 
     cv2.setNumThreads(int(os.environ.get("OMP_NUM_THREADS", "1")))

@@ -13,9 +13,11 @@ for ever where a client dies within a message, and crashes on a region without n
 
 import re
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
+from ...contracts import Tracker
 from ...data.image import decode
 from ...data.storage import MAX_MEMBER_BYTES, Folder
 from ...errors import FrameError, UserError, one_line
@@ -26,12 +28,18 @@ WORDS = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)')
 PROPERTY = re.compile(r"[\w.]+=")
 
 
-def serve(tracker, name, source, sink):
-    """Answer a client until it quits. tracker: see lib/test/tracker. source, sink: binary files, sink unbuffered.
+def serve(tracker: Tracker, name: str, source: BinaryIO, sink: BinaryIO) -> None:
+    """Answer a client until it quits. Boxes are sent unrounded (px), four zeros where the tracker has none.
 
-    Boxes are told as they are, in px; four zeros where the tracker has none.
-    Raises UserError, after telling the client why, for a region or image that cannot be used, for what is against the
-    protocol, and for a client that is gone without having quit.
+    Args:
+        tracker: follows the one target of the client.
+        name: of the tracker, as the client will see it.
+        source: binary file that the client's messages come from.
+        sink: unbuffered binary file that the answers go to.
+
+    Raises:
+        UserError: an unusable region or image, a message against the protocol, or a client that is gone without having
+            quit. The client is told why first.
     """
     facts = ("trax.version=4", f"trax.name={name}", "trax.family=", "trax.description=Lunar Tracking")
     _send(sink, "hello", *facts, "trax.image=path;", "trax.region=rectangle;", "trax.channels=color;")
@@ -58,10 +66,10 @@ def _answer(tracker, source, sink):
             if region is None:
                 result = tracker.track(image)
             else:
-                result = tracker.initialize(image, {"init_bbox": first_box(region, *image.shape[1::-1])})
+                result = tracker.initialize(image, first_box(region, *image.shape[1::-1]))
                 region, started = None, True
-            box = ",".join(f"{value:.4f}" for value in np.nan_to_num(result["target_bbox"]))
-            _send(sink, "state", box, f"confidence={result['score']:.6f}")
+            box = ",".join(f"{value:.4f}" for value in np.nan_to_num(result.box))
+            _send(sink, "state", box, f"confidence={result.score:.6f}")
         else:
             raise UserError(f"a TraX message `{kind}` with {len(words)} arguments, which was not to be expected here")
     raise UserError("the TraX client is gone without having quit")
@@ -98,9 +106,13 @@ def _unescaped(word):
     return re.sub(r"\\(.)", lambda match: "\n" if match[1] == "n" else match[1], word)
 
 
-def read_image(place):
-    """(H, W, 3) uint8 RGB of an image's `file://` address or path. Raises FrameError."""
-    path = Path(place.removeprefix("file://"))
+def read_image(address: str) -> np.ndarray:
+    """The image (H, W, 3) uint8 RGB at a `file://` address or a path.
+
+    Raises:
+        FrameError: it is missing, too large or damaged.
+    """
+    path = Path(address.removeprefix("file://"))
     try:
         size = path.stat().st_size if path.is_file() else None
     except (OSError, ValueError) as error:
@@ -112,10 +124,18 @@ def read_image(place):
     return decode(Folder(path.parent).read(path.name), path)
 
 
-def first_box(region, width, height):
-    """The rectangle [x, y, w, h] px of a region: `x,y,w,h`, or the one around the corners `x1,y1,x2,y2,x3,y3,...`.
+def first_box(region: str, width: int, height: int) -> list[float]:
+    """The rectangle of a region.
 
-    Raises UserError where it is neither, or an image of width x height px has nothing of it.
+    Args:
+        region: `x,y,w,h`, or corners `x1,y1,x2,y2,x3,y3,...` (px); then it is the rectangle around them.
+        width, height: of the image (px).
+
+    Returns:
+        x, y, w, h (px).
+
+    Raises:
+        UserError: the text is neither, or the region lies off the image.
     """
     shown = region if len(region) <= 60 else region[:60] + "..."
     try:

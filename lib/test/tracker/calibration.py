@@ -14,4 +14,4 @@ def track_demo(config, network):
         frames = sequence.frames()
         state = tracker.start(frames[0], sequence.first_box)
         for number in range(1, FRAMES):
-            (state,), _ = tracker.step([state], [frames[number]])
+            (state,), _ = tracker.track_frames([state], [frames[number]])

@@ -1,18 +1,22 @@
-"""An enhancer before any tracker: what lies about the target is enhanced, the rest of the frame stays as it is.
+"""A low-light enhancer before any tracker. It changes the surroundings of the target and leaves the rest of the frame.
 
-By day nothing is done and nothing copied: where the gate is closed the tracker is given the very frame.
+In good light the gate is closed: nothing is copied, and the tracker gets the frame itself.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 
+from ...contracts import LockstepTracker, Result, Tracker
 from ...data import boxes
 from ...data.crop import window_on
 from ...data.image import brightness
+from ...models.enhancer import Enhancer
 from ...models.enhancer.averaging import average
 
 # Side of the window in target sizes, and at least, px. NanoTrack looks 4 to 5 sizes far, MIL takes its background from
@@ -24,22 +28,39 @@ GRID = 16  # px: coarsest cell of the enhancers' networks; a window in steps of 
 
 
 class FrameEnhancer:
-    """Enhanced copies of frames (H, W, 3) uint8 RGB, which themselves are never changed.
+    """Makes enhanced copies of frames (H, W, 3) uint8 RGB. The frames themselves are never changed.
 
-    enhancer: of lib.models.enhancer. device: torch's. What it keeps of a video from frame to frame goes in and out.
+    What it remembers of a video is passed in and returned as `memory`, never stored here.
+
+    Args:
+        enhancer: of lib/models/enhancer.
+        device: where it runs, as torch names it.
     """
 
-    def __init__(self, enhancer, device="cpu"):
+    def __init__(self, enhancer: Enhancer, device: Any = "cpu") -> None:
         self.enhancer, self.device = enhancer.to(device).eval(), torch.device(device)
 
-    def gate(self, light):
-        """The gate at a mean brightness (lib.data.image.brightness), in [0, 1]; exactly 0 in good light."""
-        return float(self.enhancer.gate_at(torch.tensor(light)))
+    def gate(self, brightness: float) -> float:
+        """The gate in [0, 1] at a mean brightness (lib.data.image.brightness); exactly 0 in good light."""
+        return float(self.enhancer.gate_at(torch.tensor(brightness)))
 
-    def enhance(self, image, gate, window=None, memory=None):
-        """A copy of the image, enhanced in `window` (x0, y0, x1, y1 px; None: all over); the image itself at gate 0.
+    def enhance(
+        self,
+        image: np.ndarray,
+        gate: float,
+        window: tuple[int, int, int, int] | None = None,
+        memory: tuple | None = None,
+    ) -> tuple[np.ndarray, tuple | None]:
+        """Enhance a window of a frame.
 
-        memory: of the frames before, None for the first one or a single image. Returns (image, memory).
+        Args:
+            image (H, W, 3): uint8 RGB.
+            gate: in [0, 1]; at 0 the image itself is returned.
+            window: x0, y0, x1, y1 (px); None for the whole image.
+            memory: what this method returned for the last frame; None for the first frame or a single image.
+
+        Returns:
+            The enhanced copy, and the memory for the next frame.
         """
         if gate == 0:
             return image, None
@@ -57,10 +78,16 @@ class FrameEnhancer:
         return out, memory
 
     @torch.inference_mode()
-    def steps(self, image, gate, memory=None):
-        """The whole image after each of the enhancer's steps, the last one being the result, and the memory.
+    def steps(
+        self, image: np.ndarray, gate: float, memory: tuple | None = None
+    ) -> tuple[list[np.ndarray], tuple | None]:
+        """The whole image after each of the enhancer's steps; the last one is the result.
 
-        Returns ([(H, W, 3) uint8], memory).
+        Args:
+            image, gate, memory: as for `enhance`.
+
+        Returns:
+            The images (H, W, 3) uint8, and the memory for the next frame.
         """
         image, memory = self._averaged(image, (0, 0), memory)
         return [_pixels(after[0]) for after in self.enhancer.steps(*self._inputs(image, gate))], memory
@@ -68,7 +95,8 @@ class FrameEnhancer:
     def _averaged(self, part, corner, memory, shrink=1):
         if not self.enhancer.average:
             return part, None
-        known = memory[1] if memory and memory[0] == shrink else None  # a target of quite another size starts anew
+        # A window shrunk by another factor has other pixels: the mean over time starts again.
+        known = memory[1] if memory and memory[0] == shrink else None
         part, known = average(part, corner, known)
         return part, (shrink, known)
 
@@ -78,74 +106,89 @@ class FrameEnhancer:
 
 @dataclass(frozen=True)
 class Sight:
-    """Where a tracker is about to look, and in what light.
+    """Where a tracker will look next, and in what light.
 
-    box_xywh: (4,) px, last reported. absent: frames in a row for which the tracker said that the target is not there.
-    light: mean brightness of the frames so far, None before the first. memory: of FrameEnhancer.
+    Attributes:
+        box_xywh: the last reported box (px).
+        absent: frames in a row for which the tracker said that the target is not there.
+        brightness: mean brightness of the frames so far; None before the first.
+        memory: of FrameEnhancer.
     """
 
-    box_xywh: tuple
+    box_xywh: tuple[float, float, float, float]
     absent: int = 0
-    light: float | None = None
+    brightness: float | None = None
     memory: tuple | None = None
 
-    def window(self, width, height):
-        """(x0, y0, x1, y1) px: what to enhance of a frame, never empty."""
+    def window(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """x0, y0, x1, y1 (px): what to enhance of a frame of width x height px; never empty."""
         cx, cy, w, h = boxes.xywh_to_cxcywh(np.array(self.box_xywh)).tolist()
         growth = LOST_GROWTH ** min(self.absent, LOST_FRAMES)
         side = growth * max(REACH * math.sqrt(max(w, 0.0) * max(h, 0.0)), LEAST)
         return window_on(cx, cy, side, (width, height), GRID)
 
-    def after(self, result):
+    def after(self, result: Result) -> "Sight":
         """The Sight for the next frame, once the tracker has answered."""
-        box = tuple(result["target_bbox"])
+        box = result.box
         known = all(map(math.isfinite, box))
-        absent = 0 if result["present"] else self.absent + 1
+        absent = 0 if result.present else self.absent + 1
         return replace(self, box_xywh=box if known else self.box_xywh, absent=absent)
 
 
-class EnhancedTracker:
-    """A tracker that sees enhanced frames: those of `tracker`, results unchanged.
+def enhanced(tracker: Tracker, frame_enhancer: FrameEnhancer) -> "EnhancedTracker | EnhancedLockstepTracker":
+    """The same tracker, but it sees enhanced frames. A lockstep tracker stays one. Results pass unchanged."""
+    if isinstance(tracker, LockstepTracker):
+        return EnhancedLockstepTracker(tracker, frame_enhancer)
+    return EnhancedTracker(tracker, frame_enhancer)
 
-    tracker: as in lib/test/tracker; one that works in lockstep (`start`, `step`) still does.
-    """
 
-    def __init__(self, tracker, frame_enhancer):
+class EnhancedTracker(Tracker):
+    """A Tracker that sees enhanced frames; made by `enhanced`."""
+
+    def __init__(self, tracker: Tracker, frame_enhancer: FrameEnhancer) -> None:
         self.tracker, self.frame_enhancer, self.device = tracker, frame_enhancer, frame_enhancer.device
-        self._sight = None
-        if hasattr(tracker, "step"):  # by which the runner tells the two kinds apart
-            self.start, self.step = self._start, self._step
+        self._sight: Sight | None = None
 
-    def initialize(self, image, info):
-        self._sight, seen = self._look(Sight(tuple(info["init_bbox"])), image)
-        return self.tracker.initialize(seen, info)
+    def initialize(self, frame: np.ndarray, box: Sequence[float]) -> Result:
+        self._sight, seen = _enhance(self.frame_enhancer, Sight(tuple(map(float, box))), frame)
+        return self.tracker.initialize(seen, box)
 
-    def track(self, image, info=None):
-        sight, seen = self._look(self._sight, image)
-        result = self.tracker.track(seen, info)
+    def track(self, frame: np.ndarray) -> Result:
+        sight, seen = _enhance(self.frame_enhancer, self._sight, frame)
+        result = self.tracker.track(seen)
         self._sight = sight.after(result)
         return result
 
-    def _start(self, image, box_xywh):
-        sight, seen = self._look(Sight(tuple(box_xywh)), image)
-        return sight, self.tracker.start(seen, box_xywh)
 
-    def _step(self, states, images):
-        looked = [self._look(sight, image) for (sight, _), image in zip(states, images, strict=True)]
-        inner, results = self.tracker.step([state for _, state in states], [seen for _, seen in looked])
-        sights = [sight.after(result) for (sight, _), result in zip(looked, results, strict=True)]
+class EnhancedLockstepTracker(LockstepTracker):
+    """A LockstepTracker that sees enhanced frames; made by `enhanced`. A state is (Sight, the tracker's state)."""
+
+    def __init__(self, tracker: LockstepTracker, frame_enhancer: FrameEnhancer) -> None:
+        self.tracker, self.frame_enhancer, self.device = tracker, frame_enhancer, frame_enhancer.device
+
+    def start(self, frame: np.ndarray, box: Sequence[float]) -> tuple[Sight, Any]:
+        sight, seen = _enhance(self.frame_enhancer, Sight(tuple(map(float, box))), frame)
+        return sight, self.tracker.start(seen, box)
+
+    def track_frames(
+        self, states: Sequence[tuple[Sight, Any]], frames: Sequence[np.ndarray]
+    ) -> tuple[list[tuple[Sight, Any]], list[Result]]:
+        pairs = [_enhance(self.frame_enhancer, sight, frame) for (sight, _), frame in zip(states, frames, strict=True)]
+        inner, results = self.tracker.track_frames([state for _, state in states], [seen for _, seen in pairs])
+        sights = [sight.after(result) for (sight, _), result in zip(pairs, results, strict=True)]
         return list(zip(sights, inner, strict=True)), results
 
-    def _look(self, sight, image):
-        """(the Sight with this frame's light, the frame enhanced where the tracker will look)."""
-        light = brightness(image, sight.light)
-        window = sight.window(*image.shape[1::-1])
-        gate = self.frame_enhancer.gate(light) * self.frame_enhancer.enhancer.strength
-        seen, memory = self.frame_enhancer.enhance(image, gate, window, sight.memory)
-        return replace(sight, light=light, memory=memory), seen
+
+def _enhance(frame_enhancer, sight, frame):
+    """The Sight with this frame's brightness, and the frame enhanced where the tracker will look."""
+    level = brightness(frame, sight.brightness)
+    window = sight.window(*frame.shape[1::-1])
+    gate = frame_enhancer.gate(level) * frame_enhancer.enhancer.strength
+    seen, memory = frame_enhancer.enhance(frame, gate, window, sight.memory)
+    return replace(sight, brightness=level, memory=memory), seen
 
 
-def as_tensor(image, device="cpu"):
+def as_tensor(image: np.ndarray, device: Any = "cpu") -> torch.Tensor:
     """(H, W, 3) uint8 array -> (1, 3, H, W) in [0, 1]."""
     planes = np.ascontiguousarray(image.transpose(2, 0, 1))  # the filters of most enhancers are faster on these
     return torch.from_numpy(planes)[None].to(device).float() / 255

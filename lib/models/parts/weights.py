@@ -1,4 +1,4 @@
-"""Weights in files: read without running anything in them and accounted for tensor by tensor, and written."""
+"""Weights in files: reading runs nothing that is in them and accounts for every tensor; writing is atomic."""
 
 import json
 import math
@@ -8,13 +8,14 @@ from _compat_pickle import IMPORT_MAPPING
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
-from ..errors import UserError
-from ..files import write_bytes
+from ...errors import UserError
+from ...files import write_bytes
 
 EXPECTED = "expected weights: a .safetensors file, or a .pth, .pt or .pth.tar file saved by torch"
 
@@ -38,7 +39,7 @@ HARMLESS_NAMES = ("argparse.Namespace", "types.SimpleNamespace") + tuple(
 
 
 class _StandIn:
-    """Takes the place of a pickled class or function: can be called and filled, keeps nothing, does nothing."""
+    """Replaces a pickled class or function. It can be called and filled, but keeps and does nothing."""
 
     def __init__(self, *args, **kwargs):
         pass
@@ -48,20 +49,20 @@ class _StandIn:
 
 
 class _StandInDict:
-    """The same for subclasses of dict, which the unpickler fills item by item only if they are plain ones."""
+    """Replaces a subclass of dict: the unpickler fills only plain ones item by item."""
 
     def __new__(cls, *args, **kwargs):
         return OrderedDict()
 
 
-def load_state(path):
-    """The state dict in a weights file, without running what the file may have pickled.
+def load_state(path: str | Path) -> tuple[dict[str, torch.Tensor], list[str]]:
+    """The state dict in a weights file. Nothing that the file has pickled is run.
 
-    Classes that are not torch's own (OSTrack pickles its Settings) are not imported: inert stand-ins take their place.
+    Classes that are not torch's own (OSTrack pickles its Settings) are not imported: inert stand-ins replace them.
     Names of the standard library that could act (os.system, builtins.eval, importlib...) are refused.
 
     Args:
-        path: .safetensors, or torch.save's file: a bare state dict, or a dict with one under a name of CONTAINERS.
+        path: a .safetensors file, or one of torch.save: a state dict, or a dict with one under a name of CONTAINERS.
 
     Returns:
         {name: tensor on the CPU} without the prefix "module.", and the names of what else the file held.
@@ -105,7 +106,7 @@ def _tensors(mapping):
 
 
 def _foreign_names(path):
-    """The classes and functions that a torch.save file names and torch does not know, if none of them could act."""
+    """The classes and functions in a torch.save file that torch does not know. Raises UserError if one could act."""
     names = sorted(get_unsafe_globals_in_checkpoint(path))
     for name in names:
         module = name.split(".")[0]
@@ -135,7 +136,7 @@ def _describe(head):
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of every tensor of the file and of the model; names, and for mismatched also both shapes."""
+    """What happened to every tensor of the file and of the model: their names, for mismatched also both shapes."""
 
     path: Path
     matched: tuple
@@ -145,29 +146,35 @@ class LoadReport:
     ignored: tuple
 
     @property
-    def complete(self):
-        """Every tensor of the model came from the file, and none of the file is left."""
+    def complete(self) -> bool:
+        """Whether every tensor of the model came from the file, and none of the file is left over."""
         return not (self.missing or self.unexpected or self.mismatched)
 
     def __str__(self):
         parts = [f"{self.path}: {len(self.matched)} tensors fit"]
-        for kind in ("missing", "unexpected", "mismatched", "ignored"):
-            names = getattr(self, kind)
+        for kind, names in (
+            ("missing", self.missing),
+            ("unexpected", self.unexpected),
+            ("mismatched", self.mismatched),
+            ("ignored", self.ignored),
+        ):
             if names:
                 more = f" and {len(names) - 4} more" if len(names) > 4 else ""
                 parts.append(f"{len(names)} {kind} ({', '.join(names[:4])}{more})")
         return "; ".join(parts)
 
 
-def load_weights(model, path, strict=True, optional=()):
-    """Load the file of weights at `path` into `model`, in place, and account for every tensor.
+def load_weights(
+    model: torch.nn.Module, path: str | Path, strict: bool = True, optional: tuple[str, ...] = ()
+) -> LoadReport:
+    """Load a file of weights into a model, in place, and account for every tensor.
 
     Args:
         model: any module, usually Lunar.
         path: see load_state.
-        strict: raise unless the report is complete, leaving the model as it was. If false, positional tables of another
-            grid are resampled (bicubic), so that a network can start from the weights of one with other crops.
-        optional: tuple of prefixes; what of the model begins with one may be missing, and then stays as it is.
+        strict: whether an incomplete match is an error, which leaves the model unchanged. If false, positional tables
+            of another grid are resampled (bicubic), so that a network can start from the weights of other crops.
+        optional: prefixes of tensors of the model that may be missing from the file, and then stay as they are.
 
     Returns:
         LoadReport.
@@ -226,14 +233,18 @@ def _regridded(state, own):
     return tables
 
 
-def initialise_backbone(model, path):
-    """Start the backbone of a Lunar network from image pre-training.
+def initialise_backbone(model: torch.nn.Module, path: str | Path) -> LoadReport:
+    """Start the backbone of a network from image pre-training.
 
-    A ViT starts from MAE, DINOv2 (with registers or not), DeiT or timm; a backbone on a pretrained trunk
-    (lib/models/lunar/trunk.py) from the trunk's published weights.
+    A ViT starts from MAE, DINOv2 (with or without registers), DeiT or timm; a backbone with a pretrained trunk
+    (lib/models/parts/efficientnet_lite.py) from the trunk's published weights.
 
     The positional table loses its class rows and is resampled to the network's grids (bicubic), the patch embedding to
     the network's patch (arXiv:2212.08013). The class token, decoders and classifiers in the file are ignored.
+
+    Args:
+        model: a network with a `backbone`.
+        path: see load_state.
 
     Returns:
         LoadReport, of the backbone alone.
@@ -243,8 +254,8 @@ def initialise_backbone(model, path):
     """
     vit = model.backbone
     state, ignored = load_state(path)
-    if hasattr(vit.patch_embed, "trunk"):
-        trunk = vit.patch_embed.trunk
+    if vit.trunk is not None:
+        trunk = vit.trunk
         return _fill(trunk, trunk.folded(state), ignored, path, strict=True)
     from timm.layers import resample_abs_pos_embed, resample_patch_embed  # as long to import as torch, or longer
 
@@ -275,10 +286,13 @@ def initialise_backbone(model, path):
     return report
 
 
-def save_weights(path, state, **notes):
-    """Write a state dict to a .safetensors file, whole or not at all; of equal ones the same bytes.
+def save_weights(path: str | Path, state: dict[str, torch.Tensor], **notes: Any) -> None:
+    """Write a state dict to a .safetensors file, whole or not at all. Equal ones give the same bytes.
 
-    notes: texts for the file's header.
+    Args:
+        path: of the file.
+        state: {name: tensor}.
+        notes: texts for the file's header.
     """
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
     data = safetensors.torch.save(tensors, {name: str(text) for name, text in notes.items()})

@@ -2,16 +2,17 @@
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 TOWERS = {"ctr": 1, "offset": 2, "size": 2}  # outputs of each; the names are those of OSTrack's checkpoints
 
 
-def conv_bn_relu(inputs, outputs):
+def conv_bn_relu(inputs: int, outputs: int) -> nn.Sequential:
+    """3x3 convolution, batch norm and ReLU, from `inputs` to `outputs` channels."""
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
-def separable(inputs, outputs, kernel=3):
+def separable(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
     """Depthwise convolution, then a 1x1 convolution to the outputs, each with a batch norm; ReLU at the end."""
     return nn.Sequential(
         nn.Conv2d(inputs, inputs, kernel, padding=kernel // 2, groups=inputs, bias=False),
@@ -25,14 +26,14 @@ def separable(inputs, outputs, kernel=3):
 class SeparableHead(nn.Module):
     """A light head: one tower of depthwise separable convolutions for the score, one for the box.
 
-    About a tenth of the arithmetic of a CenterHead of the same width, with the same contract.
+    It takes about a tenth of the arithmetic of a CenterHead of the same width and answers in the same form.
 
     Args:
         inputs: channels C of the features.
         channels: width of the towers.
     """
 
-    def __init__(self, inputs, channels=64):
+    def __init__(self, inputs: int, channels: int) -> None:
         super().__init__()
         for name, outputs in (("score", 1), ("box", 4)):
             tower = [separable(inputs, channels), separable(channels, channels), separable(channels, channels)]
@@ -42,7 +43,7 @@ class SeparableHead(nn.Module):
         with torch.no_grad():
             self.box[-1].bias.copy_(torch.tensor([0.5, 0.5, -1.1, -1.1]))
 
-    def forward(self, features, image=None):
+    def forward(self, features: Tensor, image: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """(B, C, G, G) -> float32 score (B, 1, G, G), size (B, 2, G, G), offset (B, 2, G, G), as CenterHead's."""
         offset, size = self.box(features).float().chunk(2, dim=1)
         return self.score(features).float().sigmoid().clamp(1e-4, 1 - 1e-4), size.sigmoid(), offset
@@ -51,19 +52,18 @@ class SeparableHead(nn.Module):
 class CenterHead(nn.Module):
     """Three convolutional towers over the search features (CenterNet, arXiv:1904.07850; OSTrack, arXiv:2203.11991).
 
-    With `fine`, maps have twice the resolution of the features, for targets of a few pixels: the first convolution of
-    each tower narrows the features, its output is enlarged bilinearly, and detail from a small convolutional stem on
-    the crop itself is added through a 1x1 convolution that starts at zero. So every tensor of a plain head fits a fine
-    one, which then computes the same up to the enlargement, and the wide first convolution stays at the coarse
-    resolution, where it is cheap.
+    With `fine`, maps have twice the resolution of the features, for targets of a few pixels. The first convolution of
+    each tower narrows the features at the coarse resolution, where it is cheap; its output is enlarged bilinearly.
+    Detail from a small convolutional stem on the crop itself is added through a 1x1 convolution that starts at zero. So
+    every tensor of a plain head fits a fine one, which then computes the same up to the enlargement.
 
     Args:
         inputs: channels C of the features.
         channels: channels after the first convolution; halved at each of the three that follow.
-        fine: double the resolution.
+        fine: whether the maps have twice the resolution of the features.
     """
 
-    def __init__(self, inputs, channels=256, *, fine=False):
+    def __init__(self, inputs: int, channels: int, *, fine: bool) -> None:
         super().__init__()
         self.fine = fine
         widths = [inputs] + [channels // 2**i for i in range(4)]
@@ -83,12 +83,12 @@ class CenterHead(nn.Module):
             nn.init.zeros_(self.lateral.weight)
             nn.init.zeros_(self.lateral.bias)
 
-    def forward(self, features, image):
+    def forward(self, features: Tensor, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Score, size and offset maps.
 
         Args:
-            features: (B, C, G, G).
-            image: (B, 3, S, S) normalised search crop; read only if `fine`.
+            features (B, C, G, G): of the search crop.
+            image (B, 3, S, S): the normalised search crop; read only if `fine`.
 
         Returns:
             float32 score (B, 1, H, H) in [1e-4, 1 - 1e-4], size (B, 2, H, H) in (0, 1), offset (B, 2, H, H) in cells;
