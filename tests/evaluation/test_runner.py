@@ -338,7 +338,7 @@ def test_lunar_finds_the_same_in_parts_of_frames(large, small_tracker, monkeypat
     )
     assert tracker.partial
     found, _ = tracked(tracker, large, "parts", batch)
-    monkeypatch.setattr(type(tracker), "partial", False)
+    monkeypatch.setattr(tracker, "partial", False)
     expected, _ = tracked(tracker, large, "wholes", batch)
     assert found == expected and len(set(found["b.txt"].splitlines())) == FRAMES
 
@@ -358,7 +358,7 @@ def test_a_damaged_frame_fails_its_sequence_alone_with_one_message(large, small_
     expected, _ = tracked(tracker, large, "undamaged", batch=1)
     damage(large, "b", kind)
     found, parts = tracked(tracker, large, "parts", batch)
-    monkeypatch.setattr(type(tracker), "partial", False)
+    monkeypatch.setattr(tracker, "partial", False)
     _, wholes = tracked(tracker, large, "wholes", batch)
     assert parts.failed == wholes.failed and list(parts.failed) == ["b"]
     assert "3.jpg: damaged or truncated JPEG" in parts.failed["b"]

@@ -106,31 +106,28 @@ class LunarTracker(LockstepTracker):
         elif network is None and config.TEST.COMPILE:
             from ...models.lunar.compiled import CompiledLunar, compiled
 
-            self.network, self._find = CompiledLunar(self.network), compiled(self._find, self.device)
+            self.network = CompiledLunar(self.network)
+            self._find = compiled(self._find, self.device)  # type: ignore[method-assign]
         self.cells = config.DATA.SEARCH.SIZE // config.MODEL.HEAD.STRIDE
         self.watcher = None
-
-    @property
-    def partial(self) -> bool:
-        """Whether it only cuts parts out of its frames: an enhancer also measures the brightness of the whole frame."""
-        return not self.network.enhances
+        self.partial = not self.network.enhances  # an enhancer also measures the brightness of the whole frame
 
     @torch.inference_mode()
     def start(self, frame: np.ndarray, box: Sequence[float]) -> State:
         """As in LockstepTracker."""
-        image, box = frame, np.asarray(box, np.float64)
-        patches = (self._template_patch(image, box),) * self.config.DATA.TEMPLATE.NUMBER
-        size = _size(box)
-        motion = kalman.start(boxes.xywh_to_cxcywh(box)[:2], size)
+        image, box_xywh = frame, np.asarray(box, np.float64)
+        patches = (self._template_patch(image, box_xywh),) * self.config.DATA.TEMPLATE.NUMBER
+        size = _size(box_xywh)
+        motion = kalman.start(boxes.xywh_to_cxcywh(box_xywh)[:2], size)
         level = self._brightness(image)
-        state = State(box, patches, self._encode(patches, level), motion, sizes=(size,), brightness=level)
+        state = State(box_xywh, patches, self._encode(patches, level), motion, sizes=(size,), brightness=level)
         crop = self._search_crop(state, image)
         state, image = self._averaged(state, image, crop)
         if not self.network.remembers:
             return replace(state, correction=self._size_correction(state, image, crop))
         # The query keeps the first frame to the end: its box is certain.
         state = replace(state, query=self.network.query.start(1, self.device))
-        labelled = self._upload([(*_centre_size(box), 1.0)])
+        labelled = self._upload([(*_centre_size(box_xywh), 1.0)])
         with self.autocast():
             _, readout, *inputs = self._readout([state], np.stack([crop.extract(image)]), [crop])
             query = self._write(readout, labelled, *inputs)
@@ -142,7 +139,7 @@ class LunarTracker(LockstepTracker):
         """As in LockstepTracker: the crops of all targets go through the network together."""
         ahead = [self._predict(state, frame) for state, frame in zip(states, frames, strict=True)]
         crops = [self._search_crop(state, frame) for state, frame in zip(ahead, frames, strict=True)]
-        ahead, frames = zip(*map(self._averaged, ahead, frames, crops), strict=True)
+        ahead, frames = map(list, zip(*map(self._averaged, ahead, frames, crops), strict=True))
         patches = np.stack([crop.extract(frame) for crop, frame in zip(crops, frames, strict=True)])
         if not self.network.remembers:
             output = self.respond(ahead, patches, crops)
