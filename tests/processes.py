@@ -75,7 +75,7 @@ class Started:
         return tuple(Path(file.name).read_text() for file in self._files)
 
 
-def run(*words, env=None, cwd=ROOT, timeout=240):
+def run(*words, env=None, cwd=ROOT, timeout=550):
     """Run a script to its end, as subprocess.run(capture_output=True, text=True) does. Arguments: see Started."""
     started = Started(words, os.environ if env is None else env, cwd)
     out, err = started.communicate(timeout)

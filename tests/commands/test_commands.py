@@ -1,4 +1,4 @@
-"""The remaining command lines, run as a user would, and the README's promises about all of them."""
+"""The remaining command lines, run as a user would."""
 
 import json
 import re
@@ -157,15 +157,3 @@ def test_nanotrack_scores_what_was_measured_elsewhere(shared_data, tmp_path):
     done = run("analysis_results.py", "--results", tmp_path, "--dataset", shared_data / "dev", "--allow_missing")
     assert done.returncode == 0 and "PARTIAL 1/16" in done.stdout
     assert 75 < float(re.search(r"opencv nano +\| +([\d.]+)", done.stdout)[1]) < 82
-
-
-def test_the_readme_names_only_commands_and_flags_that_exist():
-    text = (ROOT / "README.md").read_text() + (ROOT / "data/README.md").read_text()
-    commands = re.findall(r"python (tracking/\w+\.py)([^\n`#]*)", text)
-    assert len({script for script, _ in commands}) >= 4
-    helps = {script: run(Path(script).name, "--help").stdout for script, _ in commands}
-    for script, words in commands:
-        for flag in re.findall(r"--\w+", words):
-            assert flag in helps[script], f"{script} has no {flag}"
-    for name in re.findall(r"`((?:tests|lib|tracking|experiments|docs|data|pretrained)/[\w/]+\.\w+)`", text):
-        assert (ROOT / name).exists(), name

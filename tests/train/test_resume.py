@@ -148,7 +148,8 @@ def test_going_on_from_every_checkpoint(unbroken, tmp_path, monkeypatch):
         assert tiny_run.train(tmp_path / "whole") == 0
     copies += [(PER_EPOCH * epoch, folder(unbroken) / f"Lunar_ep{epoch:04d}.pth.tar") for epoch in (1, 2)]
     assert sorted(step for step, _ in copies) == [2, 4, 6, 8, 10, 12, 12, 14, 16, 18]
-    for number, (step, path) in enumerate(copies):
+    # within an epoch and at its end, of either kind of file; the others are like these
+    for number, (step, path) in enumerate(copy for copy in copies if copy[0] in (2, 8, 12, 18)):
         output = tmp_path / f"from{number}"
         assert tiny_run.train(output, resume=str(path)) == 0
         assert weights(output) == weights(unbroken), path
