@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import importlib
+import inspect
 import json
 import re
 import runpy
@@ -90,23 +91,32 @@ def parse():
         return mains[command]
 
     def run(command, words):
-        original, wrong = argparse.ArgumentParser.parse_known_args, []
+        known_args, wrong, depth = argparse.ArgumentParser.parse_known_args, [], []
 
-        def stop(parser, args=None, namespace=None):
-            known, unknown = original(parser, args, namespace)
-            if unknown and not hasattr(parser, "tolerant"):
-                wrong.append(f"unknown words {unknown}")
+        def strict(parser, args=None, namespace=None):
+            depth.append(parser)  # the parsers of subcommands go on as they are
+            _, unknown = known_args(parser, args, namespace)
+            wrong.extend(f"unknown words {unknown}" for _ in unknown[:1])
             raise Parsed
+
+        def tolerant(parser, args=None, namespace=None):
+            found = known_args(parser, args, namespace)
+            if not depth:  # the command itself passes on what it does not know
+                raise Parsed
+            return found
 
         def error(parser, message):
             wrong.append(message)
             raise Parsed
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(argparse.ArgumentParser, "parse_known_args", stop)
+            patch.setattr(argparse.ArgumentParser, "parse_args", strict)
+            patch.setattr(argparse.ArgumentParser, "parse_known_args", tolerant)
             patch.setattr(argparse.ArgumentParser, "error", error)
+            patch.setattr(sys, "argv", [command, *words])
             with contextlib.suppress(Parsed):
-                main_of(command)(words)
+                main = main_of(command)
+                main(*[words] if inspect.signature(main).parameters else [])
                 wrong.append("read no flags")
         return wrong[0] if wrong else None
 
