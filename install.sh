@@ -3,7 +3,8 @@
 #
 #   bash install.sh         set up
 #   bash install.sh demo    set up, then track and score the embedded night demo
-#   bash install.sh test    set up, then run the tests
+#   bash install.sh check   set up, then check style and types
+#   bash install.sh test    set up, check style and types, then run the tests
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -86,10 +87,17 @@ demo() {
     echo "Look at output/demo/report.html (report), output/demo/*.png (plots) and output/test/debug/lunar/tiny/lunar_demo/*.mp4 (videos)."
 }
 
+check() {
+    $VENV/bin/ruff check .
+    $VENV/bin/ruff format --check .
+    $PYTHON -m mypy
+}
+
 setup
 case "${1:-}" in
     "") echo "install.sh: ready. Use $PYTHON, or: source $VENV/bin/activate" ;;
     demo) demo ;;
-    test) OMP_NUM_THREADS=1 exec $PYTHON -m pytest -n "$(nproc)" "${@:2}" ;;
-    *) echo "usage: bash install.sh [demo | test]" >&2; exit 2 ;;
+    check) check ;;
+    test) check && OMP_NUM_THREADS=1 exec $PYTHON -m pytest -n "$(nproc)" "${@:2}" ;;
+    *) echo "usage: bash install.sh [demo | check | test]" >&2; exit 2 ;;
 esac

@@ -104,8 +104,8 @@ def _check_frame(frame: Any, size: tuple[int, ...] | None) -> None:
         advice = "; cv2.cvtColor(frame, cv2.COLOR_GRAY2RGB) makes one of a grey image" if frame.ndim == 2 else ""
         raise ValueError(f"frame: expected shape (H, W, 3), RGB; found {frame.shape}{advice}")
     if frame.dtype != np.uint8:
-        advice = {"f": "scale it to 0..255 and convert it", "u": "scale it to 0..255 once for the whole video"}
-        hint = advice.get(frame.dtype.kind, "convert it")
+        hints = {"f": "scale it to 0..255 and convert it", "u": "scale it to 0..255 once for the whole video"}
+        hint = hints.get(frame.dtype.kind, "convert it")
         raise ValueError(f"frame: expected dtype uint8, found {frame.dtype}; {hint}")
     if not frame.flags.c_contiguous:
         raise ValueError("frame: expected a C-contiguous array; np.ascontiguousarray(frame) makes one")

@@ -93,7 +93,8 @@ def _known(error):
 
 # What `lunar NAME` runs: the command of tracking/ that is known by that name, and what the list of commands says of it.
 SUBCOMMANDS = {
-    "track": ("video_demo", "track a target in a video or folder of images"),
+    "track": ("track", "track a target in a video or folder of images"),
+    "video_demo": ("video_demo", "the same with the words of STARK's and OSTrack's video_demo.py"),
     "test": ("test", "run a tracker over benchmarks"),
     "analyse": ("analysis_results", "score results: tables, plots, report"),
     "train": ("train", "train a tracker or an enhancer"),

@@ -5,14 +5,52 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import logging
+import multiprocessing
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+# The modules whose tests are marked `unit`: light, and without processes.
+UNIT = {
+    "test_tree.py",
+    "test_api.py",
+    *(f"analysis/test_{name}.py" for name in ("ablation", "draw", "metrics", "presence", "results", "statistics")),
+    *(f"analysis/test_{name}.py" for name in ("strips", "tables")),
+    *(f"data/test_{name}.py" for name in ("geometry", "region", "test_sets", "training_sets")),
+    *(f"models/test_{name}.py" for name in ("averaging", "haze")),
+    *(f"reliability/test_{name}.py" for name in ("fuzz", "image_files")),
+    *(f"train/test_{name}.py" for name in ("losses", "sampler")),
+}
 SHARED = ROOT.parent / "shared" / "data"
 sys.path.insert(0, str(ROOT))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        name = item.path.relative_to(ROOT / "tests").as_posix() if item.path.is_relative_to(ROOT / "tests") else ""
+        if name in UNIT and not item.get_closest_marker("soak"):
+            item.add_marker("unit")
+
+
+@pytest.fixture(autouse=True)
+def a_unit_test_starts_no_process(request, monkeypatch):
+    if not request.node.get_closest_marker("unit"):
+        return
+    popen = subprocess.Popen.__init__
+
+    def start(self, words, *args, **kwargs):  # others are needed to look for a library or a font
+        assert sys.executable not in list(map(str, words)), "a unit test starts no Python"
+        popen(self, words, *args, **kwargs)
+
+    def refuse(self):
+        raise AssertionError("a unit test starts no process")
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", start)
+    monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", refuse)
 
 
 @pytest.fixture(scope="session")

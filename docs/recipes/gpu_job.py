@@ -4,7 +4,7 @@
 cores and calls tracking/train.py for each stage, with as many steps as fit into the minutes. OUT has the newest weights
 after every epoch, so a killed run leaves them there. Not yet run on a GPU.
 The machine needs Python 3.10 or later, torch, OpenCV 4.11 or later and numpy. What else is missing travels as wheels;
-docs/training.md has the commands and the sizes.
+docs/train.md has the commands.
 """
 
 import importlib
@@ -181,7 +181,7 @@ class Job:
             except ImportError:
                 missing.append(package)
         if missing:
-            raise MachineError(f"not installed here: {', '.join(missing)}; bring their wheels, see docs/training.md")
+            raise MachineError(f"not installed here: {', '.join(missing)}; bring their wheels, see docs/train.md")
         import cv2
 
         from lib import config

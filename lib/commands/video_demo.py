@@ -20,7 +20,11 @@ python tracking/video_demo.py opencv mil 0
 
 @cli.command
 def main(argv=None):
-    options = _parse(argv)
+    return follow(_parse(argv))
+
+
+def follow(options):
+    """Do what the flags that `parse` read ask for, with options.tracker_name and options.tracker_param. Returns 0."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     settings = config.load(options.tracker_name, options.tracker_param, options.overrides)
     paths = find_paths(output=options.save_dir)
@@ -42,9 +46,19 @@ def _parse(argv):
     arguments = cli.parser(__doc__, EXAMPLES)
     arguments.add_argument("tracker_name", help=f"one of {', '.join(registry.names())}")
     arguments.add_argument("tracker_param", help="configuration: experiments/<tracker_name>/<tracker_param>.yaml")
+    return parse(arguments, argv)
+
+
+def parse(arguments, argv):
+    """The flags of a command that tracks through one video. Raises UserError for a box without area."""
     arguments.add_argument("videofile", help="video file, folder, zip or LMDB of frames, or the number of a camera")
     arguments.add_argument(
-        "--optional_box", type=float, nargs=4, metavar=("X", "Y", "W", "H"), help="first box, px (default: draw it)"
+        "--optional_box",
+        "--box",
+        type=float,
+        nargs=4,
+        metavar=("X", "Y", "W", "H"),
+        help="first box, px (default: draw it)",
     )
     arguments.add_argument("--save_video", metavar="FILE", help="write the annotated video: .mp4, .avi or .webm")
     arguments.add_argument("--save_results", action="store_true", help="write the boxes under the output folder")

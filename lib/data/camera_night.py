@@ -26,8 +26,8 @@ _FAINT = 2e-4  # light of lamps below this is not seen
 _STRIPE = 32  # rows
 _POOL = 1024  # side of the field that noise is taken from
 _LEVELS = 4096  # of the encoding table
-_LUMA = np.float32([[0.299, 0.587, 0.114]])  # BT.601
-_CHROMA = np.float32([[-0.1687, -0.3313, 0.5], [0.5, -0.4187, -0.0813]])  # Cb, Cr
+_LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)  # BT.601
+_CHROMA = np.array([[-0.1687, -0.3313, 0.5], [0.5, -0.4187, -0.0813]], np.float32)  # Cb, Cr
 _LUMA_NOISE, _CHROMA_NOISE = 0.67, 0.64  # standard deviation of Y, and of Cb and Cr, for 1 in each of R, G, B
 
 

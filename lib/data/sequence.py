@@ -25,7 +25,7 @@ class Sequence:
     dataset: str
     boxes_xywh: np.ndarray
     opener: Callable = field(repr=False)
-    visible: np.ndarray = None
+    visible: np.ndarray = None  # type: ignore[assignment]  # __post_init__ makes it an array
     attributes: tuple = ()
     place: str = ""
     windows: np.ndarray | None = None

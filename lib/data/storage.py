@@ -15,6 +15,7 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
+from typing import ClassVar
 
 from ..errors import MachineError, UserError
 from .image import natural_key
@@ -139,7 +140,7 @@ def _fault(member):
 class Lmdb(_Packed):
     """An LMDB whose keys are file names."""
 
-    _databases = {}  # of this process, by path: the library opens each only once
+    _databases: ClassVar[dict] = {}  # of this process, by path: the library opens each only once
 
     def _connect(self):
         path = self.path.resolve()

@@ -55,7 +55,7 @@ def _night(stops, **camera):
     return CameraNight(light, **camera)
 
 
-# Their mean V on real day video is that of @moderate and @heavy. docs/night.md compares them with real nights.
+# Their mean V on real day video is that of @moderate and @heavy. docs/results/nights.md compares them with real nights.
 STRENGTHS = {
     "video_moderate": VideoNight(
         _night(4.7, shot=3e-3, read=6e-6, temporal=0.35, denoise=1.6, rate=27), lamp_light=1.3

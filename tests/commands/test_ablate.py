@@ -12,6 +12,7 @@ import pytest
 from lib import config
 from lib.data import benchmarks
 from lib.data.image import encode_jpeg
+from tests import processes
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ROOT / "pretrained/lunar_tiny.safetensors"
@@ -244,9 +245,8 @@ def test_every_dataset_has_its_table(tmp_path, clips, ablate, capsys):
 
 def test_processes_as_a_user_would(tmp_path, clips):
     words = ["lunar", "tiny", "--dataset", clips, "--threads", 2, "--save_dir", tmp_path, "--checkpoint", TINY]
-    script = [sys.executable, ROOT / "tracking/ablate.py", *words, "--rows", "whole"]
     clean = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(list(map(str, script)), capture_output=True, text=True, env=clean, timeout=240, cwd=tmp_path)
+    done = processes.run(ROOT / "tracking/ablate.py", *words, "--rows", "whole", env=clean, cwd=tmp_path)
     assert done.returncode == 0 and done.stderr == "", done.stderr
     assert "whole on night clips: 3 of 3 sequences tracked" in done.stdout and "whole | " in done.stdout
 

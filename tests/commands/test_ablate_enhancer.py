@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -18,6 +16,7 @@ from lib.test.analysis import metrics
 from lib.test.analysis.enhancers import Bench, Variant, flattest, measure_image, nights
 from lib.test.evaluation.runner import Experiment
 from lib.train.image_losses import psnr, ssim
+from tests import processes
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ROOT / "pretrained/lunar_tiny.safetensors"
@@ -167,10 +166,9 @@ def test_noise_is_measured_where_an_image_is_flat():
 
 
 def test_stills_and_processes_as_a_user_would(tmp_path, stills):
-    script = [sys.executable, ROOT / "tracking/ablate_enhancer.py", "--enhancers", "gamma,blur", "--stills", stills]
+    words = ["--enhancers", "gamma,blur", "--stills", stills, "--threads", 2]
     clean = {**os.environ, "LUNAR_SAVE": str(tmp_path / "results")}
-    words = [str(word) for word in (*script, "--threads", 2)]
-    done = subprocess.run(words, capture_output=True, text=True, env=clean, timeout=120, cwd=tmp_path)
+    done = processes.run(ROOT / "tracking/ablate_enhancer.py", *words, env=clean, cwd=tmp_path)
     assert done.returncode == 0 and done.stderr == "", done.stderr
     found = {
         label: [float(cell) for cell in row]

@@ -1,9 +1,7 @@
-"""The remaining command lines, run as a user would, and the README's promises about all of them."""
+"""The remaining command lines, run as a user would."""
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +11,14 @@ from lib.data import benchmarks
 from lib.data.frames import VideoFrames
 from lib.data.image import encode_jpeg
 from lib.vis.video import VideoWriter
+from tests import processes
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(script, *words, **environment):
-    command = [sys.executable, str(ROOT / "tracking" / script), *map(str, words)]
     clean = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "OMP_NUM_THREADS": "1", **environment}
-    return subprocess.run(command, capture_output=True, text=True, env=clean, timeout=120)
+    return processes.run(ROOT / "tracking" / script, *words, env=clean)
 
 
 @pytest.fixture(scope="module")
@@ -159,15 +157,3 @@ def test_nanotrack_scores_what_was_measured_elsewhere(shared_data, tmp_path):
     done = run("analysis_results.py", "--results", tmp_path, "--dataset", shared_data / "dev", "--allow_missing")
     assert done.returncode == 0 and "PARTIAL 1/16" in done.stdout
     assert 75 < float(re.search(r"opencv nano +\| +([\d.]+)", done.stdout)[1]) < 82
-
-
-def test_the_readme_names_only_commands_and_flags_that_exist():
-    text = (ROOT / "README.md").read_text() + (ROOT / "data/README.md").read_text()
-    commands = re.findall(r"python (tracking/\w+\.py)([^\n`#]*)", text)
-    assert len({script for script, _ in commands}) >= 4
-    helps = {script: run(Path(script).name, "--help").stdout for script, _ in commands}
-    for script, words in commands:
-        for flag in re.findall(r"--\w+", words):
-            assert flag in helps[script], f"{script} has no {flag}"
-    for name in re.findall(r"`((?:tests|lib|tracking|experiments|docs|data|pretrained)/[\w/]+\.\w+)`", text):
-        assert (ROOT / name).exists(), name

@@ -1,7 +1,5 @@
 """tracking/enhance.py on images, folders and videos: what is dark is enhanced, what is not is written as it was."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -14,6 +12,7 @@ from lib.data.image import brightness, encode_jpeg
 from lib.models.enhancer import build_enhancer, save_enhancer
 from lib.test.tracker.enhanced import FrameEnhancer
 from lib.vis.video import VideoWriter
+from tests import processes
 
 ROOT = Path(__file__).resolve().parents[2]
 RNG = np.random.default_rng(0)
@@ -53,10 +52,9 @@ def two_steps(tmp_path):
 
 
 def test_an_image_as_a_user_would(folder, tmp_path):
-    script = [sys.executable, str(ROOT / "tracking/enhance.py"), folder / "dark.png", tmp_path / "sub/out.png"]
+    script = [ROOT / "tracking/enhance.py", folder / "dark.png", tmp_path / "sub/out.png"]
     clean = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "OMP_NUM_THREADS": "1"}
-    script = [*map(str, script), "--device", "cpu", "--enhancer", "gamma"]
-    done = subprocess.run(script, capture_output=True, text=True, env=clean, timeout=120, cwd=tmp_path)
+    done = processes.run(*script, "--device", "cpu", "--enhancer", "gamma", env=clean, cwd=tmp_path)
     assert done.returncode == 0 and done.stderr == "", done.stderr
     assert done.stdout.startswith(f"wrote {tmp_path}/sub/out.png: 1 frames, 0 of them as they were (gate closed), ")
     assert done.stdout.endswith(" ms a frame on cpu\n") and done.stdout.count("\n") == 1

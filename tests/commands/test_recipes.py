@@ -2,14 +2,13 @@
 
 import os
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from tests import processes
 from tests.evaluation.test_runner import write_sequence
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,13 +17,7 @@ every_recipe = pytest.mark.parametrize("engine", RECIPES)
 
 
 def run(engine, *words, **environment):
-    return subprocess.run(
-        [sys.executable, ROOT / f"docs/recipes/evaluate_{engine}.py", *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        env={**os.environ, **environment},
-    )
+    return processes.run(ROOT / f"docs/recipes/evaluate_{engine}.py", *words, env={**os.environ, **environment})
 
 
 @every_recipe
@@ -77,16 +70,16 @@ def test_trainings_without_a_part_are_compared(tmp_path):
     data, rows = ["lunar_demo=.7", "lunar_day=.3"], "no night,night alone,seed 43"
     words = ["--train", *data, "--without", "night alone: lunar_day", "--rows", rows, "--workers", "2", "--set", *tiny]
     words += ["--dataset", "lunar_demo#ball_park", "--save_dir", tmp_path / "my 'rows'", "--device", "cpu"]
-    recipe = [sys.executable, ROOT / "docs/recipes/ablate_training.py", *map(str, words)]
+    recipe = [ROOT / "docs/recipes/ablate_training.py", *words]
     for again in (False, True):
-        done = subprocess.run(recipe, capture_output=True, text=True, timeout=300)
+        done = processes.run(*recipe)
         assert done.returncode == 0, done.stderr
         table = [line.split(" | ")[0].strip() for line in done.stdout.splitlines() if " | " in line]
         assert table == ["row", "whole", "no night", "night alone", "seed 43"]
         assert ("were there already" in done.stdout) == again
     weights = [path.read_bytes() for path in sorted(tmp_path.glob("*/*/checkpoints/train/lunar/tiny_pairs/*_final*"))]
     assert len(weights) == len(set(weights)) == 4
-    wrong = subprocess.run([*recipe, "--without", "no such: coco17"], capture_output=True, text=True, timeout=60)
+    wrong = processes.run(*recipe, "--without", "no such: coco17")
     assert wrong.returncode == 2 and "--without of that DATA" in wrong.stderr
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from lib import config
 from lib.errors import UserError
+from tests import processes
 
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = ("DATA.TRAIN.DATASETS_NAME=[lunar_demo]", "DATA.VAL.DATASETS_NAME=[]", "MODEL.PRETRAIN_FILE=''")
@@ -112,9 +113,8 @@ SMALL = [
 
 
 def run(script, *words):
-    command = [sys.executable, str(ROOT / "tracking" / script), *map(str, words)]
     environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    return processes.run(ROOT / "tracking" / script, *words, env=environment)
 
 
 def test_two_processes_train_what_test_then_tracks(tmp_path):

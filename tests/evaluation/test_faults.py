@@ -1,6 +1,6 @@
 """What an evaluation survives: being killed, sequences that fail, results that change, a full disk.
 
-LUNAR_SOAK=1 kills it 50 times instead of 5.
+python -m pytest -m soak kills it 50 times instead of 4.
 """
 
 import json
@@ -17,7 +17,8 @@ from lib.errors import MachineError
 from lib.test.evaluation import results
 from lib.test.utils.packing import write_zip
 from tests.evaluation.test_runner import FAULTY, run, write_sequence
-from tests.evaluation.test_scale import SOAK, started, until
+from tests.evaluation.test_scale import started
+from tests.processes import until
 
 FRAMES = 20
 
@@ -31,10 +32,11 @@ def written(dataset, suffix=""):
 # ---- killed (F15) ---------------------------------------------------------------------------------------------------
 
 
-def test_killed_at_any_moment_and_run_again(tmp_path):
+@pytest.mark.parametrize("kills", [4, pytest.param(50, marks=pytest.mark.soak)])
+def test_killed_at_any_moment_and_run_again(tmp_path, kills):
     """SIGKILL at random, then the same command again: the files of an unbroken run, no finished sequence started
     again, and at no moment a file that is not whole."""
-    kills, chance = (50 if SOAK else 5), random.Random(0)
+    chance = random.Random(0)
     count = 7 * kills
     dataset, log = tmp_path / "set", tmp_path / "tracked"
     for number in range(count):
@@ -55,7 +57,7 @@ def test_killed_at_any_moment_and_run_again(tmp_path):
         again = {f"{width - 20:03d}.txt" for width in starts(log)[len(before) :]} & finished
         assert not again, "a finished sequence was tracked again"
     process = started(dataset, log=log, seconds=0)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
     print(
         f"\n{broken_off} of {kills} killed at work; {count} sequences, {len(starts(log))} starts; {out.splitlines()[1]}"
@@ -65,7 +67,7 @@ def test_killed_at_any_moment_and_run_again(tmp_path):
     whole = tmp_path / "whole" / "set"
     whole.parent.mkdir()
     whole.symlink_to(dataset)
-    assert started(whole, seconds=0).wait(120) == 0
+    assert started(whole, seconds=0).wait(240) == 0
     for suffix in ("", "_score"):
         assert written(dataset, suffix) == written(whole, suffix) and len(written(whole, suffix)) == count
     assert all(data.count(b"\n") == FRAMES for data in written(dataset, "_time").values())
@@ -84,9 +86,7 @@ def test_of_twenty_one_raises_one_hangs_one_segfaults(tmp_path):
         write_sequence(tmp_path / "set", f"{number:03d}", width=20.0 + number)
     for name, width in (("07_raises", 11.0), ("08_hangs", 12.0), ("09_segfaults", 13.0)):
         write_sequence(tmp_path / "set", name, width=width)
-    began = time.monotonic()
     done = run(tmp_path / "set", "--threads", 2, "--timeout", 2, script=FAULTY)
-    assert time.monotonic() - began < 20
     assert done.returncode == 4 and "17 of 20 sequences tracked" in done.stdout
     assert len(written(tmp_path / "set")) == 17
     assert done.stderr.splitlines()[0] == "lunar: error: 3 sequences failed, the others are saved:"

@@ -21,6 +21,7 @@ from lib.data.crop import Crop
 from lib.data.frames import PartialFrame
 from lib.data.image import encode_jpeg
 from lib.test.evaluation import results, runner
+from tests import processes
 
 ROOT = Path(__file__).resolve().parents[2]
 FAULTY = Path(__file__).with_name("faulty.py")
@@ -44,23 +45,8 @@ def dataset(tmp_path):
 
 
 def run(dataset, *flags, script=ROOT / "tracking" / "test.py", tracker=("identity", "baseline"), **environment):
-    command = [
-        sys.executable,
-        str(script),
-        *tracker,
-        "--dataset",
-        str(dataset),
-        "--save_dir",
-        str(dataset.parent / "out"),
-    ]
-    return subprocess.run(
-        [*command, *map(str, flags)],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        timeout=120,
-    )
+    words = [script, *tracker, "--dataset", dataset, "--save_dir", dataset.parent / "out", *flags]
+    return processes.run(*words, env={**os.environ, **environment})
 
 
 def boxes(dataset, folder="baseline"):
@@ -78,8 +64,7 @@ def test_several_starts_count_as_one_video(tmp_path):
     rows = (place / "b@59.txt").read_text().splitlines()
     assert len(rows) == 60 and rows[0] == rows[-1] == "39.667\t15.000\t10.000\t8.000", "the last frame's, for ever"
     report = tmp_path / "scores.json"
-    command = [sys.executable, ROOT / "tracking/analysis_results.py", "--results", place.parents[2], "--json", report]
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=120)
+    done = processes.run(ROOT / "tracking/analysis_results.py", "--results", place.parents[2], "--json", report)
     assert done.returncode == 0, done.stderr
     assert "set@moderate@starts (clean): 4 sequences, runs through 2 videos, 240 frames" in done.stdout
     assert "by bootstrap over videos." in done.stdout
@@ -151,21 +136,18 @@ def test_hanging_and_dying_processes_cost_only_their_sequence(dataset):
     assert f"set/f: the process tracking it died (signal {signal.SIGSEGV.value})" in done.stderr
 
 
-def test_interrupt_and_terminate(dataset):
-    write_sequence(dataset, "slow", frames=300)
-    for sent, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
-        for threads in ("0", "2"):
-            command = [sys.executable, str(FAULTY), "identity", "baseline", "--dataset", str(dataset)]
-            command += ["--threads", threads, "--save_dir", str(dataset.parent / "out")]
-            environment = {**os.environ, "SECONDS_A_FRAME": "0.1"}
-            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
-            # What a shell starts in the background ignores SIGINT, and its children would too.
-            heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
-            process = subprocess.Popen(command, env=environment, **quiet, **heard)
-            time.sleep(2.0)
-            process.send_signal(sent)
-            _, errors = process.communicate(timeout=20)
-            assert process.returncode == code and len(errors.splitlines()) == 1, errors
+@pytest.mark.parametrize("threads", [0, 2])
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupt_and_terminate(tmp_path, threads, sent, code):
+    write_sequence(tmp_path / "set", "slow", frames=300)
+    log = tmp_path / "tracked"
+    words = [FAULTY, "identity", "baseline", "--dataset", tmp_path / "set", "--save_dir", tmp_path / "out"]
+    environment = {**os.environ, "SECONDS_A_FRAME": "0.1", "TRACKED": str(log)}
+    process = processes.Started([*words, "--threads", threads], environment)
+    processes.until(log.exists)
+    process.send_signal(sent)
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == code and len(errors.splitlines()) == 1, errors
 
 
 @pytest.mark.parametrize(
@@ -356,7 +338,7 @@ def test_lunar_finds_the_same_in_parts_of_frames(large, small_tracker, monkeypat
     )
     assert tracker.partial
     found, _ = tracked(tracker, large, "parts", batch)
-    monkeypatch.setattr(type(tracker), "partial", False)
+    monkeypatch.setattr(tracker, "partial", False)
     expected, _ = tracked(tracker, large, "wholes", batch)
     assert found == expected and len(set(found["b.txt"].splitlines())) == FRAMES
 
@@ -376,7 +358,7 @@ def test_a_damaged_frame_fails_its_sequence_alone_with_one_message(large, small_
     expected, _ = tracked(tracker, large, "undamaged", batch=1)
     damage(large, "b", kind)
     found, parts = tracked(tracker, large, "parts", batch)
-    monkeypatch.setattr(type(tracker), "partial", False)
+    monkeypatch.setattr(tracker, "partial", False)
     _, wholes = tracked(tracker, large, "wholes", batch)
     assert parts.failed == wholes.failed and list(parts.failed) == ["b"]
     assert "3.jpg: damaged or truncated JPEG" in parts.failed["b"]
@@ -457,20 +439,19 @@ def test_a_device_that_is_not_there_is_one_line(dataset, threads):
 @pytest.mark.skipif(images.libjpeg() is None, reason="no libjpeg-turbo with its own interface here")
 @pytest.mark.parametrize("batch", [1, 3])
 def test_decoding_within_the_tracker_is_no_tracking_time(large, small_tracker, monkeypatch, batch):
-    decode, slow = images.decode_region, 0.1
+    """By a clock that moves only while a part of a frame is decoded."""
+    decode, clock = images.decode_region, [0]
 
-    def slowly(*arguments):
-        time.sleep(slow)
+    def ticking(*arguments):
+        clock[0] += 1
         return decode(*arguments)
 
     tracker = small_tracker()
-    tracked(tracker, large, "warm", batch)
-    monkeypatch.setattr(images, "decode_region", slowly)
+    monkeypatch.setattr(images, "decode_region", ticking)
+    monkeypatch.setattr(time, "perf_counter", lambda: float(clock[0]))
     _, summary = tracked(tracker, large, "out", batch)
-    assert summary.decoding_seconds >= 3 * FRAMES * slow
-    assert summary.tracking_seconds < 3 * FRAMES * slow / 2
-    times = np.loadtxt(next((large.parent / "out").rglob("b_time.txt")))
-    assert (times >= 0).all() and times.sum() < FRAMES * slow / 2
+    assert summary.decoding_seconds == clock[0] >= 3 * FRAMES and summary.tracking_seconds == 0
+    assert not np.loadtxt(next((large.parent / "out").rglob("b_time.txt"))).any()
 
 
 def test_what_follows_no_contract_is_refused(large):

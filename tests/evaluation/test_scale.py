@@ -5,9 +5,6 @@ import errno
 import logging
 import os
 import runpy
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -17,9 +14,9 @@ from lib.data import benchmarks
 from lib.errors import MachineError
 from lib.test.evaluation import results, runner
 from lib.test.evaluation.runner import Experiment, evaluate
-from tests.evaluation.test_runner import FAULTY, ROOT, boxes, run, write_sequence
+from tests.evaluation.test_runner import FAULTY, ROOT, boxes, write_sequence
+from tests.processes import Started, until
 
-SOAK = "LUNAR_SOAK" in os.environ
 IDENTITY = Experiment("identity", "baseline")
 
 
@@ -163,12 +160,9 @@ def test_locks_left_by_a_killed_process_hinder_nobody(place, sequences):
 
 
 def started(dataset, *flags, log=None, seconds=0.01):
-    """A running evaluation of the dataset, its output to be read."""
-    command = [sys.executable, str(FAULTY), "identity", "baseline", "--dataset", str(dataset), *map(str, flags)]
-    command += ["--save_dir", str(dataset.parent / "out")]
-    environment = {**os.environ, "SECONDS_A_FRAME": str(seconds), **({"TRACKED": str(log)} if log else {})}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, env=environment, cwd=ROOT, **pipes)
+    """A running evaluation of the dataset."""
+    words = [FAULTY, "identity", "baseline", "--dataset", dataset, *flags, "--save_dir", dataset.parent / "out"]
+    return Started(words, {**os.environ, "SECONDS_A_FRAME": str(seconds), **({"TRACKED": str(log)} if log else {})})
 
 
 @pytest.fixture
@@ -178,12 +172,12 @@ def twelve(tmp_path):
     return tmp_path / "set"
 
 
-@pytest.mark.parametrize("pair", range(10 if SOAK else 2))
+@pytest.mark.parametrize("pair", [0, 1, *(pytest.param(pair, marks=pytest.mark.soak) for pair in range(2, 10))])
 def test_two_evaluations_share_a_folder_and_the_work(twelve, pair):
     """Same bytes as of one alone, and not one sequence tracked twice; one of them with processes of its own."""
     log = twelve.parent / "tracked"
     both = [started(twelve, "--threads", threads, log=log) for threads in (0, 2 * (pair % 2))]
-    outputs = [process.communicate(timeout=60) for process in both]
+    outputs = [process.communicate(timeout=240) for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     assert sorted(log.read_text().split()) == sorted(f"{20 + number}" for number in range(12))
     tracked = [int(out.split(" of 12 sequences tracked")[0].split()[-1]) for out, _ in outputs]
@@ -208,31 +202,30 @@ def test_one_waits_for_the_other_and_takes_over_when_it_is_killed(tmp_path):
     slow = started(tmp_path / "set", log=log, seconds=3.0)
     until(lambda: log.exists())
     other = started(tmp_path / "set", log=log, seconds=0.001)
-    heard = [other.stdout.readline() for _ in range(2)]
-    assert heard[1] == "waiting for 1 sequences another evaluation tracks (Ctrl-C leaves them to it)\n", heard
+    until(lambda: "waiting for 1 sequences another evaluation tracks (Ctrl-C leaves them to it)\n" in other.output())
     assert sorted(boxes(tmp_path / "set")) == ["b.txt"]
     slow.kill()
     slow.communicate()
-    out, err = other.communicate(timeout=20)
+    out, err = other.communicate(timeout=240)
     assert other.returncode == 0, err
     assert "2 of 2 sequences tracked" in out and log.read_text().split() == ["20", "21", "20"]
     assert boxes(tmp_path / "set") == evaluate_alone(tmp_path / "set")
 
 
-def test_what_another_finished_meanwhile_is_told(tmp_path):
-    write_sequence(tmp_path / "set", "a", width=20.0)
-    write_sequence(tmp_path / "set", "b", width=21.0)
-    log = tmp_path / "tracked"
-    first = started(tmp_path / "set", "--sequence", "a", log=log, seconds=0.3)
-    until(lambda: log.exists())
-    done = run(tmp_path / "set")
-    assert done.returncode == 0 and "1 of 2 sequences tracked, 1 meanwhile by others\n" in done.stdout
-    assert first.wait(20) == 0
-    first.communicate()
+def test_what_another_finished_meanwhile_is_told(tmp_path, command, monkeypatch, capsys):
+    """Another evaluation holds the first sequence, and has finished it when this one looks again."""
+    for name in "ab":
+        write_sequence(tmp_path / "set", name)
+    sequences = benchmarks.load(tmp_path / "set")
+    place = results.Run(results.results_root(tmp_path / "out"), "identity", "baseline")
+    other = runner._Queue(sequences, place, overwrite=False)
+    assert other.next().name == "a"
 
+    def meanwhile(seconds):
+        results.write(place, "set", "a", sequences[0].boxes_xywh)
+        other.release("a")
 
-def until(happened, seconds=20):
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    monkeypatch.setattr(runner.time, "sleep", meanwhile)
+    words = ["identity", "baseline", "--dataset", tmp_path / "set", "--save_dir", tmp_path / "out"]
+    assert command("test.py", *words) == 0
+    assert "1 of 2 sequences tracked, 1 meanwhile by others\n" in capsys.readouterr().out

@@ -1,12 +1,13 @@
 """What the rules of the OSTrack/STARK lineage cost a perfect tracker on a tiny target, and that ours cost nothing.
 
 A network stub that answers with the true cell, offset and size goes through tracking/test.py and
-tracking/analysis_results.py, as a user runs them; then again under each inherited rule. The README's table is this
-test's output: python -m pytest tests/evaluation/test_subpixel.py -s
+tracking/analysis_results.py, as a user runs them; then again under each inherited rule. docs/results/precision.md
+has the output of: python -m pytest -m soak tests/evaluation/test_subpixel.py -s
 """
 
 import json
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -22,18 +23,18 @@ from lib.models.lunar.model import TrackerOutput
 from lib.test.tracker import lunar
 
 SIDES = (4, 6, 8, 10, 12, 16, 22, 32)
-FRAMES = 1500
+FRAMES = 400
 # tracker.md section 0: mean IoU of a perfect tracker
 TRUNCATED = {4: 0.47, 6: 0.61, 8: 0.69, 10: 0.74, 16: 0.83, 22: 0.87}
 FLOOR_10 = {4: 0.16, 6: 0.37, 8: 0.65, 10: 0.89}
 ROUNDED_CROP = {4: 0.79, 6: 0.85, 8: 0.88, 12: 0.92}
 
 
-def truth(side, count=FRAMES):
+def truth(side):
     """Boxes of one nominal side (each 0.8 to 1.25 of it), anywhere, sub-pixel, near the middle of 320 x 240 px."""
     rng = np.random.default_rng(side)
-    sides = side * np.exp(rng.uniform(math.log(0.8), math.log(1.25), (count, 2)))
-    centres = np.array([160, 120]) + rng.uniform(-3, 3, (count, 2))
+    sides = side * np.exp(rng.uniform(math.log(0.8), math.log(1.25), (FRAMES, 2)))
+    centres = np.array([160, 120]) + rng.uniform(-3, 3, (FRAMES, 2))
     return np.concatenate([centres - sides / 2, sides], axis=1)
 
 
@@ -136,7 +137,9 @@ def mean_iou(tmp_path, monkeypatch, command):
     return run
 
 
-def test_our_rules_cost_nothing_and_the_inherited_ones_what_the_spec_says(mean_iou):
+@pytest.mark.parametrize(("frames", "spread"), [(400, 0.03), pytest.param(1500, 0.01, marks=pytest.mark.soak)])
+def test_our_rules_cost_nothing_and_the_inherited_ones_what_the_spec_says(mean_iou, monkeypatch, frames, spread):
+    monkeypatch.setattr(sys.modules[__name__], "FRAMES", frames)
     ours = mean_iou(TrueCell)
     truncated = mean_iou(TrueCell, "trunc")
     floor = mean_iou(TrueCell, "none", "TEST.MIN_BOX=10")
@@ -150,4 +153,4 @@ def test_our_rules_cost_nothing_and_the_inherited_ones_what_the_spec_says(mean_i
     assert min(ours.values()) > 0.999
     for measured, expected in ((truncated, TRUNCATED), (floor, FLOOR_10), (rounded, ROUNDED_CROP)):
         for side, value in expected.items():
-            assert measured[side] == pytest.approx(value, abs=0.01), side
+            assert measured[side] == pytest.approx(value, abs=spread), side

@@ -1,9 +1,8 @@
 """F30: whatever bytes a parser is given, it answers or raises UserError with one line.
 
-LUNAR_SOAK=1 python -m pytest tests/reliability/test_fuzz.py     100,000 inputs for each parser, new ones each time
+python -m pytest -m soak tests/reliability/test_fuzz.py     forty times as many inputs, new ones each time
 """
 
-import os
 import re
 
 import numpy as np
@@ -19,19 +18,24 @@ from lib.test.evaluation import results
 from tests.reliability.test_configuration import OVERRIDES, WRONG
 from tests.reliability.test_ground_truth import INVALID, VALID
 
-SOAK = bool(os.environ.get("LUNAR_SOAK"))
 FRAMES = 3
 
 
-def fuzz(examples):
-    """Settings of a test: so many examples, always the same; with LUNAR_SOAK forty times as many, and new ones."""
-    return settings(
-        max_examples=40 * examples if SOAK else examples,
-        derandomize=not SOAK,
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
+def fuzz(examples, inputs):
+    """Decorate a test that takes an input: it gets so many of `inputs` (a strategy), always the same ones.
+
+    Its twin <name>_soak, marked `soak`, gets forty times as many, new ones each time.
+    """
+
+    def decorate(test):
+        def version(count, fixed):
+            common = {"database": None, "deadline": None, "suppress_health_check": list(HealthCheck)}
+            return settings(max_examples=count, derandomize=fixed, **common)(given(inputs)(test))
+
+        globals()[f"{test.__name__}_soak"] = pytest.mark.soak(version(40 * examples, fixed=False))
+        return version(examples, fixed=True)
+
+    return decorate
 
 
 def changed(corpus, pieces):
@@ -71,8 +75,7 @@ def one_line(error, path):
     assert str(error).isprintable() and re.match(re.escape(path) + r":(\d+:)? .", str(error))
 
 
-@fuzz(1000)
-@given(changed(NUMBERS, NUMBER_PIECES))
+@fuzz(1000, changed(NUMBERS, NUMBER_PIECES))
 def test_ground_truth(data):
     """The fast parser and the careful one also agree on every number."""
     for columns in ((4,), (4, 8)):
@@ -87,8 +90,7 @@ def test_ground_truth(data):
             np.testing.assert_array_equal(boxes, textfile._parse_slowly(data, "a.txt", columns, True))
 
 
-@fuzz(300)
-@given(changed(NUMBERS, NUMBER_PIECES))
+@fuzz(300, changed(NUMBERS, NUMBER_PIECES))
 def test_flags_and_times(data):
     try:
         values = textfile.parse_numbers(data, "a.txt")
@@ -98,8 +100,7 @@ def test_flags_and_times(data):
         assert values.ndim == 1 and len(values) and np.isfinite(values).all()
 
 
-@fuzz(400)
-@given(changed(NUMBERS, NUMBER_PIECES))
+@fuzz(400, changed(NUMBERS, NUMBER_PIECES))
 def test_result_files(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "result.txt"
     path.write_bytes(data)
@@ -126,8 +127,7 @@ def experiment(tmp_path, monkeypatch):
     return tmp_path / "lunar" / "test.yaml"
 
 
-@fuzz(250)
-@given(st.one_of(changed(TEXTS, YAML_PIECES), st.binary(max_size=30)))
+@fuzz(250, st.one_of(changed(TEXTS, YAML_PIECES), st.binary(max_size=30)))
 def test_configurations(experiment, data):
     experiment.write_bytes(data)
     try:
@@ -137,8 +137,7 @@ def test_configurations(experiment, data):
         one_line(error, str(experiment))
 
 
-@fuzz(400)
-@given(st.one_of(changed(TEXTS, YAML_PIECES).map(lambda data: data.decode(errors="replace")), st.text(max_size=30)))
+@fuzz(400, st.one_of(changed(TEXTS, YAML_PIECES).map(lambda data: data.decode(errors="replace")), st.text(max_size=30)))
 def test_yaml(text):
     parse_value(text)
     try:
@@ -153,12 +152,12 @@ FLAGS = [text.encode() for text in OVERRIDES if len(text) < 100]
 KEYS = [name for name, *_ in config.keys(registry.schema("lunar"))]
 
 
-@fuzz(150)
-@given(
+@fuzz(
+    150,
     st.one_of(
         changed(FLAGS, YAML_PIECES).map(lambda data: data.decode(errors="replace")),
         st.builds("{}={}".format, st.sampled_from(KEYS), changed([b"1", b"[1, 2]"], YAML_PIECES).map(repr)),
-    )
+    ),
 )
 def test_overrides(experiment, text):
     experiment.write_text("TEST: {WINDOW: none}\n")

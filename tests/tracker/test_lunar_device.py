@@ -1,6 +1,5 @@
 """The online tracker's traffic with the device that its network is on, and its frame compiled."""
 
-import os
 from contextlib import nullcontext
 
 import numpy as np
@@ -100,7 +99,7 @@ def test_nothing_breaks_the_graph(monkeypatch, settings, query):
     assert len(calls) == 2 * parts, "once for one video, once for any other number"
 
 
-@pytest.mark.skipif("LUNAR_SOAK" not in os.environ, reason="compiles for a minute: LUNAR_SOAK=1")
+@pytest.mark.soak  # compiles for a minute
 def test_compiled_is_as_eager():
     torch._dynamo.reset()
     tracker = build([*EXPECTED, "TEST.COMPILE=true"], True)

@@ -1,7 +1,6 @@
 """The same batches for any number of workers and processes, and clear words when a worker dies."""
 
 import multiprocessing
-import time
 
 import pytest
 import torch
@@ -46,12 +45,11 @@ def test_a_killed_worker_is_one_line(made):
     iterator = iter(loader)
     next(iterator)
     worker = multiprocessing.active_children()[-1]
-    began = time.monotonic()
     with pytest.raises(MachineError, match="a data worker was killed: memory .*NUM_WORKER") as caught:
         worker.kill()
         while True:
             next(iterator)
-    assert time.monotonic() - began < 30 and "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_workers_error_is_one_line():

@@ -80,9 +80,9 @@ wakeboard1 421; wakeboard2 733; wakeboard3 823; wakeboard4 697; wakeboard5 1675;
 199; wakeboard8 1543; wakeboard9 355; wakeboard10 469
 """
 UAV123 = {name: Facts("", 1, int(last)) for name, last in _numbered(_UAV123_LAST)} | {
-    f"{folder}_{number}": Facts(folder, *map(int, part.split("-")))
+    f"{folder}_{number}": Facts(folder, int(first), int(last))
     for folder, *parts in _numbered(_UAV123_PARTS)
-    for number, part in enumerate(parts, 1)
+    for number, (first, _, last) in enumerate((part.partition("-") for part in parts), 1)
 }
 
 _OTB_ATTRIBUTES = """
@@ -110,18 +110,18 @@ OPR; Trans IV SV OCC DEF; Trellis IV SV IPR OPR BC; Twinnings SV OPR; Vase SV FM
 Walking2 SV OCC LR; Woman IV SV OCC DEF MB FM OPR
 """
 # Parts of what is in the folder. Of Tiger1 the first five frames do not count, as in PyTracking and what follows it.
-_OTB_SPANS = {
-    "BlurCar1": (247, 988),
-    "BlurCar3": (3, 359),
-    "BlurCar4": (18, 397),
-    "David": (300, 770),
-    "Diving": (1, 215),
-    "Football1": (1, 74),
-    "Freeman3": (1, 460),
-    "Freeman4": (1, 283),
+_OTB_SPANS: dict[str, tuple[int, int, int]] = {
+    "BlurCar1": (247, 988, 0),
+    "BlurCar3": (3, 359, 0),
+    "BlurCar4": (18, 397, 0),
+    "David": (300, 770, 0),
+    "Diving": (1, 215, 0),
+    "Football1": (1, 74, 0),
+    "Freeman3": (1, 460, 0),
+    "Freeman4": (1, 283, 0),
     "Tiger1": (6, 354, 5),
 }
 OTB = {
-    name: Facts("", *_OTB_SPANS.get(name, (0, 0)), attributes=tuple(words))
+    name: Facts("", *_OTB_SPANS.get(name, (0, 0, 0)), attributes=tuple(words))
     for name, *words in _numbered(_OTB_ATTRIBUTES)
 }

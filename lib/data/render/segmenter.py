@@ -16,7 +16,7 @@ NEAR = 0.25  # of the box's side: the object must reach that near to each side o
 OUTSIDE = 0.08  # of the box's side: what reaches farther out of the box is cut off
 LEAK = 0.1  # an object of which a larger share lies farther out is a different, larger object
 SHARPEN = 3.0  # the map's transition from 0 to 1 becomes that much narrower
-MEAN, DEVIATION = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])  # of ImageNet
+MEAN, DEVIATION = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], np.float32)  # of ImageNet
 
 
 class Segmenter:

@@ -7,7 +7,7 @@ visible frame with more overlap, or to the end. Frames without a target neither 
 says the target is absent where it is visible has no overlap.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,7 +17,8 @@ FAILED = 0.1  # overlap
 PATIENCE = 10  # visible frames
 
 
-class Loss(NamedTuple):
+@dataclass(frozen=True)
+class Loss:
     """before: the last visible frame before it. start: the first lost. later: the 10th lost. stop: the first that is
     found again, or the number of frames. count: lost visible frames."""
 

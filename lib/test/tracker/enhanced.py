@@ -150,7 +150,8 @@ class EnhancedTracker(Tracker):
         self._sight: Sight | None = None
 
     def initialize(self, frame: np.ndarray, box: Sequence[float]) -> Result:
-        self._sight, seen = _enhance(self.frame_enhancer, Sight(tuple(map(float, box))), frame)
+        x, y, w, h = map(float, box)
+        self._sight, seen = _enhance(self.frame_enhancer, Sight((x, y, w, h)), frame)
         return self.tracker.initialize(seen, box)
 
     def track(self, frame: np.ndarray) -> Result:
@@ -167,7 +168,8 @@ class EnhancedLockstepTracker(LockstepTracker):
         self.tracker, self.frame_enhancer, self.device = tracker, frame_enhancer, frame_enhancer.device
 
     def start(self, frame: np.ndarray, box: Sequence[float]) -> tuple[Sight, Any]:
-        sight, seen = _enhance(self.frame_enhancer, Sight(tuple(map(float, box))), frame)
+        x, y, w, h = map(float, box)
+        sight, seen = _enhance(self.frame_enhancer, Sight((x, y, w, h)), frame)
         return sight, self.tracker.start(seen, box)
 
     def track_frames(

@@ -26,4 +26,5 @@ class IdentityTracker(Tracker):
         return self._result
 
     def track(self, frame: np.ndarray) -> Result:
+        assert self._result is not None, "initialize comes first"
         return self._result

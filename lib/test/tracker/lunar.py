@@ -139,6 +139,7 @@ class LunarTracker(LockstepTracker, Staged):
         self.network.to(self.device).requires_grad_(False)
         self.cells = config.DATA.SEARCH.SIZE // config.MODEL.HEAD.STRIDE
         self._find = Find(self.network, config.TEST)
+        self.partial = not self.network.enhances  # an enhancer also measures the brightness of the whole frame
         self.watcher = None
         if network is None and config.TEST.BACKEND != "torch":
             self._use_engine()
@@ -184,27 +185,22 @@ class LunarTracker(LockstepTracker, Staged):
             raise UserError(f"TEST.BACKEND {test.BACKEND} runs on the CPU: give --device cpu")
         use_engine(self, f"{model}{data}", paths().output / "export", test.BACKEND, test.PRECISION)
 
-    @property
-    def partial(self) -> bool:
-        """Whether it only cuts parts out of its frames: an enhancer also measures the brightness of the whole frame."""
-        return not self.network.enhances
-
     @torch.inference_mode()
     def start(self, frame: np.ndarray, box: Sequence[float]) -> State:
         """As in LockstepTracker."""
-        image, box = frame, np.asarray(box, np.float64)
-        patches = (self._template_patch(image, box),) * self.config.DATA.TEMPLATE.NUMBER
-        size = window.size(box)
-        motion = kalman.start(boxes.xywh_to_cxcywh(box)[:2], size)
+        image, box_xywh = frame, np.asarray(box, np.float64)
+        patches = (self._template_patch(image, box_xywh),) * self.config.DATA.TEMPLATE.NUMBER
+        size = window.size(box_xywh)
+        motion = kalman.start(boxes.xywh_to_cxcywh(box_xywh)[:2], size)
         level = self._brightness(image, None)
-        state = State(box, patches, self._encode(patches, level), motion, sizes=(size,), brightness=level)
+        state = State(box_xywh, patches, self._encode(patches, level), motion, sizes=(size,), brightness=level)
         crop = self._search_crop(state, image)
         state, image = self._averaged(state, image, crop)
         if not self.network.remembers:
             return replace(state, correction=self._size_correction(state, image, crop))
         # The query keeps the first frame to the end: its box is certain.
         state = replace(state, query=self.network.query.start(1, self.device))
-        labelled = self._upload([(*window.centre_size(box), 1.0)])
+        labelled = self._upload([(*window.centre_size(box_xywh), 1.0)])
         with self.autocast():
             _, readout, *inputs = self._readout([state], np.stack([crop.extract(image)]), [crop])
             query = self._write(readout, labelled, *inputs)
@@ -217,7 +213,7 @@ class LunarTracker(LockstepTracker, Staged):
         ahead = [self._predict(state, frame) for state, frame in zip(states, frames, strict=True)]
         crops = [self._search_crop(state, frame) for state, frame in zip(ahead, frames, strict=True)]
         with self.span("enhance"):
-            ahead, frames = zip(*map(self._averaged, ahead, frames, crops), strict=True)
+            ahead, frames = map(list, zip(*map(self._averaged, ahead, frames, crops), strict=True))
         with self.span("crop"):
             patches = np.stack([crop.extract(frame) for crop, frame in zip(crops, frames, strict=True)])
         if not self.network.remembers:

@@ -33,7 +33,7 @@ class OpenCVTracker(Tracker):
         self.name = config.TEST.TRACKER
         self.files = _nano_files(weights) if self.name == "nano" else None
         self._tracker = self._create()  # so that a missing tracker is known before the first frame
-        self._box: tuple[float, float, float, float] | None = None
+        self._box: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
 
     def initialize(self, frame: np.ndarray, box: Sequence[float]) -> Result:
         self._tracker = self._create()
@@ -47,7 +47,8 @@ class OpenCVTracker(Tracker):
     def track(self, frame: np.ndarray) -> Result:
         found, box = self._tracker.update(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
         if found:
-            self._box = tuple(map(float, box))
+            x, y, w, h = map(float, box)
+            self._box = (x, y, w, h)
         score = float(found) if self.name != "nano" else float(self._tracker.getTrackingScore())
         return Result(self._box, score, bool(found))
 
