@@ -135,10 +135,10 @@ def _write_video(frames, output, artist, line):
 
     before = (None, None)
     with VideoWriter(output, frames.fps) as video:
-        for index in range(len(frames)):
-            picture, before = artist.picture(frames[index], before)
+        for done, image in enumerate(frames, 1):
+            picture, before = artist.picture(image, before)
             video.write(picture)
-            line.show(index + 1, len(frames), "enhanced")
+            line.show(done, max(done, frames.claimed or 0), "enhanced")
 
 
 def _write_images(frames, targets, artist, line):

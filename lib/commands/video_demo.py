@@ -68,18 +68,17 @@ def _track(tracker, frames, options, display, output):
 
     import numpy as np
 
+    from ..data.frames import expected_length
     from ..test.evaluation import results
     from ..vis.video import VideoWriter, annotate
 
     found, scores, times = [], [], []
-    known = len(frames) if hasattr(frames, "__len__") else None
-    total = min(known or sys.maxsize, options.max_frames or sys.maxsize)
-    source = (frames[index] for index in range(known)) if known is not None else frames
+    total = min(expected_length(frames) or sys.maxsize, options.max_frames or sys.maxsize)
     line = cli.ProgressLine("frames")
     with contextlib.ExitStack() as stack:
         video = stack.enter_context(VideoWriter(options.save_video, frames.fps)) if options.save_video else None
         try:
-            for index, image in enumerate(itertools.islice(source, options.max_frames)):
+            for index, image in enumerate(itertools.islice(frames, options.max_frames)):
                 if index == 0:
                     box = options.optional_box or _ask(image)
                     _check_inside(box, image)
@@ -94,7 +93,7 @@ def _track(tracker, frames, options, display, output):
                     video.write(picture)
                 if display and _show(picture):
                     break
-                line.show(index + 1, total if total < sys.maxsize else index + 1)
+                line.show(index + 1, max(total, index + 1) if total < sys.maxsize else index + 1)
         except KeyboardInterrupt:
             print("\nstopped; saving what was tracked")
         line.clear()

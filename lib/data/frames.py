@@ -1,7 +1,8 @@
 """Where frames come from: images of a storage (folder, zip, LMDB), a video file or a camera, behind one interface.
 
-A frame source has len(frames) and frames[i] -> (H, W, 3) uint8 RGB, decoded once; `iterate` also serves a camera,
-which has no length. All frames of one source have one size. A frame that cannot be decoded raises FrameError.
+A frame source has len(frames) and frames[i] -> (H, W, 3) uint8 RGB, decoded once. Whoever only iterates over it also
+serves a camera, which has no length, and a video, whose length is known when it ends. All frames of one source have
+one size. A frame that cannot be decoded raises FrameError.
 """
 
 import os
@@ -15,11 +16,13 @@ import numpy as np
 from ..errors import FrameError, UserError
 from . import image as images
 from .storage import Folder, open_storage
+from .video import VIDEO_EXTENSIONS, VideoFrames
 
-VIDEO_EXTENSIONS = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v")
+__all__ = [
+    "VIDEO_EXTENSIONS", "CameraFrames", "ImageFrames", "OrderedFrames", "PartialFrame", "VideoFrames",
+    "expected_length", "image_names", "open_frames", "partial_frame",
+]  # fmt: skip
 
-
-KEPT = 2**27  # bytes: of frames decoded together where a video is read backwards
 WHOLE = 400 * 400  # px: of an image as small as a stored crop, decoding all costs less than decoding a part
 
 
@@ -101,61 +104,6 @@ class PartialFrame:
             self.seconds += time.perf_counter() - began
 
 
-class VideoFrames:
-    """A video file. Reading forward costs one decode a frame; going back starts the file again.
-
-    Of a file that is read backwards, frame by frame, as many frames as KEPT bytes hold are decoded at a time.
-    """
-
-    def __init__(self, path):
-        self.path = Path(path)
-        self._capture, self._next, self._last, self._kept, self._room = None, 0, -1, {}, 0
-        capture = self._open()
-        self._length = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        self.fps = capture.get(cv2.CAP_PROP_FPS) or 30.0
-        if self._length <= 0:
-            raise FrameError("the video does not say how many frames it has: write it anew as mp4", self.path)
-
-    def __len__(self):
-        return self._length
-
-    def __getitem__(self, index):
-        index = range(self._length)[index]
-        backwards, self._last = index == self._last - 1, index
-        if not backwards:
-            self._kept = {}
-        frame = self._kept.pop(index, None)
-        return cv2.cvtColor(self._read(index, backwards) if frame is None else frame, cv2.COLOR_BGR2RGB)
-
-    def _read(self, index, backwards):
-        """Frame `index` in BGR; backwards: those before it are kept."""
-        if self._capture is None or index < self._next:
-            self._capture, self._next = self._open(), 0
-        while self._next < index:
-            keep = backwards and index - self._next <= self._room
-            self._advance(self._capture.grab())
-            if keep:
-                self._kept[self._next - 1] = self._capture.retrieve()[1]
-        read, frame = self._capture.read()
-        self._advance(read)
-        self._room = KEPT // frame.nbytes
-        return frame
-
-    def _advance(self, read):
-        if not read:
-            raise FrameError(f"frame {self._next} of {self._length} cannot be decoded", self.path)
-        self._next += 1
-
-    def _open(self):
-        capture = cv2.VideoCapture(str(self.path))
-        if not capture.isOpened():
-            raise FrameError("no video that OpenCV can decode" if self.path.exists() else "no such file", self.path)
-        return capture
-
-    def __getstate__(self):  # a decoder cannot be sent to another process
-        return {**self.__dict__, "_capture": None, "_next": 0, "_last": -1, "_kept": {}}
-
-
 class OrderedFrames:
     """Those frames of a frame source that `order` (range of their numbers) names, in its order."""
 
@@ -214,6 +162,13 @@ def open_frames(source):
     if path.suffix.lower() in images.EXTENSIONS:
         return ImageFrames(Folder(path.parent), [path.name])
     return VideoFrames(path)
+
+
+def expected_length(frames):
+    """How many frames a source is thought to have: for a video what its file claims; None where nobody knows."""
+    if isinstance(frames, VideoFrames):
+        return frames.claimed
+    return None if isinstance(frames, CameraFrames) else len(frames)
 
 
 def partial_frame(frames, index, checked=False):
