@@ -32,7 +32,7 @@ def main(argv=None):
         raise UserError("there is no display to draw the first box on: give it as --optional_box x y w h")
     if not (display or options.save_video or options.save_results):
         raise UserError("there is no display here and nothing to save: add --save_video OUT.mp4 or --save_results")
-    frames = open_frames(options.videofile)
+    frames = open_frames(options.videofile, turn=not options.as_stored)
     tracker = build_tracker(options, settings, paths)
     _track(tracker, frames, options, display, paths.output)
     return 0
@@ -48,6 +48,7 @@ def _parse(argv):
     )
     arguments.add_argument("--save_video", metavar="FILE", help="write the annotated video: .mp4, .avi or .webm")
     arguments.add_argument("--save_results", action="store_true", help="write the boxes under the output folder")
+    arguments.add_argument("--as_stored", action="store_true", help="do not turn photographs as their EXIF data says")
     arguments.add_argument("--no_display", action="store_true", help="open no window even where there is a display")
     arguments.add_argument("--absent_thr", type=float, default=0.0, help="draw no box for a score below this")
     arguments.add_argument("--max_frames", type=int, metavar="N", help="stop after N frames (a camera never ends)")
