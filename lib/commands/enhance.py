@@ -72,12 +72,12 @@ def _check(source, frames, output):
     from ..data.frames import VIDEO_EXTENSIONS, ImageFrames, VideoFrames
     from ..data.image import EXTENSIONS
     from ..data.storage import Folder
+    from ..files import check_not_over
     from ..vis.video import CODECS
 
     if not isinstance(frames, VideoFrames) and not (isinstance(frames, ImageFrames) and type(frames.storage) is Folder):
         raise UserError("expected an image, a folder of images or a video", source)
-    if source.resolve() == output.resolve():
-        raise UserError("would be written over the input", output)
+    check_not_over(output, source)
     extension = output.suffix.lower()
     if source.is_dir():
         if output.is_file() or extension in EXTENSIONS + VIDEO_EXTENSIONS:
