@@ -1,9 +1,17 @@
-"""The discriminative family equals the reference's numbers, stored beside the checkout. `-s` prints what was reached."""
+"""The discriminative family equals the reference's numbers, stored beside the checkout; `-s` prints how closely."""
+
+import zlib
 
 import pytest
 import torch
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
+from lib.models.atom import atom
+from lib.models.dimp import Classifier, dimp, prdimp, super_dimp, super_dimp_simple
+from lib.models.parts.filters import FilterInitialiser, InstanceL2Norm, apply_filter, apply_filter_transposed
 from lib.models.parts.iounet import IoUNet, refine_boxes, to_relative
+from lib.models.parts.optimisers import DiMPOptimiser, HingeOptimiser, PrDiMPOptimiser, distance_bins
+from lib.models.parts.resnet import drop_unused
 from lib.models.parts.roi_pooling import precise_roi_pool
 
 
@@ -40,7 +48,7 @@ def same():
     worst = {}
 
     def compare(label, found, expected, tolerance):
-        expected = torch.as_tensor(expected).to(found.dtype)
+        expected = torch.as_tensor(expected, dtype=found.dtype)
         assert found.shape == expected.shape, label
         assert found.isfinite().all(), label
         error = ((found - expected).abs().max() / expected.abs().max().clamp(min=1)).item() if found.numel() else 0.0
@@ -117,3 +125,205 @@ def test_box_refinement(iou_case, same):
             same(f"box refinement, {name}", quality[0], run["iou_before_each_step"][steps - 1], 1e-8)
     parts = double(fixture["parametrisation"])
     same("relative coordinates", to_relative(parts["boxes"], parts["sz_norm"]), parts["rel"], 1e-6)
+
+
+def test_filters(reference, same):
+    for case in reference("dimp_classifier")["apply_filter"].values():
+        case = double(case)
+        plain = case["filter"].dim() == 4 and "per_sequence_product" not in case
+        if "per_sequence_product" in case:
+            # The reference mixes the sequences here. This is the product of each sequence with its own filter.
+            case["scores"] = case["per_sequence_product"]
+        if case["filter"].dim() == 4:
+            same("filters", apply_filter(case["feat"], case["filter"]), case["scores"], 1e-12)
+        if plain:
+            back = apply_filter_transposed(case["feat"], case["cotangent"], case["filter"].shape[-2:])
+            same("filters, transposed", back, case["transpose_training"], 1e-12)
+
+
+def dimp_optimiser(constructor):
+    return DiMPOptimiser(
+        constructor["num_iter"], constructor["feat_stride"], constructor["init_step_length"],
+        constructor["init_filter_reg"], constructor.get("min_filter_reg", 1e-3), constructor["init_gauss_sigma"],
+        constructor["num_dist_bins"], constructor["bin_displacement"], constructor["mask_init_factor"],
+        constructor["mask_act"], constructor.get("act_param") if constructor["score_act"] == "bentpar" else None,
+        constructor.get("alpha_eps", 0.0),
+    )  # fmt: skip
+
+
+def prdimp_optimiser(constructor):
+    return PrDiMPOptimiser(
+        constructor["num_iter"], constructor["feat_stride"], constructor["init_step_length"],
+        constructor["init_filter_reg"], constructor["min_filter_reg"], constructor["gauss_sigma"],
+        constructor["alpha_eps"], constructor["normalize_label"], constructor.get("softmax_reg"),
+        constructor.get("label_threshold", 0.0), constructor.get("label_shrink", 0.0),
+        constructor.get("init_uni_weight", 0.0),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_optimisers(reference, same, dtype):
+    fixture = reference("dimp_classifier")
+    kind = str(dtype)[-7:]
+    exact = 1e-12 if dtype == torch.float64 else 1e-4
+
+    def inputs(name, factor=1):
+        given = {key: value.to(dtype) for key, value in fixture["optimiser_input"].items()}
+        given["feat"] = given["feat"] * factor
+        if name == "online_4d" or name.endswith("online_4d"):
+            given = {key: value[:1] if key == "weights" else value[:, :1] for key, value in given.items()}
+        weights = given["sample_weight"] if "sample_weight" in name or "online" in name else None
+        return given["weights"], given["feat"], given["bb"], weights
+
+    for name, case in fixture["optimiser_variants"].items():
+        optimiser = dimp_optimiser(case["constructor"])
+        for key, value in optimiser.state_dict().items():
+            same("DiMP optimiser, start of parameters", value, case["net"][key], 1e-6)
+        optimiser.load_state_dict(case["net"])
+        found = optimiser.to(dtype)(*inputs(name), iterations=case["forward"].get("num_iter"))
+        same(f"DiMP optimiser {kind}, filters", torch.stack(found[0]).detach(), case["filters"], exact)
+        same(f"DiMP optimiser {kind}, losses", torch.stack(found[1]).flatten().detach(), case["losses"], exact)
+    for name, case in fixture["prdimp_variants"].items():
+        optimiser = prdimp_optimiser(case["constructor"])
+        optimiser.load_state_dict(case["net"])
+        given = inputs(name, case["feat_factor"])
+        if name == "from_zero_filter":
+            given = torch.zeros_like(given[0]), *given[1:]
+        found = optimiser.to(dtype)(*given, iterations=case["forward"].get("num_iter"))
+        # The reference makes the weight 1 / images in float32.
+        loose = max(exact, 1e-8)
+        label = optimiser.label(given[2], (12, 14), (4, 4))
+        same(f"PrDiMP optimiser {kind}, label", label, case["label_density"], loose)
+        same(f"PrDiMP optimiser {kind}, filters", torch.stack(found[0]).detach(), case["filters"], loose)
+        same(f"PrDiMP optimiser {kind}, losses", torch.stack(found[1]).flatten().detach(), case["losses"], 10 * loose)
+    for name, case in fixture["simple_variants"].items():
+        arguments = case["residual"]
+        optimiser = HingeOptimiser(5, case["init_filter_reg"], arguments["hinge_threshold"],
+                                   arguments["activation_leak"], arguments.get("act_param"))  # fmt: skip
+        optimiser.load_state_dict(case["net"])
+        filters, features, _, weights = inputs(name)
+        found = optimiser.to(dtype)(filters, features, fixture["simple_label"].to(dtype), weights)
+        # The reference has its leak of .1 in float32, and divides the loss by the number of residuals.
+        loose = max(exact, 1e-6)
+        losses = torch.stack(found[1]).flatten().detach() * len(filters) / (fixture["simple_label"].numel() + 512)
+        same(f"hinge optimiser {kind}, filters", torch.stack(found[0]).detach(), case["filters"], loose)
+        same(f"hinge optimiser {kind}, losses", losses, case["losses"], loose)
+    for case in double(fixture["distance_map"]):
+        bins = distance_bins(case["center_yx"], case["output_sz"], case["num_bins"], case["displacement"])
+        same("distance bins, sum", bins.sum(1), case["sum_over_bins"], 1e-12)
+        label = (bins * torch.arange(case["num_bins"])[:, None, None]).sum(1)
+        same("distance bins", label, case["label"], 1e-12)
+
+
+def small_classifier(case, inputs, optimiser):
+    """The classifier of a fixture with 16 channels."""
+    blocks = []
+    if any(key.startswith("feature_extractor.0.conv1") for key in case["net"]):
+        bottleneck = any(key.startswith("feature_extractor.0.conv3") for key in case["net"])
+        blocks = [Bottleneck(inputs, inputs // 4) if bottleneck else BasicBlock(inputs, inputs)]
+    head = torch.nn.Sequential(*blocks, torch.nn.Conv2d(inputs, 16, 3, padding=1, bias=False), InstanceL2Norm(1 / 16))
+    initialiser = FilterInitialiser(16, 4, 16, normalise=case.get("filter_norm", False))
+    network = Classifier(head, initialiser, optimiser).eval()
+    network.load_state_dict(case["net"])
+    return network
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_classifiers(reference, same, dtype):
+    fixture, kind = reference("dimp_classifier"), str(dtype)[-7:]
+    exact = 1e-10 if dtype == torch.float64 else 1e-4
+    dimps = [name for name in fixture if name.startswith("r")]
+    for name in [*dimps, "prdimp", "simple"]:
+        case = fixture[name]
+        if name == "prdimp":
+            optimiser = prdimp_optimiser(case["constructor"])
+        elif name == "simple":
+            optimiser = HingeOptimiser(5, 0.1, 0.05, 0.1)
+        else:
+            optimiser = dimp_optimiser(fixture["dimp_constructor"])
+        given = {key: value.to(dtype) for key, value in fixture[case["input"]].items()}
+        network = small_classifier(case, given["train_backbone_feat"].shape[2], optimiser).to(dtype)
+        boxes = case["train_bb"].to(dtype)
+        train = network.features(given["train_backbone_feat"])
+        test = network.features(given["test_backbone_feat"])
+        target = case["train_label"].to(dtype) if name == "simple" else None
+        filters, losses = network.learn(train, boxes, target)
+        scores = torch.stack([apply_filter(test, iterate) for iterate in filters])
+        loose = exact if name in dimps else max(exact, 1e-6)
+        same(f"classifiers {kind}, features", train.detach(), case["train_clf_feat"], 1e-6)
+        same(f"classifiers {kind}, first filter", filters[0].detach(), case["init_filter"], exact)
+        same(f"classifiers {kind}, filters", torch.stack(filters).detach(), case["filters"], loose)
+        same(f"classifiers {kind}, scores", scores.detach(), case["test_scores"], loose)
+        if name in dimps:
+            same(f"classifiers {kind}, losses", torch.stack(losses).flatten().detach(), case["losses"], loose)
+            for found, key in zip(optimiser.maps(boxes, (12, 14), (4, 4)),
+                                  ("label_map", "target_mask", "spatial_weight"), strict=True):  # fmt: skip
+                same(f"classifiers {kind}, maps", found.detach(), case[key], exact)
+
+
+def recipe(name, shape, seed=0):
+    """Numbers in [-1, 1) that depend on a name: torch's generator, seeded with the name's checksum."""
+    generator = torch.Generator().manual_seed((zlib.crc32(name.encode()) + seed) % 2**32)
+    return 2 * torch.rand(*shape, generator=generator) - 1
+
+
+def recipe_weights(path, explicit, seed):
+    """A released network's keys and shapes from their listing, with values by the recipe."""
+    state = {}
+    for line in path.read_text().splitlines():
+        if line.startswith("#"):
+            continue
+        key, shape = line.split()[:2]
+        shape = () if shape == "()" else tuple(int(side) for side in shape.split("x"))
+        if key.endswith("num_batches_tracked"):
+            state[key] = torch.zeros(shape, dtype=torch.long)
+            continue
+        value = recipe(key, shape, seed)
+        if key.endswith("running_var"):
+            value = 1 + 0.2 * value
+        elif len(shape) >= 2:
+            value = value * (6 / value[0].numel()) ** 0.5
+        elif key.endswith(".weight"):
+            value = 0.6 + 0.1 * value
+        else:
+            value = 0.1 * value
+        state[key] = value
+    return state | explicit
+
+
+def check_layer(same, name, found, expected):
+    """Compare features (1 or N, C, H, W) with what the fixture keeps of them."""
+    same(name, found[:, :3].detach(), expected["first_channels"], 1e-6)
+    same(name, found.abs().mean().detach(), expected["abs_mean"], 1e-10)
+
+
+@pytest.mark.parametrize(
+    "name", ["dimp18", "dimp50", "super_dimp", "super_dimp_simple", "prdimp18", "prdimp50", "atom_resnet18"]
+)
+def test_networks(reference, shared_data, same, name):
+    fixture = reference("networks")[name]
+    build = {"dimp18": lambda: dimp(18), "dimp50": lambda: dimp(50), "super_dimp": super_dimp, "atom_resnet18": atom,
+             "super_dimp_simple": super_dimp_simple, "prdimp18": lambda: prdimp(18),
+             "prdimp50": lambda: prdimp(50)}[name]  # fmt: skip
+    network = build().eval()
+    listing = shared_data / "parity" / f"keys_{name}.txt"
+    network.load_state_dict(drop_unused(recipe_weights(listing, fixture["explicit"], fixture["seed"])), strict=True)
+    network.double()
+    inputs = fixture["inputs"]
+    ending, shape = ("_atom", (1, 2)) if name == "atom_resnet18" else ("", (2, 1))
+    train = recipe("train_imgs" + ending, (*shape, 3, 128, 160)).double()
+    test = recipe("test_imgs" + ending, (1, shape[1], 3, 128, 160)).double()
+    boxes, proposals = inputs["train_bb"].double(), inputs["test_proposals"].double()
+    with torch.no_grad():
+        layers = network.backbone(test)
+        for layer in ("layer2", "layer3"):
+            check_layer(same, f"{name}, {layer}", layers[layer][0], fixture["outputs"][layer])
+        if name == "atom_resnet18":
+            rated = network(train, test, boxes, proposals)
+        else:
+            features = network.classifier.features(layers["layer3"])
+            check_layer(same, f"{name}, features", features[0], fixture["outputs"]["clf_feat"])
+            label = inputs["train_label"].double() if "train_label" in inputs else None
+            scores, rated = network(train, test, boxes, proposals, label)
+            same(f"{name}, scores", torch.stack(scores), fixture["outputs"]["test_scores"], 1e-6)
+    same(f"{name}, rating of boxes", rated, fixture["outputs"]["iou_pred"], 1e-10)
