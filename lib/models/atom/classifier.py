@@ -7,7 +7,6 @@ Source: Danelljan et al., arXiv:1811.07628, section 3.2.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -15,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Tensors = tuple[Tensor, ...]
+Rule = Literal["fletcher_reeves", "polak_ribiere"]
 
 
 def normalise_features(features: Tensor) -> Tensor:
@@ -39,20 +39,13 @@ def filter_scores(samples: Tensor, filters: Tensor) -> Tensor:
 
 def _soft_rectified(scores: Tensor, floor: float) -> Tensor:
     """Scores where positive; below zero an exponential that has slope 1 at 0 and approaches -floor."""
-    return torch.where(scores > 0, scores, floor * ((scores.clamp(max=0) / floor).exp() - 1))
+    positive = scores > 0
+    # Large scores are taken out first: their exponential is infinite, and so would be the gradient.
+    return torch.where(positive, scores, floor * torch.expm1(scores.masked_fill(positive, 0) / floor))
 
 
 def _dot(left: Tensors, right: Tensors) -> Tensor:
     return sum((a * b).sum() for a, b in zip(left, right, strict=True))
-
-
-@dataclass(frozen=True)
-class ConjugateState:
-    """What conjugate gradients keep between runs: the last direction, gradient and their preconditioned product."""
-
-    direction: Tensors
-    residual: Tensors
-    rho: Tensor
 
 
 def conjugate_gradients(
@@ -60,9 +53,8 @@ def conjugate_gradients(
     residual: Tensors,
     iterations: int,
     precondition: Callable[[Tensors], Tensors],
-    rule: Literal["fletcher_reeves", "polak_ribiere"],
-    state: ConjugateState | None = None,
-) -> tuple[Tensors, ConjugateState | None]:
+    rule: Rule,
+) -> Tensors:
     """Solve product(x) = residual approximately, from x = 0.
 
     Args:
@@ -70,28 +62,31 @@ def conjugate_gradients(
         residual: right-hand side.
         iterations: number of steps.
         precondition: an approximate inverse of the map.
-        rule: how the new direction is mixed with the old one.
-        state: of an earlier run on a similar system, to go on from its direction. None to start afresh.
+        rule: how a new direction is mixed with the last one.
 
     Returns:
-        x, and the state after the last step.
+        x.
     """
     x = tuple(torch.zeros_like(part) for part in residual)
+    direction = last_residual = last_rho = None
     for _ in range(iterations):
         preconditioned = precondition(residual)
         rho = _dot(residual, preconditioned)
-        if state is None:
+        if direction is None:
             direction = preconditioned
         else:
-            new = rho if rule == "fletcher_reeves" else rho - _dot(state.residual, preconditioned)
-            beta = (new / state.rho).clamp(min=0)
-            direction = tuple(z + beta * p for z, p in zip(preconditioned, state.direction, strict=True))
-        state = ConjugateState(direction, residual, rho)
+            new = rho if rule == "fletcher_reeves" else rho - _dot(last_residual, preconditioned)
+            beta = (new / last_rho).clamp(min=0)
+            direction = tuple(z + beta * p for z, p in zip(preconditioned, direction, strict=True))
         mapped = product(direction)
-        alpha = rho / _dot(direction, mapped)
+        curvature = _dot(direction, mapped)
+        if curvature <= 0:
+            break  # The residual is zero to rounding: there is nothing left to solve.
+        alpha = rho / curvature
+        last_residual, last_rho = residual, rho
         x = tuple(part + alpha * p for part, p in zip(x, direction, strict=True))
         residual = tuple(part - alpha * q for part, q in zip(residual, mapped, strict=True))
-    return x, state
+    return x
 
 
 def _gauss_newton_step(
@@ -99,7 +94,7 @@ def _gauss_newton_step(
     variables: Tensors,
     iterations: int,
     diagonal: Tensors,
-    rule: Literal["fletcher_reeves", "polak_ribiere"],
+    rule: Rule,
 ) -> Tensors:
     """One Gauss-Newton step on a sum of squared residuals, by conjugate gradients preconditioned with a diagonal."""
     with torch.enable_grad():
@@ -116,7 +111,7 @@ def _gauss_newton_step(
         return torch.autograd.grad(transposed, cotangents, vector, retain_graph=True)
 
     right = tuple(-part for part in times_transposed(tuple(part.detach() for part in now)))
-    step, _ = conjugate_gradients(
+    step = conjugate_gradients(
         lambda vector: times_transposed(times_jacobian(vector)),
         right,
         iterations,
@@ -173,3 +168,34 @@ def learn_first(
         variables = _gauss_newton_step(residuals, variables, conjugate_iterations, diagonal, "fletcher_reeves")
         losses.append(loss(variables))
     return *variables, losses
+
+
+def update_filter(
+    samples: Tensor,
+    labels: Tensor,
+    sample_weights: Tensor,
+    filters: Tensor,
+    conjugate_iterations: int = 5,
+    filter_decay: float = 0.1,
+    floor: float = 0.05,
+    rule: Rule = "polak_ribiere",
+) -> Tensor:
+    """Improve the filter on the samples in memory, by one Gauss-Newton step.
+
+    Args:
+        samples (N, D, H, W): projected features.
+        labels, sample_weights, filter_decay, floor: as in `learn_first`.
+        filters (1, D, h, w): the current filter.
+        conjugate_iterations: conjugate gradient steps.
+        rule: as in `conjugate_gradients`.
+
+    Returns:
+        (1, D, h, w).
+    """
+    roots = sample_weights.sqrt().view(-1, 1, 1, 1)
+
+    def residuals(f):
+        return roots * (_soft_rectified(filter_scores(samples, f), floor) - labels), filter_decay**0.5 * f
+
+    diagonal = (filters.new_tensor(filter_decay),)
+    return _gauss_newton_step(residuals, (filters,), conjugate_iterations, diagonal, rule)[0]
