@@ -1,4 +1,6 @@
-"""The rules of discriminative trackers (ATOM, DiMP, PrDiMP, KeepTrack, ToMP) between network and box, as pure functions.
+"""The rules of discriminative trackers (ATOM, DiMP, PrDiMP, KeepTrack, ToMP) between network and box.
+
+Pure functions: what they know is given, what they find is returned.
 
 Positions and sizes are real numbers of continuous image px, in the order y, x: pixel i spans [i, i + 1), and nothing is
 rounded. The reference implementation rounds in several places. `faithful=True`, or a `rounding` for the crop,
@@ -22,7 +24,7 @@ Border = Literal["replicate", "inside", "inside_major"]
 Rounding = Literal["exact", "integer", "half_pixel"]
 
 
-# ---------------------------------------------------------------------------------------------------- the search window
+# The search window
 
 
 @dataclass(frozen=True)
@@ -223,7 +225,7 @@ def _rounded_crop(image, centre, scale, size, border, max_shrink, rounding):
     return patch, Window(*(step * edge for edge in (*start, *end)), size)
 
 
-# --------------------------------------------------------------------------------------------------------- localisation
+# Localisation
 
 
 @dataclass(frozen=True)
@@ -360,7 +362,7 @@ def localise_atom(
     return Localisation((moved[0] * scale, moved[1] * scale), flag, score, found)
 
 
-# --------------------------------------------------------------------------------------------------------- state and box
+# State and box
 
 
 def clamp_centre(centre: Pair, extent: Pair, image_size: tuple[int, int], faithful: bool = False) -> Pair:
@@ -449,7 +451,7 @@ def target_label(window: Window, centre: Pair, cells: int, kernel: int, sigma: f
     return rows[:, None] * columns
 
 
-# ---------------------------------------------------------------------------------------------- first-frame augmentation
+# First-frame augmentation
 
 
 @dataclass(frozen=True)
