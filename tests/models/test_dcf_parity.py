@@ -13,6 +13,8 @@ from lib.models.parts.iounet import IoUNet, refine_boxes, to_relative
 from lib.models.parts.optimisers import DiMPOptimiser, HingeOptimiser, PrDiMPOptimiser, distance_bins
 from lib.models.parts.resnet import drop_unused
 from lib.models.parts.roi_pooling import precise_roi_pool
+from lib.models.tomp import ToMPHead, box_at, clip_box, ltrb_map, released_state, tomp
+from lib.models.tomp.model import position_encoding
 
 
 def each_tensor(tree, change):
@@ -327,3 +329,59 @@ def test_networks(reference, shared_data, same, name):
             scores, rated = network(train, test, boxes, proposals, label)
             same(f"{name}, scores", torch.stack(scores), fixture["outputs"]["test_scores"], 1e-6)
     same(f"{name}, rating of boxes", rated, fixture["outputs"]["iou_pred"], 1e-10)
+
+
+def test_tomp_head(reference, same):
+    fixture = reference("tomp")
+    for name in ("train_7x9_two_sequences", "train_no_test_encoding", "train_10x10", "track_1gt_2mem", "track_1gt",
+                 "track_2gt_1mem"):  # fmt: skip
+        case = fixture[name]
+        state = {key: value for key, value in fixture[case["net"]].items() if "query_embed_fg_decoder" not in key}
+        head = ToMPHead(24, 32, 4, 2, 2, 64, 18, mark_test="no_test" not in name and "without" not in case["net"])
+        head.load_state_dict(state, strict=True)
+        head.double().eval()
+        inputs, expected = double(case["inputs"]), case["outputs"]
+        labels = inputs["train_label"]
+        frames, sequences = labels.shape[:2]
+        with torch.no_grad():
+            train = head.feature_extractor(inputs["train_backbone"]).unflatten(0, (frames, sequences))
+            test = head.feature_extractor(inputs["test_backbone"])
+            scores, ltrb = head(train, test, labels, inputs["train_ltrb"], case.get("num_gth_frames"))
+        same("ToMP head, features", train.flatten(0, 1), expected["train_feat"].reshape(-1, *train.shape[2:]), 1e-6)
+        # The reference's position encoding is float32.
+        same("ToMP head, scores", scores, expected["scores"][0], 1e-5)
+        same("ToMP head, boxes", ltrb, expected["ltrb"][0], 1e-5)
+    for case in fixture["position_encoding"].values():
+        found = position_encoding(case["d"], *case["hw"], case["feature_sz"])
+        same("ToMP position encoding", found[:, 0], case["row0"], 1e-4)
+        same("ToMP position encoding", found[:, :, -1], case["column_last"], 1e-4)
+    maps = fixture["encodings"]
+    same("ToMP box map", ltrb_map(maps["boxes_xywh_crop_px"], 18, 16, 288), maps["ltrb"], 1e-6)
+    decoding = fixture["decoding"]
+    for case in decoding["cases"]:
+        top, left, bottom, _ = case["sample_coords_y0x0y1x1"][0].tolist()
+        scale = (bottom - top) / 288
+        x, y, width, height = box_at(decoding["bbox_preds"][0, 0], case["score_loc_yx"], 16, 288)
+        box = [left + x * scale, top + y * scale, width * scale, height * scale]
+        same("ToMP box", torch.tensor(box), case["box_xywh"], 1e-5)
+    for case in decoding["clip"]:
+        same("ToMP clip", torch.tensor(clip_box(case["box"], decoding["clip_image_hw"], 10)), case["clipped"], 1e-6)
+
+
+@pytest.mark.parametrize("depth", [50, 101])
+def test_tomp_networks(reference, shared_data, same, depth):
+    fixture = reference("networks")[f"tomp{depth}"]
+    network = tomp(depth).eval()
+    listing = shared_data / "parity" / f"keys_tomp{depth}.txt"
+    network.load_state_dict(released_state(recipe_weights(listing, fixture["explicit"], fixture["seed"])), strict=True)
+    network.double()
+    train = recipe("train_imgs_tomp", (2, 1, 3, 160, 160)).double()
+    test = recipe("test_imgs_tomp", (1, 1, 3, 160, 160))[0].double()
+    inputs, expected = double(fixture["inputs"]), fixture["outputs"]
+    with torch.no_grad():
+        scores, ltrb = network(train, test, inputs["train_label"], inputs["train_ltrb_target"])
+        same(f"tomp{depth}, scores", scores, expected["test_scores"][0], 1e-6)
+        same(f"tomp{depth}, boxes", ltrb, expected["bbox_preds"][0], 1e-6)
+        scores, ltrb = network(train, test, inputs["train_label"], inputs["train_ltrb_target"], 1)
+        same(f"tomp{depth}, scores in tracking", scores, expected["tracking_scores"][0], 1e-6)
+        same(f"tomp{depth}, boxes in tracking", ltrb, expected["tracking_bbox_preds"][0], 1e-6)
