@@ -8,6 +8,8 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from lib.models.atom import atom
 from lib.models.dimp import Classifier, dimp, prdimp, super_dimp, super_dimp_simple
+from lib.models.keep_track import Matcher, find_candidates, keep_track
+from lib.models.keep_track.model import DescriptorExtractor, candidate_centres, log_optimal_transport, normalise_centres
 from lib.models.parts.filters import FilterInitialiser, InstanceL2Norm, apply_filter, apply_filter_transposed
 from lib.models.parts.iounet import IoUNet, refine_boxes, to_relative
 from lib.models.parts.optimisers import DiMPOptimiser, HingeOptimiser, PrDiMPOptimiser, distance_bins
@@ -266,7 +268,7 @@ def test_classifiers(reference, same, dtype):
 def recipe(name, shape, seed=0):
     """Numbers in [-1, 1) that depend on a name: torch's generator, seeded with the name's checksum."""
     generator = torch.Generator().manual_seed((zlib.crc32(name.encode()) + seed) % 2**32)
-    return 2 * torch.rand(*shape, generator=generator) - 1
+    return 2 * torch.rand(shape, generator=generator) - 1
 
 
 def recipe_weights(path, explicit, seed):
@@ -385,3 +387,55 @@ def test_tomp_networks(reference, shared_data, same, depth):
         scores, ltrb = network(train, test, inputs["train_label"], inputs["train_ltrb_target"], 1)
         same(f"tomp{depth}, scores in tracking", scores, expected["tracking_scores"][0], 1e-6)
         same(f"tomp{depth}, boxes in tracking", ltrb, expected["tracking_bbox_preds"][0], 1e-6)
+
+
+def test_keep_track(reference, same):
+    fixture = reference("keep_track")
+    for case in fixture["peaks"]:
+        cells, scores = find_candidates(case["score_map"], case["threshold"], case["kernel"])
+        assert cells.tolist() == case["coords_yx"].tolist(), case["name"]
+        assert torch.equal(scores, case["scores"])
+    case = fixture["candidates"]
+    extractor = DescriptorExtractor(24, 32)
+    extractor.load_state_dict(case["net"])
+    found = extractor.double()(case["backbone_feat"].double(), case["tsm_coords_yx"][None])
+    same("KeepTrack, descriptors", found.detach(), case["descriptors"], 1e-10)
+    centres = candidate_centres(case["tsm_coords_yx"], case["search_area_box_xywh"].tolist(), 23)
+    same("KeepTrack, centres of candidates", centres, case["img_coords_yx"], 1e-6)
+    for name in ("tracking_image_size_tuple", "training_image_size_tensor", "one_to_one", "sinkhorn_50"):
+        case = fixture["matching"][name]
+        iterations = case["config"].get("num_sinkhorn_iterations", 10)
+        matcher = Matcher(32, (8, 16, 32), 4, iterations).eval()
+        matcher.load_state_dict(fixture["matching_net"])
+        inputs, expected = double(case["inputs"]), case["outputs"]
+        centres = [normalise_centres(inputs[f"img_coords{i}"], (240, 320), swapped="training" not in name)
+                   for i in (0, 1)]  # fmt: skip
+        same("KeepTrack, normalised centres", centres[0], expected["normalised_coords"][0], 1e-6)
+        with torch.no_grad():
+            found = matcher.double()(
+                [inputs["descriptors0"], inputs["descriptors1"]], centres, [inputs["scores0"], inputs["scores1"]]
+            )
+        same("KeepTrack, log assignment", found.log_assignment, expected["log_assignment"], 1e-10)
+        assert torch.equal(found.matches0, expected["matches0"]) and torch.equal(found.matches1, expected["matches1"])
+        same("KeepTrack, match probabilities", found.scores0, expected["match_scores0"], 1e-10)
+        same("KeepTrack, match probabilities", found.scores1, expected["match_scores1"], 1e-10)
+    for case in double(fixture["optimal_transport"]):
+        found = log_optimal_transport(case["scores"], case["alpha"], case["iterations"])
+        same("KeepTrack, optimal transport", found, case["log_assignment"], 1e-10)
+
+
+def test_keep_track_network(reference, shared_data, same):
+    fixture = reference("networks")["keep_track"]
+    network = keep_track().eval()
+    listing = shared_data / "parity" / "keys_keep_track.txt"
+    network.load_state_dict(drop_unused(recipe_weights(listing, fixture["explicit"], fixture["seed"])), strict=True)
+    network.double()
+    inputs, expected = fixture["inputs"], fixture["outputs"]
+    images = [recipe(f"kt{i}", (1, 3, 128, 128)).double() for i in (0, 1)]
+    centres = [normalise_centres(inputs[f"candidate_img_coords{i}"][0].double(), (240, 320)) for i in (0, 1)]
+    cells = [inputs[f"candidate_tsm_coords{i}"][0] for i in (0, 1)]
+    with torch.no_grad():
+        found = network(images, cells, centres, [inputs[f"candidate_scores{i}"][0].double() for i in (0, 1)])
+        same("keep_track, descriptors", network.describe(images[0], cells[0]), expected["descriptors0"], 1e-10)
+    same("keep_track, log assignment", found.log_assignment, expected["log_assignment"], 1e-6)
+    assert torch.equal(found.matches0, expected["matches0"]) and torch.equal(found.matches1, expected["matches1"])

@@ -139,8 +139,9 @@ def distance_bins(centre: Tensor, size: tuple[int, int], bins: int, width: float
     """
     rows = torch.arange(size[0], device=centre.device, dtype=centre.dtype) - centre[:, :1]
     columns = torch.arange(size[1], device=centre.device, dtype=centre.dtype) - centre[:, 1:]
-    # hypot has a gradient of 0 at the centre, the root of a sum has NaN there.
-    distance = torch.hypot(rows[:, :, None], columns[:, None]) / width
+    # The norm has a gradient of 0 at the centre, the root of a sum of squares has NaN there.
+    across = torch.stack(torch.broadcast_tensors(rows[:, :, None], columns[:, None]))
+    distance = torch.linalg.vector_norm(across, dim=0) / width
     offset = distance[:, None] - torch.arange(bins, device=centre.device, dtype=centre.dtype)[:, None, None]
     inner = (1 - offset[:, :-1].abs()).clamp(min=0)
     return torch.cat([inner, (1 + offset[:, -1:]).clamp(0, 1)], dim=1)
