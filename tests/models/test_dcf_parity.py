@@ -1,7 +1,5 @@
 """The discriminative family equals the reference's numbers, stored beside the checkout; `-s` prints how closely."""
 
-import zlib
-
 import pytest
 import torch
 from torchvision.models.resnet import BasicBlock, Bottleneck
@@ -17,6 +15,7 @@ from lib.models.parts.resnet import drop_unused
 from lib.models.parts.roi_pooling import precise_roi_pool
 from lib.models.tomp import ToMPHead, box_at, clip_box, ltrb_map, released_state, tomp
 from lib.models.tomp.model import position_encoding
+from tests.recipe_weights import recipe, recipe_weights
 
 
 def each_tensor(tree, change):
@@ -263,36 +262,6 @@ def test_classifiers(reference, same, dtype):
             for found, key in zip(optimiser.maps(boxes, (12, 14), (4, 4)),
                                   ("label_map", "target_mask", "spatial_weight"), strict=True):  # fmt: skip
                 same(f"classifiers {kind}, maps", found.detach(), case[key], exact)
-
-
-def recipe(name, shape, seed=0):
-    """Numbers in [-1, 1) that depend on a name: torch's generator, seeded with the name's checksum."""
-    generator = torch.Generator().manual_seed((zlib.crc32(name.encode()) + seed) % 2**32)
-    return 2 * torch.rand(shape, generator=generator) - 1
-
-
-def recipe_weights(path, explicit, seed):
-    """A released network's keys and shapes from their listing, with values by the recipe."""
-    state = {}
-    for line in path.read_text().splitlines():
-        if line.startswith("#"):
-            continue
-        key, shape = line.split()[:2]
-        shape = () if shape == "()" else tuple(int(side) for side in shape.split("x"))
-        if key.endswith("num_batches_tracked"):
-            state[key] = torch.zeros(shape, dtype=torch.long)
-            continue
-        value = recipe(key, shape, seed)
-        if key.endswith("running_var"):
-            value = 1 + 0.2 * value
-        elif len(shape) >= 2:
-            value = value * (6 / value[0].numel()) ** 0.5
-        elif key.endswith(".weight"):
-            value = 0.6 + 0.1 * value
-        else:
-            value = 0.1 * value
-        state[key] = value
-    return state | explicit
 
 
 def check_layer(same, name, found, expected):

@@ -1,6 +1,5 @@
 """Whole sequences of DiMP and its relatives: equal to the reference frame by frame, and sensible without it."""
 
-import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -11,34 +10,7 @@ from lib.models.dimp import dimp, prdimp, super_dimp, super_dimp_simple
 from lib.models.parts.resnet import drop_unused
 from lib.test.tracker import discriminative as rules
 from lib.test.tracker.dimp_steps import DiMPSettings, first_frame, next_frame
-
-
-def recipe(name, shape, seed=0):
-    generator = torch.Generator().manual_seed((zlib.crc32(name.encode()) + seed) % 2**32)
-    return 2 * torch.rand(shape, generator=generator) - 1
-
-
-def recipe_weights(path, explicit, seed):
-    state = {}
-    for line in path.read_text().splitlines():
-        if line.startswith("#"):
-            continue
-        key, shape = line.split()[:2]
-        shape = () if shape == "()" else tuple(int(side) for side in shape.split("x"))
-        if key.endswith("num_batches_tracked"):
-            state[key] = torch.zeros(shape, dtype=torch.long)
-            continue
-        value = recipe(key, shape, seed)
-        if key.endswith("running_var"):
-            value = 1 + 0.2 * value
-        elif len(shape) >= 2:
-            value = value * (6 / value[0].numel()) ** 0.5
-        elif key.endswith(".weight"):
-            value = 0.6 + 0.1 * value
-        else:
-            value = 0.1 * value
-        state[key] = value
-    return state | explicit
+from tests.recipe_weights import recipe, recipe_weights
 
 
 def video(fixture):

@@ -1,4 +1,4 @@
-"""One sequence of DiMP, PrDiMP or Super-DiMP as two functions: the first frame makes a state, every later one a new one.
+"""One sequence of DiMP, PrDiMP or Super-DiMP: the first frame makes a state, every later frame a new one.
 
 Whoever runs sequences calls `first_frame` once and `next_frame` for each later frame. What is random is passed in.
 """
