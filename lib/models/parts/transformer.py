@@ -39,9 +39,7 @@ class Tokens(NamedTuple):
         """
         padding = functional.interpolate(padding[:, None].float(), features.shape[-2:]).squeeze(1) > 0.5
         positions = sine_positions(padding, features.shape[1]).to(features.dtype)
-        return Tokens(
-            features.flatten(2).transpose(1, 2), positions.flatten(2).transpose(1, 2), padding.flatten(1)
-        )
+        return Tokens(features.flatten(2).transpose(1, 2), positions.flatten(2).transpose(1, 2), padding.flatten(1))
 
     @staticmethod
     def concatenate(parts: Sequence["Tokens"]) -> "Tokens":

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..parts.corner_head import CornerHead
-from ..parts.frozen_resnet import FrozenResNet
 from ..parts.imagenet import Normalise
 from ..parts.transformer import Tokens, Transformer
 
@@ -53,7 +52,8 @@ class Stark(nn.Module):
     the released checkpoints (STARK-S50, ST50, ST101), which load unchanged.
 
     Args:
-        backbone: "resnet50" (S50, ST50) or "resnet101" (ST101); see FrozenResNet.
+        backbone: from normalised images (B, 3, H, W) to (B, backbone.channels, H / 16, W / 16); a FrozenResNet, of
+            "resnet50" (S50, ST50) or "resnet101" (ST101) in the releases.
         dim: width C of the tokens; 256 in the releases.
         heads: attention heads; 8.
         feedforward: width of the transformer's hidden layers; 2048.
@@ -66,8 +66,8 @@ class Stark(nn.Module):
 
     def __init__(
         self,
+        backbone: nn.Module,
         *,
-        backbone: str = "resnet50",
         dim: int = 256,
         heads: int = 8,
         feedforward: int = 2048,
@@ -80,9 +80,8 @@ class Stark(nn.Module):
     ) -> None:
         super().__init__()
         self.normalise = Normalise()
-        trunk = FrozenResNet(backbone)
-        self.backbone = nn.ModuleList([trunk])  # a list, because the released keys begin with "backbone.0."
-        self.bottleneck = nn.Conv2d(trunk.channels, dim, 1)
+        self.backbone = nn.ModuleList([backbone])  # a list, because the released keys begin with "backbone.0."
+        self.bottleneck = nn.Conv2d(backbone.channels, dim, 1)
         self.transformer = Transformer(dim, heads, feedforward, encoder_layers, decoder_layers, dropout)
         self.query_embed = nn.Embedding(1, dim)
         self.box_head = CornerHead(dim, head_channels, half_cell)
@@ -138,19 +137,20 @@ class Stark(nn.Module):
         return self.track(seen, self.encode(search, search_padding))
 
 
-def attended_map(features: Tensor, query: Tensor) -> Tensor:
+def attended_map(features: Tensor, query: Tensor, window: Tensor | float = 1.0) -> Tensor:
     """Weight each token of a square search crop by its product with the query, for the corner head.
 
-    There is neither a scale nor a softmax, as in the paper's equation for the similarity.
+    There is neither a scale nor a softmax.
 
     Args:
         features (B, H*H, C): encoded tokens of the crop, row by row.
         query (B, 1, C): what the decoder found.
+        window (H*H, 1): by which the products are multiplied.
 
     Returns:
         (B, C, H, H).
     """
-    weighted = features * (features @ query.transpose(1, 2))
+    weighted = features * (features @ query.transpose(1, 2) * window)
     side = round(features.shape[1] ** 0.5)
     return weighted.transpose(1, 2).unflatten(2, (side, side)).contiguous()
 

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from ..parts.corner_head import CornerHead, CornerOutput
-from ..parts.frozen_resnet import FrozenResNet
 from ..parts.imagenet import Normalise
 from ..parts.transformer import FeedForward, Tokens, Transformer, spread_evenly
 from ..stark.model import attended_map
@@ -88,8 +87,8 @@ class STTrack(nn.Module):
       memory grow without bound, and the query attends to more than it ever did in training. Here the last `history`
       frames are kept, and a state begins empty. A state also begins empty with `faithful`: a leak from one video to
       another would make results depend on their order.
-    - Window. The released head multiplies the search features by w (1 - w) Hann, which is zero at the initial w = 1:
-      the first box is a constant, and no gradient reaches the transformer. Here they are multiplied by
+    - Window. The released head multiplies its attention map by w (1 - w) Hann, which is zero at the initial w = 1:
+      the first box is a constant, and no gradient reaches the transformer. Here it is multiplied by
       (1 - w) + w Hann, and w begins at 0, where nothing is changed.
     - Hann window. The released one is periodic: its first row and column are zero and its peak lies half a cell off
       the middle. Here it is symmetric and nowhere zero, so a target at the border of the crop can be found.
@@ -97,7 +96,8 @@ class STTrack(nn.Module):
       crop. Here it stands for its middle.
 
     Args:
-        backbone: see FrozenResNet; "resnet50" in the release.
+        backbone: from normalised images (B, 3, H, W) to (B, backbone.channels, H / 16, W / 16); a FrozenResNet of
+            "resnet50" in the release.
         dim: width C of the tokens; 256.
         heads: attention heads; 8.
         feedforward: width of the hidden layers; 2048.
@@ -111,8 +111,8 @@ class STTrack(nn.Module):
 
     def __init__(
         self,
+        backbone: nn.Module,
         *,
-        backbone: str = "resnet50",
         dim: int = 256,
         heads: int = 8,
         feedforward: int = 2048,
@@ -128,9 +128,8 @@ class STTrack(nn.Module):
         self.faithful, self.history = faithful, history
         self.normalise = Normalise()
         self.window_penalty = nn.Parameter(torch.full((1,), 1.0 if faithful else 0.0))
-        trunk = FrozenResNet(backbone)
-        self.backbone = nn.ModuleList([trunk])  # a list, because the released keys begin with "backbone.0."
-        self.bottleneck = nn.Conv2d(trunk.channels, dim, 1)
+        self.backbone = nn.ModuleList([backbone])  # a list, because the released keys begin with "backbone.0."
+        self.bottleneck = nn.Conv2d(backbone.channels, dim, 1)
         self.transformer = Transformer(dim, heads, feedforward, encoder_layers, decoder_layers, dropout)
         self.box_head = CornerHead(dim, head_channels, half_cell=not faithful)
         layers = [TemporalLayer(dim, heads, feedforward, dropout) for _ in range(temporal_layers)]
@@ -179,8 +178,8 @@ class STTrack(nn.Module):
         features, w = readout.features, self.window_penalty
         side = round(features.shape[1] ** 0.5)
         window = hann(side, self.faithful).to(features).flatten()[:, None]
-        features = features * ((1 - w) * (window * w) if self.faithful else (1 - w) + w * window)
-        return self.box_head(attended_map(features, readout.temporal[:, None]))
+        window = (1 - w) * (window * w) if self.faithful else (1 - w) + w * window
+        return self.box_head(attended_map(features, readout.temporal[:, None], window))
 
     def write(self, state: QueryState, readout: Readout) -> QueryState:
         """The state for the next frame: its query, and the history with this frame."""
