@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torchvision.ops import FrozenBatchNorm2d
 
 from lib.errors import UserError
 from lib.models.parts.corner_head import CornerHead, mean_position
@@ -133,7 +134,7 @@ def test_positions_and_frozen_norm_equal_the_references(parity):
         positions = sine_positions(case["mask"], channels)[:, :: channels // case["pos"].shape[1]]
         assert difference(positions, case["pos"]) < 2e-5, name
     case = data["frozen_bn"]
-    norm = type(FrozenResNet("resnet18").body.bn1)(5)
+    norm = FrozenBatchNorm2d(5)
     norm.load_state_dict({name: case[name] for name in case["state_keys"]})
     assert torch.allclose(norm.train()(case["x"]), case["y"], rtol=1e-5, atol=1e-6)
     assert not list(norm.parameters())
@@ -258,8 +259,9 @@ def test_gradients_reach_every_part():
     network = build(classify=True).train()
     output = network(*inputs())
     (output.boxes_xyxy.sum() + output.logits.sum()).backward()
-    for part in ("backbone.0.body.0", "bottleneck", "query_embed", "cls_head.layers.0",
-                 "transformer.encoder.layers.0.linear1", "transformer.decoder.layers.0.multihead_attn.out_proj"):  # fmt: skip
+    layers = ("encoder.layers.0.linear1", "decoder.layers.0.multihead_attn.out_proj")
+    parts = ("backbone.0.body.0", "bottleneck", "query_embed", "cls_head.layers.0")
+    for part in (*parts, *(f"transformer.{layer}" for layer in layers)):
         assert network.get_parameter(f"{part}.weight").grad.abs().sum() > 0, part
     assert {id(p) for p in classification_parameters(network)} == {id(p) for p in network.cls_head.parameters()}
     with pytest.raises(ValueError, match="second stage"):

@@ -230,8 +230,5 @@ def hann(cells: int, periodic: bool) -> Tensor:
         periodic: the released window: zero in the first row and column, 1 in cell `cells / 2`. Otherwise symmetric and
             nowhere zero.
     """
-    if periodic:
-        line = torch.hann_window(cells, periodic=True)
-    else:
-        line = torch.hann_window(cells + 2, periodic=False)[1:-1]
+    line = torch.hann_window(cells) if periodic else torch.hann_window(cells + 2, periodic=False)[1:-1]
     return line[:, None] * line

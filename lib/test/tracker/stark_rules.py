@@ -81,14 +81,11 @@ def extract(crop: Crop, image: np.ndarray, faithful: bool = False) -> tuple[np.n
     """
     if faithful:
         return _extract_rounded(crop, image)
-    steps = (np.arange(crop.size) + 0.5) / crop.size - 0.5
-    outside = [
-        (position < 0) | (position > limit)
-        for position, limit in zip(
-            (crop.cx + steps * crop.side, crop.cy + steps * crop.side), image.shape[1::-1], strict=True
-        )
-    ]
-    return crop.extract(image), outside[1][:, None] | outside[0]
+    shown = crop.side * ((np.arange(crop.size) + 0.5) / crop.size - 0.5)
+    x, y = crop.cx + shown, crop.cy + shown  # centres of the patch's pixels, in the image
+    height, width = image.shape[:2]
+    outside = (y < 0) | (y > height), (x < 0) | (x > width)
+    return crop.extract(image), outside[0][:, None] | outside[1]
 
 
 def _extract_rounded(crop: Crop, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
