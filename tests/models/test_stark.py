@@ -10,12 +10,12 @@ from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 
 from lib.errors import UserError
-from lib.models.parts.corner_head import CornerHead, mean_position
+from lib.models.parts.corner_head import CornerHead, attended_map, mean_position
 from lib.models.parts.frozen_resnet import FrozenResNet, load_imagenet
 from lib.models.parts.positions import LearnedPositions, sine_positions
 from lib.models.parts.transformer import Tokens
 from lib.models.stark import Stark
-from lib.models.stark.model import attended_map, classification_parameters
+from lib.models.stark.model import classification_parameters
 from lib.models.weights import load_weights
 from tests.models.recipe import hash_tensor, hash_unit, recipe_state
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from lib.models.parts.corner_head import attended_map
 from lib.models.parts.frozen_resnet import FrozenResNet
-from lib.models.stark.model import attended_map
 from lib.models.sttrack import QueryState, STTrack
 from lib.models.sttrack.model import hann
 from lib.models.weights import load_weights

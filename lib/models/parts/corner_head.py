@@ -73,3 +73,21 @@ def mean_position(scores: Tensor, shift: float) -> Tensor:
     share = scores.flatten(1).softmax(dim=1).view(-1, height, width)
     x, y = ((torch.arange(n, device=scores.device, dtype=share.dtype) + shift) / n for n in (width, height))
     return torch.stack([(share.sum(dim=1) * x).sum(dim=1), (share.sum(dim=2) * y).sum(dim=1)], dim=1)
+
+
+def attended_map(features: Tensor, query: Tensor, window: Tensor | float = 1.0) -> Tensor:
+    """Weight each token of a square search crop by its product with the query, for the corner head.
+
+    There is neither a scale nor a softmax.
+
+    Args:
+        features (B, H*H, C): encoded tokens of the crop, row by row.
+        query (B, 1, C): what the decoder found.
+        window (H*H, 1): by which the products are multiplied.
+
+    Returns:
+        (B, C, H, H).
+    """
+    weighted = features * (features @ query.transpose(1, 2) * window)
+    side = round(features.shape[1] ** 0.5)
+    return weighted.transpose(1, 2).unflatten(2, (side, side)).contiguous()

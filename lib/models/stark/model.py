@@ -6,7 +6,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..parts.corner_head import CornerHead
+from ..parts.corner_head import CornerHead, attended_map
 from ..parts.imagenet import Normalise
 from ..parts.transformer import Tokens, Transformer
 
@@ -135,24 +135,6 @@ class Stark(nn.Module):
             for image, padding in zip(templates.unbind(dim=1), template_padding.unbind(dim=1), strict=True)
         ]
         return self.track(seen, self.encode(search, search_padding))
-
-
-def attended_map(features: Tensor, query: Tensor, window: Tensor | float = 1.0) -> Tensor:
-    """Weight each token of a square search crop by its product with the query, for the corner head.
-
-    There is neither a scale nor a softmax.
-
-    Args:
-        features (B, H*H, C): encoded tokens of the crop, row by row.
-        query (B, 1, C): what the decoder found.
-        window (H*H, 1): by which the products are multiplied.
-
-    Returns:
-        (B, C, H, H).
-    """
-    weighted = features * (features @ query.transpose(1, 2) * window)
-    side = round(features.shape[1] ** 0.5)
-    return weighted.transpose(1, 2).unflatten(2, (side, side)).contiguous()
 
 
 def classification_parameters(network: Stark) -> list[nn.Parameter]:

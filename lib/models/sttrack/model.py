@@ -5,10 +5,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..parts.corner_head import CornerHead, CornerOutput
+from ..parts.corner_head import CornerHead, CornerOutput, attended_map
 from ..parts.imagenet import Normalise
 from ..parts.transformer import FeedForward, Tokens, Transformer, spread_evenly
-from ..stark.model import attended_map
 from .memory import QueryState
 
 
