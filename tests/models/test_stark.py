@@ -318,3 +318,11 @@ def test_the_trunk_starts_from_image_weights(tmp_path):
         load_imagenet(FrozenResNet("resnet50"), path)
     with pytest.raises(ValueError, match="resnet50"):
         FrozenResNet("resnet")
+
+
+@torch.no_grad()
+def test_a_sample_of_padding_alone_is_finite():
+    network = build()
+    templates, template_padding, search, padding = inputs()
+    whole = network(templates, torch.ones_like(template_padding), search, torch.ones_like(padding))
+    assert whole.boxes_xyxy.isfinite().all()

@@ -79,15 +79,23 @@ def test_boxes_are_cut_to_the_crop():
 
 def test_one_inverted_box_silences_a_released_batch_only():
     boxes = torch.tensor([[0.2, 0.2, 0.2, 0.2], [0.4, 0.4, 0.2, 0.2]])
-    found = torch.tensor([[0.2, 0.2, 0.5, 0.5], [0.7, 0.4, 0.3, 0.6]], requires_grad=True)
+    found = torch.tensor([[0.2, 0.2, 0.5, 0.5], [0.7, 0.4, 0.3, 0.6]])
     released_losses, losses = box_losses(found, boxes, faithful=True), box_losses(found, boxes)
     assert not released_losses.giou.any() and not released_losses.iou.any() and released_losses.l1.all()
     assert losses.giou[0] > 0 and losses.iou.tolist() == pytest.approx([4 / 9, 0])
-    losses.giou.sum().backward()
-    left, right = found.grad[1, 0], found.grad[1, 2]
-    assert left > 0 > right, "the gradient pulls the corners apart"
-    sound = box_losses(found.detach()[:1], boxes[:1], faithful=True)
+    sound = box_losses(found[:1], boxes[:1], faithful=True)
     assert torch.equal(sound.giou, losses.giou[:1]), "without an inverted box both are the same"
+
+
+@pytest.mark.parametrize("found", [[0.6, 0.35, 0.4, 0.55], [0.35, 0.6, 0.55, 0.4], [0.6, 0.6, 0.4, 0.4]])
+def test_corners_the_wrong_way_round_are_no_overlap_and_come_apart(found):
+    boxes = torch.tensor([[0.3, 0.3, 0.3, 0.3]])
+    found = torch.tensor([found], requires_grad=True)
+    losses = box_losses(found, boxes)
+    assert losses.iou == 0 and 1 <= losses.giou < 1.5
+    (2 * losses.giou + 5 * losses.l1).sum().backward()
+    low, high, wrong = found.grad[0, :2], found.grad[0, 2:], found[0, 2:] < found[0, :2]
+    assert (low[wrong] > 0).all() and (high[wrong] < 0).all()
 
 
 def test_a_clip_is_the_sum_of_its_frames_and_the_weights_are_not_swapped():
@@ -97,3 +105,15 @@ def test_a_clip_is_the_sum_of_its_frames_and_the_weights_are_not_swapped():
     assert clip_loss(found, boxes, 2, 5)[0].item() == pytest.approx(sum(singles).item())
     assert clip_loss(found, boxes, 2, 5, faithful=True)[0] == clip_loss(found, boxes, 5, 2)[0]
     assert clip_loss(found, boxes, 2, 0)[0] == 2 * clip_loss(found, boxes, 2, 5)[1]["Loss/giou"]
+
+
+def test_boxes_that_are_not_targets_do_not_teach():
+    found = torch.tensor([[0.1, 0.1, 0.4, 0.4], [0.5, 0.5, 0.9, 0.9]], requires_grad=True)
+    boxes = torch.tensor([[0.1, 0.1, 0.2, 0.2], [0.0, 0.0, 0.0, 0.0]])
+    loss, stats = clip_loss([found], [boxes], 2, 5, counted=[torch.tensor([True, False])])
+    alone, _ = clip_loss([found[:1]], [boxes[:1]], 2, 5)
+    assert loss.item() == pytest.approx(alone.item())
+    loss.backward()
+    assert found.grad[0].any() and not found.grad[1].any()
+    nothing, stats = clip_loss([found.detach()], [boxes], 2, 5, counted=[torch.tensor([False, False])])
+    assert nothing == 0 and all(value == 0 for value in stats.values())

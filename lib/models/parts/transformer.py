@@ -191,12 +191,14 @@ class Transformer(nn.Module):
         """Encode tokens and read queries from them.
 
         Args:
-            tokens: at least one of each sample must not be padding, or its output is NaN.
+            tokens: where all tokens of a sample are padding, none of them counts as padding: attention to nothing would
+                be NaN.
             query (B, N, C): the queries.
 
         Returns:
             Features of the queries (B, N, C), and the encoded tokens.
         """
+        tokens = tokens._replace(padding=tokens.padding & ~tokens.padding.all(dim=1, keepdim=True))
         memory = self.encoder(tokens)
         return self.decoder(query, memory), memory
 

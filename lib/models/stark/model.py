@@ -110,7 +110,7 @@ class Stark(nn.Module):
 
         Args:
             templates: of `encode`, one or (STARK-ST) the first frame's and a later one, in this order.
-            search: of `encode`, of a square crop. At least one token of a sample must not be padding.
+            search: of `encode`, of a square crop.
         """
         query = self.query_embed.weight.expand(len(search.features), 1, -1)
         found, memory = self.transformer(Tokens.concatenate([*templates, search]), query)

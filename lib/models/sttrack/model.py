@@ -161,7 +161,7 @@ class STTrack(nn.Module):
 
         Args:
             template: of `encode`.
-            search: of `encode`, of a square crop. At least one token of a sample must not be padding.
+            search: of `encode`, of a square crop.
             state: of the frame before.
             itself: whether the frame attends to itself beside its history, as in the released training.
         """

@@ -95,11 +95,12 @@ def _extract_rounded(crop: Crop, image: np.ndarray) -> tuple[np.ndarray, np.ndar
     # The released code pads as if the image had one column and one row less.
     end = [min(low + side, limit - 1) for low, limit in zip(corner, limits, strict=True)]
     shown = [max(last - max(low, 0), 0) for low, last in zip(corner, end, strict=True)]
-    patch = np.zeros((side, side, image.shape[2]), image.dtype)
+    patch = np.zeros((side, side, 3), np.uint8)
     padding = np.ones((side, side), np.float64)
     inside = tuple(slice(before[axis], before[axis] + shown[axis]) for axis in (1, 0))
     source = tuple(slice(max(corner[axis], 0), max(corner[axis], 0) + shown[axis]) for axis in (1, 0))
-    patch[inside], padding[inside] = image[source], 0
+    if all(shown):
+        patch[inside], padding[inside] = image[source], 0
     shape = (crop.size, crop.size)
     return cv2.resize(patch, shape), cv2.resize(padding, shape) > 0
 
