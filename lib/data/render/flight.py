@@ -172,9 +172,10 @@ def _integrate(place, velocity, spin, sport, count, pace, bounces=True):
         z += (vz + az * pace / 2) * pace
         vx, vy, vz = vx + ax * pace, vy + ay * pace, vz + az * pace
         if bounces and vz < 0:
-            ground = radius + (table if table and abs(x) < half_length and abs(y) < half_width else 0)
-            above = ground - table - 0.1 if table else ground - 1  # a ball already below the table falls past it
-            if above < z < ground:
+            over_table = table and abs(x) < half_length and abs(y) < half_width
+            ground = radius + (table if over_table else 0)
+            reach = 0.1 if over_table else 1  # m; a ball that is already below the table falls past it
+            if ground - reach < z < ground:
                 z, vz, vx, vy = 2 * ground - z, -sport.bounce * vz, 0.8 * vx, 0.8 * vy
         path[k] = x, y, z
     return path
