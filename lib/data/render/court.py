@@ -1,4 +1,4 @@
-"""What of a filmed rally does not move: the camera, the hall with its crowd, boards and lamps, the court and the net."""
+"""What of a filmed rally does not move: camera, hall with crowd, boards and lamps, court and net."""
 
 from dataclasses import dataclass
 

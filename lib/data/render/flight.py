@@ -115,7 +115,7 @@ def fly(rng: np.random.Generator, sport: Sport, frames: int, fps: float) -> Flig
     place[2] = sport.floor + rng.uniform(0.2, 0.4) if sport.floor else rng.uniform(1.0, 2.4)
     step = int(rng.uniform(0, 0.25) * count) if rng.random() < 0.5 else 0
     last = count if rng.random() < 0.75 else int(rng.uniform(0.4, 0.9) * count)  # nobody plays it after that
-    turn = int(rng.integers(len(sport.shots)))
+    turn, velocity = int(rng.integers(len(sport.shots))), np.zeros(3)
     hits = []
     while step < count:
         if step >= last:

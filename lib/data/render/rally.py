@@ -19,7 +19,7 @@ HIDDEN = 0.65  # a ball of which more than this share is covered counts as not s
 _MARGIN = 0.04  # of the image's width, on each side, for a camera that pans
 _NOISE = 256  # px, side of the tile of noise
 _GAMMA = 2.2
-_SHUTTLE = ((0.042, 0.014), (0.01, 0.022), (-0.035, 0.033))  # of discs along its axis: place, radius, m
+_SHUTTLE = ((0.048, 0.014), (0.016, 0.022), (-0.029, 0.033))  # discs along its axis from its middle: place, radius, m
 _FIXED = 4  # bits of a fraction in OpenCV's drawing
 
 
