@@ -75,23 +75,8 @@ def film(rng: np.random.Generator, sport: Sport, size: tuple) -> Camera:
     return Camera(place, camera.axes, focal, wanted - focal * (low + high) / 2)
 
 
-@dataclass(frozen=True)
-class Hall:
-    """The picture behind everything, and what stands in front of some of it.
-
-    picture (H, W, 3): uint8 RGB, without the net. net (H, W): uint8, how much of each px the net covers, of 255;
-    net_colour (3,). title (h, w, 3): uint8, the scores that broadcasters put over the image, and its corner (x, y).
-    """
-
-    picture: np.ndarray
-    net: np.ndarray
-    net_colour: tuple
-    title: np.ndarray
-    title_corner: tuple
-
-
-def build(rng: np.random.Generator, sport: Sport, camera: Camera, size: tuple) -> Hall:
-    """Draw a hall.
+def hall(rng: np.random.Generator, sport: Sport, camera: Camera, size: tuple) -> np.ndarray:
+    """Draw what is behind everything that moves, without the net.
 
     Args:
         rng: all that is random comes from it.
@@ -100,7 +85,7 @@ def build(rng: np.random.Generator, sport: Sport, camera: Camera, size: tuple) -
         size (width, height): of the picture, px.
 
     Returns:
-        The hall.
+        (height, width, 3) uint8 RGB.
     """
     width, height = size
     picture = _crowd(rng, size)
@@ -117,10 +102,7 @@ def build(rng: np.random.Generator, sport: Sport, camera: Camera, size: tuple) -
     picture = cv2.GaussianBlur(picture, (0, 0), max(width / 1920 * rng.uniform(0.6, 1.4), 0.3))
     if rng.random() < 0.3:
         _heads(rng, picture)
-    net = _net(sport, camera, size)
-    title, corner = _title(rng, size)
-    colour = (25, 25, 30) if rng.random() < 0.7 else (225, 225, 225)
-    return Hall(picture, net, colour, title, corner)
+    return picture
 
 
 def colour_of(rng: np.random.Generator, palette: tuple, spread: int = 18) -> tuple:
@@ -350,8 +332,17 @@ def _spare_balls(rng, sport, camera, picture):
             _circle(picture, point, max(sport.diameter / 2 * float(scale), 0.6), sport.colours[0])
 
 
-def _net(sport, camera, size):
-    """Coverage of the net: fine mesh as an even grey, its tape and posts solid."""
+def net_cover(sport: Sport, camera: Camera, size: tuple) -> np.ndarray:
+    """Draw how much of each px the net covers: a fine mesh evenly, tape and posts wholly.
+
+    Args:
+        sport: a value of SPORTS.
+        camera: see `film`.
+        size (width, height): px.
+
+    Returns:
+        (height, width) uint8, of 255.
+    """
     width, height = size
     cover = np.zeros((height, width), np.uint8)
     top, wide = sport.net
@@ -377,8 +368,16 @@ def _net(sport, camera, size):
     return cover
 
 
-def _title(rng, size):
-    """The scores over the image: names, numbers, and a small picture of a ball."""
+def scores(rng: np.random.Generator, size: tuple) -> tuple[np.ndarray, tuple]:
+    """Draw the scores that broadcasters put over the image: names, numbers, and a small picture of a ball.
+
+    Args:
+        rng: all that is random comes from it.
+        size (width, height): of the image, px.
+
+    Returns:
+        (h, w, 3) uint8 RGB, and its corner (x, y) in the image, px.
+    """
     width, height = size
     wide, tall = int(width * rng.uniform(0.15, 0.4)), max(int(height * rng.uniform(0.05, 0.08)), 6)
     title = np.empty((tall, wide, 3), np.uint8)
