@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lib.models.weights import load_weights
 from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 
@@ -16,7 +17,6 @@ from lib.models.parts.positions import LearnedPositions, sine_positions
 from lib.models.parts.transformer import Tokens
 from lib.models.stark import Stark
 from lib.models.stark.model import classification_parameters
-from lib.models.weights import load_weights
 from tests.models.recipe import hash_tensor, hash_unit, recipe_state
 
 SMALL = {"dim": 32, "heads": 4, "feedforward": 64, "encoder_layers": 2, "decoder_layers": 2,
