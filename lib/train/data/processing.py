@@ -14,10 +14,9 @@ import numpy as np
 import torch
 
 from ...data import boxes
-from ...data.crop import Crop, window_side
+from ...data.crop import Crop, coverage, window_side
 from ...data.frames import PartialFrame
 from ...errors import FrameError
-from ...models.lunar.model import template_mask
 from .augmentation import Distractor, Look, apply_look, draw_look
 
 INDEPENDENT, CHAIN_GT, CHAIN_PRED = 0, 1, 2  # where the windows of a clip lie (spec query.md B.4)
@@ -132,7 +131,7 @@ class Processing:
         size = self.data.TEMPLATE.SIZE
         sample = {
             "template_images": torch.from_numpy(patches[:, :3]),
-            "template_masks": template_mask(template_annos * size, size, self.grid),
+            "template_masks": torch.from_numpy(coverage(template_annos * size, size, self.grid)),
             "template_anno": torch.from_numpy(template_annos.astype(np.float32)),
             "search_images": torch.from_numpy(images[:, :3]),
             "search_anno": torch.from_numpy(np.stack(annos).astype(np.float32)),

@@ -97,7 +97,7 @@ class Samples(torch.utils.data.Dataset):
 class SampleSet(Samples):
     """Samples of a tracker's. With T templates and N search frames `self[epoch, index]` holds, beside Samples' own,
 
-        template_images (T, 3, Z, Z) uint8; template_masks (T, Lz) float32, see template_mask
+        template_images (T, 3, Z, Z) uint8; template_masks (T, Lz) float32, see data.crop.coverage
         template_anno (T, 4), search_anno (N, 4) float32: xywh in shares of the crop, zeros where nothing is visible
         search_images (N, 3, S, S) uint8
         search_visible (N,) bool: the target is there and its centre in the crop
