@@ -197,6 +197,7 @@ class OneStreamRules(LockstepTracker):
             factor=(test.SEARCH_FACTOR or search.FACTOR) * growth,
             min_side=search.MIN_SIDE * growth,
             crop_size=search.SIZE,
+            grid=test.WINDOW_GRID,
         )
 
     def _window(self, states, crops):
