@@ -23,7 +23,7 @@ FAMILIES = {
         light=".test.tracker.lunar_light:load",
         network=".models.lunar.build:build_network",
         actor=".train.actors.lunar:LunarActor",
-        samples=".train.data.samples:SampleSet",
+        samples=".train.data.lunar:LunarSamples",
     ),
     "opencv": Family(schema=".config.opencv:OpenCV", tracker=".test.tracker.opencv:OpenCVTracker"),
     "identity": Family(schema=".config.identity:Identity", tracker=".test.tracker.identity:IdentityTracker"),
