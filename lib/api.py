@@ -135,7 +135,7 @@ def list_trackers() -> dict[str, list[str]]:
 
 
 def load_tracker(
-    family: str = "lunar",
+    family: str = registry.DEFAULT,
     name: str = "tiny",
     *,
     checkpoint: str | None = None,
@@ -158,7 +158,7 @@ def load_tracker(
     Raises:
         UserError: there is no such tracker, configuration, weights file or setting.
     """
-    if importlib.util.find_spec("torch") is None and registry.entry(family).has_network:
+    if importlib.util.find_spec("torch") is None and registry.family(family).network:
         from .test.tracker.standalone import load
 
         given = {"checkpoint": checkpoint, "enhancer": enhancer, "settings": list(settings) or None}

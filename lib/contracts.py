@@ -6,9 +6,12 @@ Every contract is a base class: who offers what is visible in the class statemen
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import torch
     from torch import nn
@@ -143,47 +146,70 @@ class Actor(ABC):
     """What the trainer asks of a family: networks, losses, and who learns from which loss.
 
     Attributes:
-        network: the network that is averaged, validated, saved and tracked with.
+        network: the network that is averaged, validated, saved and tracked with. The trainer exchanges it for its copy
+            with averaged weights while it validates and saves, so keep no references to parts of it.
         helpers: networks that only training needs (teacher, discriminators), by name. They are in checkpoints so that
             training resumes exactly, but not in the saved weights.
         scores: names of what `validate` sums up; the first one chooses the best epoch.
     """
 
     network: "nn.Module"
-    helpers: "Mapping[str, nn.Module]"
-    scores: ClassVar[tuple[str, ...]] = ()
+    helpers: "Mapping[str, nn.Module]" = MappingProxyType({})
+    scores: Sequence[str] = ()
 
     @abstractmethod
     def optimisers(self) -> "Mapping[str, torch.optim.Optimizer]":
-        """The optimisers by name, each with its own groups and rates. They share the schedule of TRAIN.SCHEDULER."""
+        """The optimisers by name, each with its own groups and rates. They share the schedule of TRAIN.SCHEDULER.
+
+        The trainer calls this once, after it has frozen what TRAIN.FREEZE names. No parameter is in two of them.
+        """
 
     @abstractmethod
     def phases(self, batch: Mapping[str, "torch.Tensor"]) -> "Iterator[tuple[str, torch.Tensor, dict]]":
         """The losses of one batch in the order in which they are stepped: a discriminator first, then the network.
 
+        Every batch has the same phases. With several processes, a phase reaches the same parameters in each of them.
+
         Yields:
-            Name of the optimiser, loss (scalar), {name: detached scalar} for the log. The trainer steps that optimiser
-            before it asks for the next phase.
+            Name of the optimiser, loss (scalar), {name: detached scalar} for the log; no name occurs in two phases. The
+            trainer steps that optimiser before it asks for the next phase. Gradients that a loss leaves in parameters
+            of other optimisers are dropped.
         """
 
     @abstractmethod
     def validate(self, batch: Mapping[str, "torch.Tensor"]) -> "tuple[torch.Tensor, ...]":
         """Sums of `scores` over a batch, then how many samples they are over."""
 
+    def picture(self, batch: Mapping[str, "torch.Tensor"]) -> "tuple[str, torch.Tensor] | None":
+        """A name and a (3, H, W) uint8 picture of what the network makes of a batch, for TensorBoard; None for none."""
+        return None
+
+    @abstractmethod
+    def save(self, path: "Path", **notes: Any) -> None:
+        """Write the network's weights as the family's tracker loads them.
+
+        Args:
+            path: a .safetensors file.
+            notes: for the file's header.
+        """
+
 
 @dataclass(frozen=True)
 class Family:
-    """An entry of the registry: where the parts of a family are, as "module:name" relative to this package.
+    """An entry of the registry: where the parts of a family are, as "module:name".
+
+    ".module:name" is relative to this package; families of other packages name their modules absolutely.
 
     Modules are named, not imported, so that --help and configuration errors stay fast.
 
     Attributes:
         schema: the pydantic model of its configuration.
         tracker: a Tracker, LockstepTracker or ClipTracker, built as Tracker(config, weights, device); None if it does
-            not track.
+            not track. One whose family is trained also takes `network=`, a network to track with instead of weights.
         network: function from a configuration to the network with random weights; None for a tracker without one.
         actor: an Actor, built from (network, config); None if there is nothing to train.
         samples: the training set, built from (datasets, config, seed=, training=); needed with `actor`.
+        experiments: folder of its configurations, for a family of another package. None: experiments/<name>.
     """
 
     schema: str
@@ -191,3 +217,4 @@ class Family:
     network: str | None = None
     actor: str | None = None
     samples: str | None = None
+    experiments: str | None = None

@@ -1,102 +1,123 @@
-"""Script name -> where its configuration schema, its online tracker and what trains it live.
+"""The families by name. A family is one line here and its files in the places that its `Family` names.
 
-Adding a tracker is one folder or module and one entry here. Modules are named, not imported, so that --help and
-configuration errors stay fast.
+Packages of other people add families through the entry points "lunar_tracking.families":
+
+    [project.entry-points."lunar_tracking.families"]
+    mine = "my_package:FAMILY"  # a contracts.Family whose places are absolute, such as "my_package.config:Mine"
 """
 
+import functools
 import importlib
-from dataclasses import dataclass
+import importlib.metadata
+from typing import Any
 
+from .contracts import Family
 from .errors import UserError, nearest
 
-
-@dataclass(frozen=True)
-class Training:
-    """Places as "module:name". network: (config) -> the module to train, with random weights. actor: built from
-    (network, config), what lib/train/trainers asks of it. samples: its data set, built like lib/train/data's SampleSet.
-    """
-
-    network_place: str
-    actor_place: str
-    samples_place: str
-
-    def network(self, config):
-        return _resolve(self.network_place)(config)
-
-    def actor(self, network, config):
-        return _resolve(self.actor_place)(network, config)
-
-    def samples(self, datasets, config, **options):
-        return _resolve(self.samples_place)(datasets, config, **options)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """Places as "module:name". The tracker is built as in lib/test/tracker; with a network it needs weights.
-
-    Without a tracker_place a script does not track, without a Training it has nothing to train.
-    """
-
-    schema_place: str
-    tracker_place: str | None = None
-    has_network: bool = False
-    training: Training | None = None
-
-    def schema(self):
-        return _resolve(self.schema_place)
-
-    def tracker(self):
-        if self.tracker_place is None:
-            raise UserError(f"this script has no tracker; those that have: {', '.join(names())}")
-        return _resolve(self.tracker_place)
-
-
-ENTRIES = {
-    "lunar": Entry(
-        ".config.schema:Lunar",
-        ".test.tracker.lunar:LunarTracker",
-        has_network=True,
-        training=Training(".build:build_network", ".train.actors.lunar:LunarActor", ".train.data.samples:SampleSet"),
+GROUP = "lunar_tracking.families"
+DEFAULT = "lunar"  # the family of commands that are not told one
+FAMILIES = {
+    "lunar": Family(
+        schema=".config.lunar:Lunar",
+        tracker=".test.tracker.lunar:LunarTracker",
+        network=".models.lunar.build:build_network",
+        actor=".train.actors.lunar:LunarActor",
+        samples=".train.data.samples:SampleSet",
     ),
-    "opencv": Entry(".config.schema:OpenCV", ".test.tracker.opencv:OpenCVTracker"),
-    "identity": Entry(".config.schema:Identity", ".test.tracker.identity:IdentityTracker"),
-    "enhancer": Entry(
-        ".config.schema:Enhancer",
-        training=Training(
-            ".build:build_low_light",
-            ".train.actors.enhancer:EnhancerActor",
-            ".train.data.night_pairs:NightPairs",
-        ),
+    "opencv": Family(schema=".config.opencv:OpenCV", tracker=".test.tracker.opencv:OpenCVTracker"),
+    "identity": Family(schema=".config.identity:Identity", tracker=".test.tracker.identity:IdentityTracker"),
+    "enhancer": Family(
+        schema=".config.enhancer:Enhancer",
+        network=".models.enhancer.build:build_network",
+        actor=".train.actors.enhancer:EnhancerActor",
+        samples=".train.data.night_pairs:NightPairs",
     ),
 }
 
 
-def names():
-    """The scripts that track."""
-    return [name for name, each in ENTRIES.items() if each.tracker_place]
+def scripts() -> list[str]:
+    """All families. One of another package whose entry point cannot be loaded is left out; `family` says why."""
+    return [*FAMILIES, *(name for name, found in _others().items() if isinstance(found, Family))]
 
 
-def scripts():
-    """All scripts."""
-    return list(ENTRIES)
+def names() -> list[str]:
+    """The families that track."""
+    return [name for name in scripts() if family(name).tracker]
 
 
-def entry(script):
-    """The Entry of a script. Raises UserError naming the nearest one that exists."""
-    if script not in ENTRIES:
-        raise UserError(f"no tracker named {script!r}{nearest(script, ENTRIES)}; there are: {', '.join(names())}")
-    return ENTRIES[script]
+def family(script: str) -> Family:
+    """The Family of this name.
 
-
-def training(script):
-    """The Training of a script. Raises UserError for one that has nothing to train."""
-    found = entry(script).training
+    Raises:
+        UserError: there is none, with the nearest name that exists; or its entry point cannot be loaded.
+    """
+    found = FAMILIES.get(script) or _others().get(script)
     if found is None:
-        known = ", ".join(name for name, each in ENTRIES.items() if each.training)
+        raise UserError(f"no tracker named {script!r}{nearest(script, scripts())}; there are: {', '.join(names())}")
+    if isinstance(found, UserError):
+        raise found
+    return found
+
+
+def schema(script: str) -> Any:
+    """The pydantic model of a family's configuration."""
+    return _resolve(family(script).schema)
+
+
+def tracker(script: str) -> Any:
+    """The tracker's class of a family. Raises UserError for a family that does not track."""
+    place = family(script).tracker
+    if place is None:
+        raise UserError(f"this script has no tracker; those that have: {', '.join(names())}")
+    return _resolve(place)
+
+
+def trained(script: str) -> Family:
+    """The Family of this name, if it can be trained. Raises UserError otherwise."""
+    found = family(script)
+    if found.actor is None:
+        known = ", ".join(name for name in scripts() if family(name).actor)
         raise UserError(f"--script {script}: has no training; those that have: {known}")
     return found
 
 
-def _resolve(place):
+def network(script: str, config: Any) -> Any:
+    """The network of a family with random weights, as its configuration describes it."""
+    return _resolve(trained(script).network)(config)
+
+
+def actor(script: str, network: Any, config: Any) -> Any:
+    """The contracts.Actor that trains a network of a family."""
+    return _resolve(trained(script).actor)(network, config)
+
+
+def samples(script: str, datasets: dict, config: Any, **options: Any) -> Any:
+    """A family's data set of samples, see train.data.samples.Samples for the arguments."""
+    return _resolve(trained(script).samples)(datasets, config, **options)
+
+
+@functools.cache
+def _others() -> dict[str, Family | UserError]:
+    """The families of other packages; the reason in the place of one that cannot be loaded."""
+    found: dict[str, Family | UserError] = {}
+    for point in importlib.metadata.entry_points(group=GROUP):
+        if point.name in FAMILIES or point.name in found:
+            found[point.name] = _unusable(point, "there is another family of this name")
+            continue
+        try:
+            loaded = point.load()
+        except Exception as error:  # noqa: BLE001 -- whatever a package of other people raises: `family` reports it
+            found[point.name] = _unusable(point, f"{type(error).__name__}: {error}")
+        else:
+            wrong = _unusable(point, f"expected a contracts.Family, found {type(loaded).__name__}")
+            found[point.name] = loaded if isinstance(loaded, Family) else wrong
+    return found
+
+
+def _unusable(point: importlib.metadata.EntryPoint, reason: str) -> UserError:
+    return UserError(f"family {point.name!r} of the entry point {point.value}: {' '.join(reason.split())}")
+
+
+def _resolve(place: str) -> Any:
     module, name = place.split(":")
     return getattr(importlib.import_module(module, __package__), name)

@@ -32,7 +32,7 @@ def main(argv=None):
     from ..models.lunar.exported import ExportedLunar, export, quantise
     from ..test.tracker.calibration import track_demo
 
-    tracker = registry.entry("lunar").tracker()(plain, weights)
+    tracker = registry.tracker("lunar")(plain, weights)
     folder = Path(options.out or paths.output / "export" / f"lunar_{options.tracker_param}")
     folder.mkdir(parents=True, exist_ok=True)
     precision = settings.TEST.PRECISION

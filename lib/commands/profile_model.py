@@ -27,7 +27,7 @@ DEAREST, TRACED = 15, 5  # operations listed by --trace, and frames that they ar
 @cli.command
 def main(argv=None):
     arguments = cli.parser(__doc__, EXAMPLES)
-    arguments.add_argument("--script", default="lunar", help="a script with a network")
+    arguments.add_argument("--script", default=registry.DEFAULT, help="a script with a network")
     arguments.add_argument("--config", default="baseline", help="configuration: experiments/<script>/<config>.yaml")
     arguments.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
     arguments.add_argument(
@@ -48,15 +48,14 @@ def main(argv=None):
     if min(*options.size, options.loops) < 1 or options.target <= 0 or options.warmup < 0:
         raise UserError("--size, --loops and --target must be above 0")
     settings = config.load(options.script, options.config, options.overrides)
-    entry = registry.entry(options.script)
-    if not entry.has_network:
+    if not registry.family(options.script).network:
         raise UserError(f"{options.script} has no network to profile")
     cli.set_threads()
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else torch's profiler talks, also of GPUs that are not there
     device = cli.choose_devices(options.device)[0]
     with tempfile.TemporaryDirectory() as folder:
         frames = _one_frame(Path(folder), options.size)
-        _profile(entry.tracker()(settings, None, device), settings, frames, options)
+        _profile(registry.tracker(options.script)(settings, None, device), settings, frames, options)
     return 0
 
 

@@ -11,11 +11,11 @@ python tracking/show_config.py lunar tiny
 @cli.command
 def main(argv=None):
     arguments = cli.parser(__doc__, EXAMPLES)
-    arguments.add_argument("script", nargs="?", default="lunar", choices=registry.scripts())
+    arguments.add_argument("script", nargs="?", default=registry.DEFAULT, choices=registry.scripts())
     arguments.add_argument("config", nargs="?", help="show this experiment's values instead of the defaults")
     options = arguments.parse_args(argv)
     values = config.load(options.script, options.config) if options.config else None
-    for name, kind, default, meaning in config.keys(registry.entry(options.script).schema()):
+    for name, kind, default, meaning in config.keys(registry.schema(options.script)):
         value = default
         if values is not None:
             value = values

@@ -27,7 +27,7 @@ def main(argv=None):
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stdout, force=True)
     # What is cheap to check comes first: a typing error is answered at once, before torch is imported.
     settings = config.load(options.script, options.config, options.overrides, options.budget)
-    registry.training(options.script)
+    registry.trained(options.script)
     _check(options)
     paths = find_paths(options.data_root, options.save_dir)
     train = _load(settings.DATA.TRAIN.DATASETS_NAME, "DATA.TRAIN.DATASETS_NAME", options, settings.DATA.CACHE)
@@ -104,7 +104,7 @@ def track_closed_loop(network, settings, sequences):
 
 def _parse(argv):
     arguments = cli.parser(__doc__, EXAMPLES)
-    arguments.add_argument("--script", default="lunar", help="which tracker, or enhancer")
+    arguments.add_argument("--script", default=registry.DEFAULT, help="which tracker, or enhancer")
     arguments.add_argument("--config", default="baseline", help="experiments/<script>/<config>.yaml")
     arguments.add_argument("--budget", metavar="NAME", help="smoke, small or full: the BUDGETS of the configuration")
     arguments.add_argument(
@@ -157,7 +157,7 @@ def _load(names, needed_key, options, cache=""):
     from ..data import benchmarks
     from ..data.benchmarks.entries import BENCHMARKS
 
-    tracks = registry.entry(options.script).tracker_place is not None
+    tracks = registry.family(options.script).tracker is not None
     if needed_key and not names:
         rendered = benchmarks.DEMO if tracks else benchmarks.DAY
         raise UserError(f"{needed_key}: is empty; --set {needed_key}=[{rendered}] trains on rendered videos")

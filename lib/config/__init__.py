@@ -25,11 +25,11 @@ def load(script, config, overrides=(), budget=None):
     """
     from easydict import EasyDict
 
-    from ..registry import entry
+    from .. import registry
 
-    schema = entry(script).schema()
+    schema = registry.schema(script)
     path = _experiment(script, config)
-    settings, places, named = _read(path)
+    settings, places, named = _read(path, script)
     if budget is not None:
         if budget not in named["BUDGETS"]:
             known = ", ".join(named["BUDGETS"]) or "none"
@@ -46,10 +46,10 @@ def ablation(script, config, overrides=(), more=None):
     Returns {label: overrides that `load` takes after the common ones}.
     Raises UserError as `load` does where a row does not fit.
     """
-    from ..registry import entry
+    from .. import registry
 
-    schema = entry(script).schema()
-    settings, places, named = _read(_experiment(script, config))
+    schema = registry.schema(script)
+    settings, places, named = _read(_experiment(script, config), script)
     settings, places = _override(settings, places, overrides)
     rows = {}
     for label, (changes, where) in named["ABLATION"].items():
@@ -65,7 +65,7 @@ def ablation(script, config, overrides=(), more=None):
 
 def given(script, config, overrides=()):
     """{dotted key: value} of what the file and `overrides` set; all else is the schema's default."""
-    settings, places, _ = _read(_experiment(script, config))
+    settings, places, _ = _read(_experiment(script, config), script)
     return dict(flat(_override(settings, places, overrides)[0]))
 
 
@@ -81,11 +81,11 @@ def keys(section, prefix=""):
 
 def names(script: str) -> list[str]:
     """The configurations of a script, sorted."""
-    return sorted({file.stem for folder in _folders() for file in (folder / script).glob("*.yaml")})
+    return sorted({file.stem for folder in _folders(script) for file in folder.glob("*.yaml")})
 
 
 def _experiment(script, config):
-    folders = [folder / script for folder in _folders()]
+    folders = _folders(script)
     path = next((file for folder in folders if os.path.isfile(file := folder / f"{config}.yaml")), None)
     if Path(config).name != config or path is None:  # os.path.isfile, unlike Path.is_file, takes impossible names
         known = names(script)
@@ -95,17 +95,21 @@ def _experiment(script, config):
     return path
 
 
-def _folders():
-    """Where experiments are looked for: with the installed package, ./experiments comes before those that ship."""
-    return [EXPERIMENTS] if CHECKOUT else [Path("experiments"), EXPERIMENTS]
+def _folders(script):
+    """Where a family's configurations are looked for: if the package is installed, ./experiments comes first."""
+    from .. import registry
+
+    roots = [EXPERIMENTS] if CHECKOUT else [Path("experiments"), EXPERIMENTS]
+    own = registry.family(script).experiments
+    return [*(root / script for root in roots), *([Path(own)] if own else [])]
 
 
-def _read_with_base(path, below):
+def _read_with_base(path, script, below=()):
     settings, places = read_yaml(path)
     if "_BASE_" not in settings:
         return settings, places
     base = settings.pop("_BASE_")
-    beside = [path.parent, *(folder / path.parent.name for folder in _folders())]
+    beside = [path.parent, *_folders(script)]
     target = next((folder / str(base) for folder in beside if os.path.isfile(folder / str(base))), None)
     if not isinstance(base, str) or target is None:
         near = _nearest(Path(str(base)).stem, [file.stem for file in path.parent.glob("*.yaml") if file != path])
@@ -114,14 +118,14 @@ def _read_with_base(path, below):
     if target in below:
         names = " -> ".join(file.name for file in (*below, target))
         raise UserError(f"_BASE_ leads back to itself: {names}", *places["_BASE_"])
-    merged, merged_places = _read_with_base(target, below)
+    merged, merged_places = _read_with_base(target, script, below)
     _merge(merged, settings)
     return merged, {**merged_places, **places}
 
 
-def _read(path):
+def _read(path, script):
     """A file over its base: (settings, places, {section of NAMED: {name: (changes, their places)}})."""
-    settings, places = _read_with_base(path, ())
+    settings, places = _read_with_base(path, script)
     named = {section: settings.pop(section, {}) for section in NAMED}
     for section, entries in named.items():
         for name, changes in entries.items() if isinstance(entries, dict) else [("", entries)]:
@@ -229,6 +233,6 @@ def _nearest(name, known):
 
 
 def _is_section(annotation):
-    from .schema import Section
+    from .sections import Section
 
     return isinstance(annotation, type) and issubclass(annotation, Section)

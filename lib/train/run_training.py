@@ -20,7 +20,7 @@ from .trainers import checkpoint
 from .trainers.state import plain, restore
 from .trainers.trainer import Trainer
 
-log = logging.getLogger("lunar.train")
+log = logging.getLogger(__name__)
 
 # What may differ from the checkpoint without changing a single weight.
 HARMLESS = (
@@ -82,18 +82,18 @@ def _train(job, device, validate_tracking):
     # A loader's process forked while OpenCV's threads exist here waits for them for ever: validation makes them.
     cv2.setNumThreads(0)
     torch.manual_seed(job.seed)
-    training = registry.training(job.script)
-    network = training.network(config)
+    network = registry.network(job.script, config)
     if job.pretrained is not None:
         log.info("pre-training: %s", initialise_backbone(network, job.pretrained))
     if job.previous is not None:
         log.info("earlier stage: %s", load_weights(network, job.previous, strict=False))
-    actor = training.actor(network, config)
-    if device.type == "cuda" and distributed.world() > 1:
-        actor = torch.nn.SyncBatchNorm.convert_sync_batchnorm(actor)
-    actor.to(device)
-    train_set = training.samples(job.train, config, seed=job.seed)
-    val_set = training.samples(job.val, config, seed=job.seed, training=False) if job.val else None
+    actor = registry.actor(job.script, network, config)
+    for module in (network, *actor.helpers.values()):
+        if device.type == "cuda" and distributed.world() > 1:
+            torch.nn.SyncBatchNorm.convert_sync_batchnorm(module)  # replaces the norms inside it
+        module.to(device)
+    train_set = registry.samples(job.script, job.train, config, seed=job.seed)
+    val_set = registry.samples(job.script, job.val, config, seed=job.seed, training=False) if job.val else None
     if job.dry_run:
         return _dry_run(job, actor, train_set, device)
 
@@ -125,7 +125,8 @@ def _train(job, device, validate_tracking):
         )
         code = trainer.run()
     if code == 0 and first:
-        (trainer.averaged or actor).save(store.final, script=job.script, config=job.name, epoch=config.TRAIN.EPOCH)
+        with trainer.averaged_weights():
+            actor.save(store.final, script=job.script, config=job.name, epoch=config.TRAIN.EPOCH)
         journal.say(f"weights: {store.final}")
     journal.close()
     return code
@@ -183,23 +184,26 @@ def _dry_run(job, actor, train_set, device):
     """One batch forward and backward: what it is made of, what it costs. Writes nothing."""
     size, world = job.config.TRAIN.BATCH_SIZE, distributed.world()
     keys = epoch_batches(max(size * world, len(train_set)), size, epoch=1, rank=distributed.rank(), world=world)[:1]
-    times = [time.monotonic()]
+    began = time.monotonic()
     (batch,) = make_loader(train_set, keys, 0)
-    times.append(time.monotonic())
+    seconds = {"data": time.monotonic() - began, "forward": 0.0, "backward": 0.0}
     batch = {name: value.to(device) for name, value in batch.items()}
-    actor.train()
-    loss, stats = actor(batch)
-    values = {name: value.item() for name, value in stats.items()}  # waits for the device
-    times.append(time.monotonic())
-    loss.backward()
+    actor.network.train()
+    values, began = {}, time.monotonic()
+    for _, loss, stats in actor.phases(batch):
+        values |= {name: value.item() for name, value in stats.items()}  # waits for the device
+        seconds["forward"] += time.monotonic() - began
+        began = time.monotonic()
+        loss.backward()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds["backward"] += time.monotonic() - began
+        began = time.monotonic()
     if device.type == "cuda":
-        torch.cuda.synchronize()
         memory = f"{torch.cuda.max_memory_allocated() / 2**20:.0f} MiB on {device}"
     else:
         memory = f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10:.0f} MiB"  # KiB on Linux
-    times.append(time.monotonic())
-    data, forward, backward = (f"{end - begin:.3f} s" for begin, end in zip(times, times[1:], strict=False))
-    parameters = list(actor.parameters())
+    parameters = list(actor.network.parameters())
     count = sum(parameter.numel() for parameter in parameters)
     steps = len(train_set) // (size * world * job.config.TRAIN.ACCUM)
     for name, value in batch.items():
@@ -207,6 +211,7 @@ def _dry_run(job, actor, train_set, device):
     log.info("parameters: %.2f M in %d tensors", count / 1e6, len(parameters))
     log.info("steps: %d an epoch, %d epochs", steps, job.config.TRAIN.EPOCH)
     log.info("losses: %s", ", ".join(f"{name} {value:.4f}" for name, value in values.items()))
-    log.info("first batch of %d (warm-up included): data %s, forward %s, backward %s", size, data, forward, backward)
+    spent = ", ".join(f"{what} {each:.3f} s" for what, each in seconds.items())
+    log.info("first batch of %d (warm-up included): %s", size, spent)
     log.info("memory: %s", memory)
     return 0

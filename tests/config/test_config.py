@@ -71,7 +71,7 @@ def test_every_key_says_what_it_means():
     from lib import registry
 
     for script in registry.scripts():
-        for name, kind, _, meaning in config.keys(registry.entry(script).schema()):
+        for name, kind, _, meaning in config.keys(registry.schema(script)):
             assert meaning and kind, name
 
 

@@ -15,7 +15,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[0:0] = [str(HERE), str(HERE.parents[1])]
 
 from lib import registry  # noqa: E402
-from lib.contracts import Result  # noqa: E402
+from lib.contracts import Family, Result  # noqa: E402
 from lib.test.tracker.identity import IdentityTracker  # noqa: E402
 
 RAISES, HANGS, DIES, DIVERGES = 11.0, 12.0, 13.0, 14.0  # width of the first box
@@ -42,7 +42,7 @@ class FaultyTracker(IdentityTracker):
         return super().track(frame)
 
 
-registry.ENTRIES["identity"] = registry.Entry(".config.schema:Identity", "faulty:FaultyTracker")
+registry.FAMILIES["identity"] = Family(schema=".config.identity:Identity", tracker="faulty:FaultyTracker")
 
 if __name__ == "__main__":
     script = HERE.parents[1] / "tracking" / "test.py"

@@ -242,7 +242,7 @@ def test_lockstep_through_the_command(dataset, tmp_path):
     from safetensors.torch import save_file
 
     from lib import config
-    from lib.build import build_network
+    from lib.models.lunar.build import build_network
 
     write_sequence(dataset, "e", frames=9)
     write_sequence(dataset, "f")

@@ -8,14 +8,13 @@ has the output of: python -m pytest -m soak tests/evaluation/test_subpixel.py -s
 import json
 import math
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from lib import config, registry
-from lib.config.schema import Lunar
+from lib.contracts import Family
 from lib.data import benchmarks
 from lib.data.crop import Crop
 from lib.data.sequence import Sequence
@@ -117,11 +116,8 @@ def mean_iou(tmp_path, monkeypatch, command):
     ])  # fmt: skip
 
     def run(tracker, rounding="none", *settings):
-        monkeypatch.setitem(
-            registry.ENTRIES,
-            "stub",
-            SimpleNamespace(schema=lambda: Lunar, tracker=lambda: tracker, tracker_place="here", has_network=False),
-        )
+        stub = Family(schema=".config.lunar:Lunar", tracker=f"{__name__}:{tracker.__name__}")
+        monkeypatch.setitem(registry.FAMILIES, "stub", stub)
         overrides = [word for setting in settings for word in ("--set", setting)]
         place = tmp_path / "out"
         flags = ["--dataset", "stubs", "--save_dir", place, "--batch", len(SIDES), "--overwrite"]

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from lib import config
-from lib.build import build_network
 from lib.errors import UserError
 from lib.models.lunar import TemplateState, boxes_at
+from lib.models.lunar.build import build_network
 from lib.models.profile import count
 from lib.train import losses
 from tests.networks import make_lunar

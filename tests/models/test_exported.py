@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from lib import config
-from lib.build import build_network
 from lib.errors import MachineError
 from lib.models.lunar import exported
+from lib.models.lunar.build import build_network
 from lib.models.lunar.exported import ExportedLunar, digest, export, quantise
 
 SMALL = ("DATA.SEARCH.SIZE=128", "DATA.TEMPLATE.SIZE=64")

@@ -8,7 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from lib import config
-from lib.build import build_network
+from lib.models.lunar.build import build_network
 from lib.models.lunar.exported import ExportedLunar, _Enhance, _Track
 from lib.models.parts.precision import DTYPES
 from lib.models.profile import count, matrix_rate, parts, shares

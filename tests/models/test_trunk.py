@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from lib import config
-from lib.build import build_network
 from lib.errors import UserError
+from lib.models.lunar.build import build_network
 from lib.models.parts.efficientnet_lite import NORM_EPS, InvertedResidual, Lite0, SameConv
 from lib.models.parts.weights import initialise_backbone, load_weights, save_weights
 from lib.models.profile import count

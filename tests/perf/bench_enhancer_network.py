@@ -20,9 +20,9 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from lib import config
-from lib.build import build_network
 from lib.models.enhancer import build_enhancer
 from lib.models.lunar import decode
+from lib.models.lunar.build import build_network
 
 
 def tiny():

@@ -110,7 +110,7 @@ def peers(folder, names, nanotrack):
 def built(script, name, changes, checkpoint=None):
     settings = config.load(script, name, list(changes))
     weights = find_weights(script, name, settings, paths(), checkpoint)
-    return registry.entry(script).tracker()(settings, weights, "cpu")
+    return registry.tracker(script)(settings, weights, "cpu")
 
 
 def texture(size):

@@ -17,8 +17,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from lib import config
-from lib.build import build_network
 from lib.models.lunar import decode
+from lib.models.lunar.build import build_network
 from lib.models.profile import count
 
 

@@ -149,7 +149,7 @@ def test_yaml(text):
 
 
 FLAGS = [text.encode() for text in OVERRIDES if len(text) < 100]
-KEYS = [name for name, *_ in config.keys(registry.entry("lunar").schema())]
+KEYS = [name for name, *_ in config.keys(registry.schema("lunar"))]
 
 
 @fuzz(

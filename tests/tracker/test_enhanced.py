@@ -6,10 +6,10 @@ import safetensors.torch
 import torch
 
 from lib import cli, config
-from lib.build import build_network
 from lib.contracts import LockstepTracker, Result, Tracker
 from lib.data.image import brightness, encode_jpeg
 from lib.models.enhancer import UNTRAINED, Gamma, build_enhancer, save_enhancer
+from lib.models.lunar.build import build_network
 from lib.test.tracker.enhanced import REACH, FrameEnhancer, Sight, enhanced
 
 RNG = np.random.default_rng(0)

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from lib import config
-from lib.build import build_network
 from lib.data.crop import Crop
 from lib.data.sequence import Sequence
 from lib.errors import UserError
 from lib.models.enhancer import build_enhancer, save_enhancer
+from lib.models.lunar.build import build_network
 from lib.test.tracker.lunar import LunarTracker
 from lib.train.actors.lunar import LunarActor
 from lib.train.data.samples import SampleSet
@@ -95,7 +95,8 @@ def test_training_sees_what_tracking_sees():
     samples = SampleSet(dark_clip(), cfg, seed=0)
     batch = {name: value[None] for name, value in samples[1, 0].items()}
     with torch.no_grad():
-        trained = actor.eval().maps(batch)
+        net.eval()
+        trained = actor.maps(batch)
         template = net.encode_template(batch["template_images"], batch["template_masks"])
         single = net.track(template, batch["search_images"][:, 0])
     assert all(one.equal(two) for one, two in zip(trained, single, strict=True))
@@ -108,7 +109,7 @@ def test_the_gradient_reaches_the_enhancer_through_a_frozen_tracker(name):
     for name, parameter in net.named_parameters():
         parameter.requires_grad_(name.startswith("enhancer"))
     samples = SampleSet(dark_clip(), cfg, seed=0)
-    loss, _ = LunarActor(net, cfg)({name: value[None] for name, value in samples[1, 0].items()})
+    loss, _ = LunarActor(net, cfg).batch_loss({name: value[None] for name, value in samples[1, 0].items()})
     loss.backward()
     assert net.enhancer.trunk.maps.bias.grad.abs().max() > 0
 
@@ -130,8 +131,8 @@ def test_the_clean_crop_is_that_of_the_same_place_and_its_features_are_the_goal(
     net = network(ON).requires_grad_(False)
     net.enhancer.requires_grad_(True)
     actor = LunarActor(net, settings[1])
-    assert actor(batches[0])[1]["Loss/feature"] == 0, "bright crops pass the gate as they are"
-    loss, stats = actor(batches[1])
+    assert actor.batch_loss(batches[0])[1]["Loss/feature"] == 0, "bright crops pass the gate as they are"
+    loss, stats = actor.batch_loss(batches[1])
     assert stats["Loss/feature"] > 0 and stats["Loss/total"] == loss
     loss.backward()
     assert any(value.grad.abs().max() > 0 for value in net.enhancer.parameters() if value.grad is not None)

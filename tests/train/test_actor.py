@@ -119,15 +119,15 @@ def test_frames_of_a_clip_are_what_single_frames_are(attention):
         "src_side": torch.full((2, 3), 12.0),
     }
     step = actor(network=network)
-    loss, _ = step(batch)
+    loss, _ = step.batch_loss(batch)
     overlap, count = step.validate(batch)
     parts = []
     for index in range(3):
         part = {n: v if n.startswith("template") else v[:, index : index + 1] for n, v in batch.items()}
-        parts.append((step(part)[0].item(), step.validate(part)[0].item()))
+        parts.append((step.batch_loss(part)[0].item(), step.validate(part)[0].item()))
     assert loss.item() == pytest.approx(sum(one for one, _ in parts) / 3, rel=1e-5)
     assert overlap.item() == pytest.approx(sum(one for _, one in parts), rel=1e-5) and count == 6
 
 
 def test_who_has_training():
-    assert isinstance(registry.training("lunar").actor(None, config.load("lunar", "baseline_pairs")), LunarActor)
+    assert isinstance(registry.actor("lunar", None, config.load("lunar", "baseline_pairs")), LunarActor)

@@ -14,9 +14,9 @@ from lib.data.benchmarks.pack import pack_crops
 from lib.data.crop import Crop
 from lib.data.sequence import Sequence
 from lib.test.tracker.lunar import LunarTracker
-from lib.train.actors import clip
-from lib.train.actors.clip import _befall, _show, follow
+from lib.train.actors import lunar_clip as clip
 from lib.train.actors.lunar import LunarActor
+from lib.train.actors.lunar_clip import _befall, _show, follow
 from lib.train.data import SampleSet
 from lib.train.data.augmentation import Distractor
 from lib.train.data.processing import CHAIN_GT, CHAIN_PRED, INDEPENDENT
@@ -333,7 +333,7 @@ def actor_and_batch(*overrides, count=3, epoch=1, **query):
 
 def test_every_part_of_the_query_learns():
     actor, batch = actor_and_batch("DATA.CLIP.DROP=0", write=0.3, hold=0.2)
-    loss, stats = actor(batch)
+    loss, stats = actor.batch_loss(batch)
     loss.backward()
     assert loss.isfinite() and all(value.isfinite() for value in stats.values())
     parts = dict(actor.network.query.named_parameters())
@@ -341,14 +341,14 @@ def test_every_part_of_the_query_learns():
     # `position` and keys' biases too, but a bias of all keys alike changes no softmax.
     assert [name for name, part in parts.items() if part.grad.abs().sum() < 1e-9] == []
     roomy = batch_of(samples([sequence()]), 2, epoch=10)
-    assert actor(roomy)[0].isfinite()
+    assert actor.batch_loss(roomy)[0].isfinite()
 
 
 def test_the_surprise_at_a_targets_place_by_hand():
     """Each place is off by as many spreads, the same in x and y, and the mean of past errors is no spread."""
     actor, batch = actor_and_batch(*CALM)
     torch.manual_seed(3)
-    _, stats = actor(batch)
+    _, stats = actor.batch_loss(batch)
     torch.manual_seed(3)
     clips, wanted = follow(actor.network, batch, 4.0), []
     assert clips.expected.shape == (9, 4) and (clips.expected[:3, 3] == 0).all() and (clips.expected[3:, 3] > 0).all()
@@ -366,11 +366,11 @@ def test_confidence_of_absent_targets_goes_to_zero(monkeypatch):
     torch.manual_seed(3)
     found = torch.tensor([0.375, 0.375, 0.25, 0.25]).expand(9, 4)  # also not of what stands for an absent box
     monkeypatch.setattr("lib.train.actors.lunar.decode", lambda output: (found, None, None))
-    _, stats = actor(gone)
+    _, stats = actor.batch_loss(gone)
     assert stats["Loss/quality"].item() == pytest.approx(F.softplus(quality).mean().item(), rel=1e-5)
     assert stats["Loss/giou"] == 0 and stats["IoU"] == 0
     nothing = {**gone, "search_anno": torch.full_like(batch["search_anno"], math.nan)}
-    assert actor(nothing)[0].isfinite()
+    assert actor.batch_loss(nothing)[0].isfinite()
 
 
 @torch.no_grad()
@@ -426,9 +426,9 @@ def test_windows_follow_the_network_until_it_is_astray(monkeypatch):
 
 def test_a_few_steps_on_one_batch():
     actor, batch = actor_and_batch(*CALM, count=3)
-    optimiser, curve = torch.optim.AdamW(actor.parameters(), lr=2e-3), []
+    optimiser, curve = torch.optim.AdamW(actor.network.parameters(), lr=2e-3), []
     for _ in range(25):
-        loss, _ = actor(batch)
+        loss, _ = actor.batch_loss(batch)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -32,8 +32,7 @@ SMALL = (
 def actor(*overrides, name="baseline"):
     settings = config.load("enhancer", name, overrides)
     torch.manual_seed(0)
-    training = registry.training("enhancer")
-    return training.actor(training.network(settings), settings)
+    return registry.actor("enhancer", registry.network("enhancer", settings), settings)
 
 
 def batch_of(night, clean, identity=False, forced=True):
@@ -73,10 +72,10 @@ def test_flat_images_have_finite_losses_and_gradients(name, night, clean):
     step = actor(name=name)
     flat = [np.full((32, 32, 3), level, np.uint8) for level in (night, clean)]
     for identity in (False, True):
-        loss, stats = step(batch_of(*flat, identity=identity))
+        loss, stats = step.batch_loss(batch_of(*flat, identity=identity))
         loss.backward()
         assert loss.isfinite() and all(value.isfinite() for value in stats.values())
-        for parameter in step.parameters():
+        for parameter in step.network.parameters():
             if parameter.grad is not None:
                 assert parameter.grad.isfinite().all()
                 parameter.data += 0.01 * torch.randn_like(parameter)
@@ -86,10 +85,10 @@ def test_flat_images_have_finite_losses_and_gradients(name, night, clean):
 def test_the_parts_of_the_loss():
     step = actor("MODEL.STEPS=1", "TRAIN.COLOUR_WEIGHT=0", "TRAIN.SSIM_WEIGHT=0")
     clean = textured()
-    loss, stats = step(batch_of(clean, clean, identity=True))
+    loss, stats = step.batch_loss(batch_of(clean, clean, identity=True))
     assert loss.item() == pytest.approx((stats["Loss/rec"] + 0.5 * stats["Loss/identity"]).item())
     assert stats["PSNR"] == 0  # there is no pair to restore
-    loss, stats = step(batch_of(clean // 4, clean))
+    loss, stats = step.batch_loss(batch_of(clean // 4, clean))
     assert loss.item() == pytest.approx(stats["Loss/rec"].item()) and stats["Loss/identity"] == 0
     assert list(stats) == ["Loss/total", "Loss/rec", "Loss/ssim", "Loss/colour", "Loss/identity", "PSNR"]
 
@@ -97,7 +96,7 @@ def test_the_parts_of_the_loss():
 def test_a_closed_gate_changes_nothing():
     clean = textured()
     light = np.clip(clean.astype(int) + 60, 0, 255).astype(np.uint8)
-    _, stats = actor()(batch_of(light, light, forced=False))
+    _, stats = actor().batch_loss(batch_of(light, light, forced=False))
     assert stats["Loss/rec"] == pytest.approx(1e-3, abs=1e-4) and stats["PSNR"] > 60
 
 
@@ -121,9 +120,9 @@ def test_one_image_is_learnt():
     step = actor()
     batch = batch_of(night, clean)
     before = step.validate(batch)[-3].item()
-    optimizer = torch.optim.AdamW(step.parameters(), lr=5e-3)
+    optimizer = torch.optim.AdamW(step.network.parameters(), lr=5e-3)
     for _ in range(200):
-        loss, _ = step(batch)
+        loss, _ = step.batch_loss(batch)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -243,7 +243,9 @@ def test_nothing_good_left_is_an_error_not_a_new_start(tmp_path):
 
 def test_a_checkpoint_is_tensors_and_plain_types(unbroken):
     content = torch.load(folder(unbroken) / "Lunar_ep0003.pth.tar", weights_only=True)
-    assert {"net", "raw", "optimizer", "scaler", "epoch", "step", "best", "config", "versions"} <= set(content)
+    assert {"net", "raw", "helpers", "optimisers", "scaler", "epoch", "step", "best", "config", "versions"} <= set(
+        content
+    )
     assert type(content["config"]) is dict and type(content["config"]["DATA"]["MEAN"]) is list
     assert content["best"]["epoch"] in (2, 3)
 
@@ -267,7 +269,7 @@ def test_another_configuration_is_named(unbroken, tmp_path, caplog):
 def test_an_optimiser_of_another_order_of_parameters_is_noticed(unbroken, tmp_path):
     path = tmp_path / "x.pth.tar"
     content = torch.load(folder(unbroken) / "Lunar_ep0001.pth.tar", weights_only=True)
-    states = content["optimizer"]["state"]
+    states = content["optimisers"]["network"]["state"]
     first = next(n for n in states if states[n]["exp_avg"].shape != states[0]["exp_avg"].shape)
     states[0], states[first] = states[first], states[0]
     torch.save(content, path)
@@ -297,7 +299,7 @@ def test_the_last_few_and_the_best_are_kept(tmp_path):
 
 def test_a_full_disk_leaves_the_old_checkpoint(tmp_path):
     path = tmp_path / "x.pth.tar"
-    checkpoint.write(path, {"net": {}, "optimizer": {}, "epoch": 1, "step": 5})
+    checkpoint.write(path, {"net": {}, "optimisers": {}, "epoch": 1, "step": 5})
     code = (
         "import resource, signal, sys; sys.path.insert(0, sys.argv[1])\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (200_000,) * 2)\n"

@@ -15,7 +15,6 @@ from safetensors.torch import load_file
 from lib import config
 from lib.errors import UserError
 from lib.models.parts.weights import load_weights
-from lib.train import run_training
 from lib.train.admin import journal
 from lib.train.trainers import optim
 from lib.train.trainers.trainer import Trainer, step_seed
@@ -78,7 +77,7 @@ def test_groups_of_parameters(tmp_path):
     made = trainer(tmp_path, "TRAIN.LR=1e-3", "TRAIN.BACKBONE_MULTIPLIER=0.1", "TRAIN.WEIGHT_DECAY=0.05")
     names = {id(parameter): name for name, parameter in made.network.named_parameters()}
     seen = {}
-    for group in made.optimizer.param_groups:
+    for group in made.optimisers["network"].param_groups:
         for parameter in group["params"]:
             seen[names[id(parameter)]] = group["base_lr"], group["weight_decay"]
     assert len(seen) == len(names)
@@ -144,14 +143,22 @@ def poison(monkeypatch, where, steps):
             group[0]["template_masks"][0] = float("nan")
         if where == "weights":
             self.network.box_head.conv5_ctr.bias.data.fill_(float("nan"))
-        place = {"loss": self.plain_actor, "gradient": self.network.box_head.conv5_ctr.weight}.get(where)
+        if where == "gradient":
+            weight = self.network.box_head.conv5_ctr.weight
+            hook = weight.register_hook(lambda gradient: gradient * float("nan"))
         if where == "loss":
-            hook = place.register_forward_hook(lambda module, inputs, out: (out[0] * float("inf"), out[1]))
-        elif where == "gradient":
-            hook = place.register_hook(lambda gradient: gradient * float("nan"))
+            batch_loss = self.actor.batch_loss
+
+            def wrong(batch):
+                loss, stats = batch_loss(batch)
+                return loss * float("inf"), stats
+
+            self.actor.batch_loss = wrong
         update(self, group)
-        if place is not None:
+        if where == "gradient":
             hook.remove()
+        if where == "loss":
+            del self.actor.batch_loss
         return None
 
     monkeypatch.setattr(Trainer, "_update", poisoned)
@@ -267,4 +274,4 @@ def test_a_dry_run_writes_nothing(tmp_path, caplog):
     assert tiny_run.train(tmp_path / "out", dry_run=True) == 0
     for word in ("search_images", "(4, 1, 3, 64, 64)", "parameters: 0.17 M", "memory", "backward"):
         assert word in caplog.text
-    assert not (tmp_path / "out").exists() and run_training.log.name == "lunar.train"
+    assert not (tmp_path / "out").exists()

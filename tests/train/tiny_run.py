@@ -3,6 +3,7 @@
 python tests/train/tiny_run.py OUT [A.B=V ...]     (also under torch.distributed.run)
 """
 
+import dataclasses
 import logging
 import os
 import sys
@@ -14,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 import torch
 
-from lib import build, cli, config
+from lib import cli, config, registry
 from lib.data.sequence import Sequence
 from lib.train import run_training
 from tests.networks import make_lunar
@@ -81,12 +82,12 @@ def job(output, *overrides, **options):
 
 def train(output, *overrides, validate_tracking=None, **options):
     """Run it in this process; returns the exit code."""
-    before = build.build_network
-    build.build_network = tiny_network
+    before = registry.FAMILIES["lunar"]
+    registry.FAMILIES["lunar"] = dataclasses.replace(before, network="tiny_run:tiny_network")
     try:
         return run_training.run(job(output, *overrides, **{"device": "cpu", **options}), validate_tracking)
     finally:
-        build.build_network = before
+        registry.FAMILIES["lunar"] = before
 
 
 @cli.command

@@ -56,7 +56,7 @@ class Lunar(nn.Module):
     query's state goes in and comes out: nothing is kept on the module between calls.
 
     Images are RGB, uint8 or float in [0, 1]; normalisation is the first layer. State-dict keys are OSTrack's.
-    lib/build.py makes the parts from a configuration.
+    lib/models/lunar/build.py makes the parts from a configuration.
 
     Args:
         backbone: a TokenBackbone: crops to features (B, C, G, G).

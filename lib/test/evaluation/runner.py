@@ -59,10 +59,10 @@ class Experiment:
         """The online tracker of process `number`. Processes take the devices in turn."""
         config = configuration.load(self.script, self.config_name, self.overrides)
         device = "cpu"
-        if registry.entry(self.script).has_network or self.enhancer is not None:
+        if registry.family(self.script).network or self.enhancer is not None:
             devices = cli.choose_devices(self.device, self.num_gpus)
             device = devices[number % len(devices)]
-        tracker = registry.entry(self.script).tracker()(config, self.weights, device)
+        tracker = registry.tracker(self.script)(config, self.weights, device)
         if self.enhancer is None:
             return tracker
         from ...models.enhancer import load_enhancer  # torch, which some trackers do without

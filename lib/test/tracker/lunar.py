@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from filelock import FileLock
 
-from ...build import build_network
 from ...config.paths import paths
 from ...contracts import LockstepTracker, Result
 from ...data import boxes
@@ -24,6 +23,7 @@ from ...data.image import brightness
 from ...errors import UserError
 from ...models.enhancer.averaging import Memory, average
 from ...models.lunar.backbone import TemplateState
+from ...models.lunar.build import build_network
 from ...models.lunar.decode import find
 from ...models.lunar.model import Lunar, template_mask
 from ...models.lunar.query import QueryState

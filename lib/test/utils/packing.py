@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ... import cli
+from ... import cli, registry
 from ...config.paths import paths
 from ...data import benchmarks
 from ...data.image import natural_key
@@ -47,7 +47,7 @@ def arguments(doc, examples):
     """The parser of a packer, with the flags that STARK's family has, and ours."""
     parser = cli.parser(doc, examples)
     add = parser.add_argument
-    add("--tracker_name", default="lunar", help="name of the tracker")
+    add("--tracker_name", default=registry.DEFAULT, help="name of the tracker")
     add("--cfg_name", default="baseline", help="its configuration, with the suffix of a run: baseline_001")
     add("--save_dir", help="where test.py wrote (default: ./output, see local.yaml)")
     add("--data_root", help="where the benchmarks are; the dataset's frames are counted (default: ./data, if there)")

@@ -1,16 +1,17 @@
-"""One training step of a low-light enhancer alone: batch -> loss (spec enhancer.md 5, stage A)."""
+"""Forward and losses of a low-light enhancer alone (spec enhancer.md 5, stage A)."""
 
 import torch
-from torch import nn
 
+from ...contracts import Actor
 from ...models.enhancer import save_enhancer
 from ...models.parts.precision import autocast
 from .. import image_losses
 from ..admin import distributed
+from ..trainers.optim import make_optimiser
 
 
-class EnhancerActor(nn.Module):
-    """Forward and losses of an enhancer with gate_of and path, in one module that DDP can wrap.
+class EnhancerActor(Actor):
+    """Forward and losses of an enhancer with gate_of and path.
 
     Args:
         network: lib/models/enhancer's HazeDiffusion or Curve.
@@ -18,13 +19,18 @@ class EnhancerActor(nn.Module):
     """
 
     def __init__(self, network, config):
-        super().__init__()
         self.network = network
         self.options = config.TRAIN
         before = [f"/step{step}" for step in range(1, getattr(network, "number", 1))]
         self.scores = tuple(f"{name}{of}" for of in ("", *before, "/input") for name in ("PSNR", "SSIM"))
 
-    def forward(self, batch):
+    def optimisers(self):
+        return {"network": make_optimiser(self.network, self.options)}
+
+    def phases(self, batch):
+        yield "network", *self.batch_loss(batch)
+
+    def batch_loss(self, batch):
         """Loss (scalar) and its parts, {name: detached scalar}, of a batch as NightPairs makes them."""
         options = self.options
         night, clean, identity = _image(batch["night"]), _image(batch["clean"]), batch["identity"]
@@ -79,7 +85,7 @@ class EnhancerActor(nn.Module):
             return self.network.path(night, gate)
 
     def save(self, path, **notes):
-        """Write the enhancer as load_enhancer reads it. notes: for the file's header."""
+        """Write the enhancer as load_enhancer reads it."""
         save_enhancer(path, self.network, **notes)
 
 

@@ -1,9 +1,9 @@
-"""One training step of the one-stream tracker: batch -> loss (spec tracker.md A.4 and A.5)."""
+"""Forward and losses of the one-stream tracker (spec tracker.md A.4 and A.5)."""
 
 import torch
-from torch import nn
 from torch.nn import functional
 
+from ...contracts import Actor
 from ...errors import UserError
 from ...models.enhancer import save_enhancer
 from ...models.lunar.decode import boxes_at, decode
@@ -13,16 +13,25 @@ from .. import losses
 from ..admin import distributed
 from ..admin.picture import draw
 from ..losses import corners, iou, overlap
-from .clip import follow
+from ..trainers.optim import make_optimiser
+from .lunar_clip import follow
 
 LARGEST = 100.0  # crops; a wider target box is a fault of the annotation, and its square may overflow
 
 
-class LunarActor(nn.Module):
-    """Forward and losses of a network with encode_template, features and locate, in one module that DDP can wrap.
+# Parts of the network with a learning rate of their own, and the key of that rate / LR; the first that fits counts.
+MULTIPLIERS = {
+    "backbone.patch_embed.trunk.": "TRUNK_MULTIPLIER",
+    "backbone.": "BACKBONE_MULTIPLIER",
+    "box_head.": "HEAD_MULTIPLIER",
+}
 
-    Means are over the targets of all processes together, so that N processes make the step that one would make of the
-    whole batch.
+
+class LunarActor(Actor):
+    """Forward and losses of a network with encode_template, features and locate.
+
+    Means are over the targets of all processes together. N processes therefore make the step that one process makes of
+    the whole batch.
 
     Args:
         network: lib/models/lunar, or anything with its contracts.
@@ -35,7 +44,6 @@ class LunarActor(nn.Module):
     scores = ("IoU",)
 
     def __init__(self, network, config):
-        super().__init__()
         self.network = network
         self.options, self.factor = config.TRAIN, config.DATA.SEARCH.FACTOR
         self.influence = config.TEST.WINDOW_INFLUENCE if config.TEST.WINDOW == "expected" else 0.0
@@ -44,7 +52,14 @@ class LunarActor(nn.Module):
                 raise UserError("TRAIN.CHECKPOINTING: this network has no blocks to recompute")
             network.backbone.checkpointing = True
 
-    def forward(self, batch):
+    def optimisers(self):
+        multipliers = {prefix: self.options[name] for prefix, name in MULTIPLIERS.items()}
+        return {"network": make_optimiser(self.network, self.options, multipliers)}
+
+    def phases(self, batch):
+        yield "network", *self.batch_loss(batch)
+
+    def batch_loss(self, batch):
         """Loss (scalar) and its parts, {name: detached scalar}, of a batch as lib/train/data makes them."""
         if self.network.remembers:
             return self._follow(batch)
@@ -67,7 +82,7 @@ class LunarActor(nn.Module):
             return follow(self.network, batch, self.factor, self.influence)
 
     def _follow(self, batch):
-        """As forward, of a network with a query, whose confidence also learns how well it did."""
+        """As batch_loss, for a network with a query: its confidence also learns how well it did."""
         clips = self._clips(batch)
         side = batch["src_side"].transpose(0, 1).flatten(0, 1)
         loss, stats = self.loss(clips.output, clips.boxes, clips.visible, side)
@@ -171,14 +186,14 @@ class LunarActor(nn.Module):
 
     @torch.no_grad()
     def picture(self, batch):
-        """A name and a (3, H, W) uint8 picture of what is found in a batch."""
-        return "val/search", draw(batch, self.maps(batch))
+        """The first search crops of a batch with the boxes found, and their score maps."""
+        output = self.maps(batch)
+        search, truth = batch["search_images"][:, 0], batch["search_anno"][:, 0]
+        found, _, _ = decode(output)
+        return "val/search", draw(search, truth, found[: len(search)], output.score_map[: len(search), 0])
 
     def save(self, path, **notes):
-        """Write the weights as tracking/test.py loads them, and those of an enhancer beside them, for any tracker.
-
-        notes: for the files' headers.
-        """
+        """Write the weights, and those of an enhancer to a file beside them, for any tracker."""
         save_weights(path, self.network.state_dict(), **notes)
         if getattr(self.network, "enhances", False):
             save_enhancer(path.with_stem(path.stem + "_enhancer"), self.network.enhancer, **notes)

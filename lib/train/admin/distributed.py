@@ -1,12 +1,16 @@
-"""Several processes on one training: who am I, sums over all of us. With one process everything here is a no-op."""
+"""Several processes on one training: their number, sums and means over them. With one process nothing happens."""
 
 import datetime
 import os
+from collections.abc import Sequence
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from ...errors import MachineError
+
+MESSAGE = 2**24  # values that go in one message
 
 _hosts = None  # the gloo group in which hosts agree without waiting for a GPU
 
@@ -52,6 +56,40 @@ def total(values):
     if dist.is_initialized():
         dist.all_reduce(values)
     return values
+
+
+def average(tensors: Sequence[Tensor]) -> None:
+    """Replace each tensor by its mean over all processes. All processes pass tensors of the same shapes."""
+    for bucket in _buckets(tensors):
+        flat = torch.cat([tensor.flatten() for tensor in bucket]) / world()
+        dist.all_reduce(flat)
+        _unpack(flat, bucket)
+
+
+def broadcast(tensors: Sequence[Tensor]) -> None:
+    """Replace each tensor by that of process 0."""
+    for bucket in _buckets(tensors):
+        flat = torch.cat([tensor.flatten() for tensor in bucket])
+        dist.broadcast(flat, 0)
+        _unpack(flat, bucket)
+
+
+def _buckets(tensors):
+    """Lists of tensors of one type that go in one message; none with one process."""
+    bucket: list[Tensor] = []
+    for tensor in sorted(tensors, key=lambda each: str(each.dtype)) if dist.is_initialized() else ():
+        if bucket and (tensor.dtype != bucket[0].dtype or sum(each.numel() for each in bucket) > MESSAGE):
+            yield bucket
+            bucket = []
+        bucket.append(tensor)
+    if bucket:
+        yield bucket
+
+
+@torch.no_grad()
+def _unpack(flat, tensors):
+    for tensor, values in zip(tensors, flat.split([each.numel() for each in tensors]), strict=True):
+        tensor.copy_(values.view(tensor.shape))
 
 
 def agree(*numbers):

@@ -8,7 +8,7 @@ import time
 from ...errors import MachineError
 from ...files import write_text
 
-log = logging.getLogger("lunar.train")
+log = logging.getLogger(__name__)
 
 
 class Journal:

@@ -126,8 +126,10 @@ def read(path, verify=True):
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}", path) from error
     content = _load(path)
-    if not isinstance(content, dict) or not {"net", "optimizer", "epoch", "step"} <= set(content):
-        raise UserError("is no checkpoint of this trainer (no net, optimizer, epoch and step in it)", path)
+    if not isinstance(content, dict) or not {"net", "epoch", "step"} <= set(content):
+        raise UserError("is no checkpoint of this trainer (no net, epoch and step in it)", path)
+    if not {"optimisers", "optimizer"} & set(content):
+        raise UserError("is no checkpoint of this trainer (no optimisers in it)", path)
     return content
 
 

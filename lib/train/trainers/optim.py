@@ -1,49 +1,56 @@
 """What changes the weights: parameter groups, the learning rate over time, freezing, and the averaged copy."""
 
 import math
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
 
 from ...errors import UserError, nearest
 
-# Parts of a network with a learning rate of their own; of two that fit the first counts.
-PARTS = {
-    "backbone.patch_embed.trunk.": "TRUNK_MULTIPLIER",
-    "backbone.": "BACKBONE_MULTIPLIER",
-    "box_head.": "HEAD_MULTIPLIER",
-}
 
+def make_optimiser(network: nn.Module, options, multipliers: Mapping[str, float] = MappingProxyType({})) -> AdamW:
+    """AdamW over a network's trainable parameters.
 
-def make_optimizer(network, options):
-    """AdamW over a network's trainable parameters; each group carries its full rate as `base_lr`.
+    Matrices and convolutions decay. Vectors (norms, biases, scales) and tables of embeddings do not. It is the fused
+    version, because that one can leave out a step without asking the device.
 
-    Each of PARTS has a rate of LR times its multiplier. Matrices and convolutions decay;
-    vectors (norms, biases, scales) and tables of embeddings do not. `fused`, because that version can leave a step out
-    without asking the device.
+    Args:
+        network: the module whose parameters learn.
+        options: section TRAIN of a configuration, with LR and WEIGHT_DECAY.
+        multipliers: {beginning of parameters' names: their learning rate / LR}; the first that fits counts.
+
+    Raises:
+        UserError: nothing has a gradient.
     """
     tables = {id(m.weight) for m in network.modules() if isinstance(m, nn.Embedding)}
     groups = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            part = next((prefix for prefix in PARTS if name.startswith(prefix)), "")
+            part = next((prefix for prefix in multipliers if name.startswith(prefix)), "")
             decays = name.endswith("weight") and parameter.ndim > 1 and id(parameter) not in tables
             groups.setdefault((part, decays), []).append(parameter)
     if not groups:
         raise UserError("TRAIN.FREEZE leaves nothing to train")
     settings = []
     for (part, decays), parameters in groups.items():
-        rate = options.LR * (options[PARTS[part]] if part else 1)
         decay = options.WEIGHT_DECAY if decays else 0.0
-        settings.append({"params": parameters, "lr": rate, "base_lr": rate, "weight_decay": decay})
-    return torch.optim.AdamW(settings, fused=True)
+        settings.append({"params": parameters, "lr": options.LR * multipliers.get(part, 1), "weight_decay": decay})
+    return AdamW(settings, fused=True)
 
 
-def rate(step, steps_per_epoch, options):
-    """Factor of every learning rate at an optimiser step (from 0): a pure function, so there is no state to save.
+def rate(step: int, steps_per_epoch: int, options) -> float:
+    """Factor of every learning rate at an optimiser step: a pure function, so there is no state to save.
 
-    It rises linearly to 1 over WARMUP steps. `cosine` then falls along half a cosine to END in the last step; `step` is
-    DECAY_RATE to the number of times LR_DROP_EPOCH epochs are over.
+    It rises linearly to 1 over WARMUP steps. `cosine` then falls along half a cosine to END in the last step. `step`
+    multiplies it by DECAY_RATE every LR_DROP_EPOCH epochs.
+
+    Args:
+        step: number of the step, from 0.
+        steps_per_epoch: how many steps an epoch has.
+        options: section TRAIN of a configuration.
     """
     schedule = options.SCHEDULER
     warmup, last = schedule.WARMUP, options.EPOCH * steps_per_epoch - 1
@@ -55,12 +62,31 @@ def rate(step, steps_per_epoch, options):
     return schedule.END + (1 - schedule.END) * (1 + math.cos(math.pi * progress)) / 2
 
 
-def set_rate(optimizer, factor):
-    for group in optimizer.param_groups:
+def remember_rates(optimiser: Optimizer) -> None:
+    """Note the full rate of each group as `base_lr`, which `set_rate` scales."""
+    for group in optimiser.param_groups:
+        group["base_lr"] = group["lr"]
+
+
+def set_rate(optimiser: Optimizer, factor: float) -> None:
+    """Set the rate of each group to its full rate times `factor`."""
+    for group in optimiser.param_groups:
         group["lr"] = group["base_lr"] * factor
 
 
-def freeze(network, prefixes):
+def step(optimiser: Optimizer, fault: Tensor) -> None:
+    """Step, or leave the step out where `fault` (scalar) is 1.
+
+    A fused optimiser decides that on the device. For others this waits for the device.
+    """
+    if all(group.get("fused") for group in optimiser.param_groups):
+        optimiser.found_inf = fault
+        optimiser.step()
+    elif not fault:
+        optimiser.step()
+
+
+def freeze(network: nn.Module, prefixes: Sequence[str]) -> None:
     """Parameters whose names begin with one of `prefixes` get no gradient. Raises UserError where none does."""
     names = [name for name, _ in network.named_parameters()]
     for prefix in prefixes:
@@ -72,7 +98,7 @@ def freeze(network, prefixes):
             parameter.requires_grad_(False)
 
 
-def set_training(network, prefixes):
+def set_training(network: nn.Module, prefixes: Sequence[str]) -> None:
     """network.train(), except that frozen normalisations keep their statistics as well."""
     network.train()
     for name, module in network.named_modules():
@@ -81,7 +107,7 @@ def set_training(network, prefixes):
 
 
 @torch.no_grad()
-def average(averaged, network, decay, step):
+def average(averaged: nn.Module, network: nn.Module, decay: float, step: int) -> None:
     """Move `averaged` a little towards `network`: w <- d w + (1 - d) w', statistics of norms are copied.
 
     In the first steps d is smaller, (1 + step) / (10 + step), so that the random start is forgotten.

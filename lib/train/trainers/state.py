@@ -34,6 +34,8 @@ class Progress:
     def add(self, step, names, values, fault):
         """Note a step: values (K,), and fault, 1.0 if it was left out, else 0.0; both on the device."""
         if self._sums is None:
+            if len(set(names)) < len(names):
+                raise ValueError(f"an actor logs one name twice: {names}")
             self.names, self._sums = names, torch.zeros(2, len(names) + 1, dtype=torch.float64, device=self.device)
         good = fault == 0
         self._sums += torch.cat([torch.where(good, values, 0.0), good[None].float()])
@@ -90,14 +92,17 @@ def snapshot(trainer, finished=False):
     finished: the epoch is over, its validation too. Raises UserError for weights that are not finite.
     """
     state = trainer.network.state_dict()
-    for name, value in state.items():
-        if not value.isfinite().all():
-            raise UserError(f"{name} is NaN or Inf at step {trainer.step()}; no checkpoint of it is written")
+    helpers = {name: dict(helper.state_dict()) for name, helper in trainer.helpers.items()}
+    for each in (state, *helpers.values()):
+        for name, value in each.items():
+            if not value.isfinite().all():
+                raise UserError(f"{name} is NaN or Inf at step {trainer.step()}; no checkpoint of it is written")
     averaged = trainer.averaged
     return {
-        "net": dict(averaged.network.state_dict() if averaged else state),  # what tracks
+        "net": dict(averaged.state_dict() if averaged else state),  # what tracks
         "raw": dict(state) if averaged else None,  # what trains, where that is not the same
-        "optimizer": trainer.optimizer.state_dict(),
+        "helpers": helpers,
+        "optimisers": {name: optimiser.state_dict() for name, optimiser in trainer.optimisers.items()},
         "scaler": trainer.scaler.state_dict(),
         "step": trainer.step(),
         "steps_per_epoch": trainer.steps,
@@ -111,21 +116,29 @@ def snapshot(trainer, finished=False):
 
 
 def restore(trainer, content):
-    """Put a Trainer where a snapshot was made. Raises UserError where that is of another network."""
-    today = [{name: group[name] for name in ("base_lr", "weight_decay")} for group in trainer.optimizer.param_groups]
+    """Put a Trainer where a snapshot was made. Raises UserError where that is of another network or other optimisers.
+
+    Checkpoints of version 0.1 have the state of one optimiser, that of the network, and no helpers.
+    """
+    optimisers = content["optimisers"] if "optimisers" in content else {"network": content["optimizer"]}
+    helpers = content.get("helpers", {})
     try:
         trainer.network.load_state_dict(content["net"] if content["raw"] is None else content["raw"])
         if trainer.averaged is not None:
-            trainer.averaged.network.load_state_dict(content["net"])
-        trainer.optimizer.load_state_dict(content["optimizer"])
-        for parameter, state in trainer.optimizer.state.items():  # torch goes by their order alone
-            if any(value.ndim and value.shape != parameter.shape for value in state.values()):
-                raise ValueError("its optimiser has the parameters in another order")
+            trainer.averaged.load_state_dict(content["net"])
+        for what, here, there in (
+            ("helpers", trainer.helpers, helpers),
+            ("optimisers", trainer.optimisers, optimisers),
+        ):
+            if set(here) != set(there):
+                raise ValueError(f"{what} {', '.join(there) or 'none'}, expected {', '.join(here) or 'none'}")
+        for name, helper in trainer.helpers.items():
+            helper.load_state_dict(helpers[name])
+        for name, optimiser in trainer.optimisers.items():
+            _restore_optimiser(optimiser, optimisers[name])
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"the checkpoint is of another network or optimiser: {reason}") from error
-    for group, rates in zip(trainer.optimizer.param_groups, today, strict=True):
-        group.update(rates)  # --resume FILE may change them
     if content["scaler"] or not trainer.scaler.is_enabled():
         trainer.scaler.load_state_dict(content["scaler"])
     trainer.progress.restore(content)
@@ -133,6 +146,16 @@ def restore(trainer, content):
         trainer.progress.done = trainer.progress.done * trainer.steps // content["steps_per_epoch"]
     if content["finished"]:
         trainer.progress.next_epoch()
+
+
+def _restore_optimiser(optimiser, state):
+    today = [{name: group[name] for name in ("base_lr", "weight_decay")} for group in optimiser.param_groups]
+    optimiser.load_state_dict(state)
+    for parameter, values in optimiser.state.items():  # torch goes by their order alone
+        if any(value.ndim and value.shape != parameter.shape for value in values.values() if torch.is_tensor(value)):
+            raise ValueError("its optimiser has the parameters in another order")
+    for group, rates in zip(optimiser.param_groups, today, strict=True):
+        group.update(rates)  # --resume FILE may change them
 
 
 class Clock:

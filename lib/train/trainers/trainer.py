@@ -5,59 +5,74 @@ import contextlib
 import copy
 import signal
 import time
-import warnings
 import zlib
+from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch.nn.parallel import DistributedDataParallel
+from torch import nn
 
+from ...contracts import Actor
 from ...errors import UserError
 from ..admin import distributed
-from ..admin.journal import log_line
+from ..admin.journal import Journal, log_line
 from ..data import epoch_batches, make_loader
+from ..data.samples import Samples
 from . import optim
+from .checkpoint import Store
 from .state import Clock, Progress, snapshot
 
-STUCK = 50  # steps left out in a row after which leaving out more is pointless
-BAD_FRAMES = (10, 0.001)  # unreadable draws that are borne with: this many, and then this share of the samples
+STUCK = 50  # steps left out in a row after which the training stops
+BAD_FRAMES = (10, 0.001)  # unreadable draws that are tolerated: this many, and then this share of the samples
 
 
 class Trainer:
-    """Trains an actor's network by its configuration, step by step, from where `progress` is.
+    """Trains an actor's network, iteration by iteration, from where `progress` is.
 
-    A step (one update of the weights) is a pure function of the weights, the optimiser's state and (seed, step): its
-    samples are (lib/train/data), its learning rate is, and its random numbers are drawn from generators seeded anew
-    with (seed, step, rank). So whoever has a checkpoint needs nothing else to go on as if nothing had happened.
+    Samples, learning rate and random numbers depend only on (seed, step, rank). A checkpoint therefore resumes exactly.
 
     Args:
-        actor: nn.Module with `network`, called with a batch -> (loss, {name: scalar}). `scores`: names of what
-            validate(batch) returns the sums of, the number of summands after them; of the first, more is better.
-            picture(batch): a name and a picture. See LunarActor.
-        config: EasyDict.
-        train_set, val_set: SampleSet; val_set may be None.
-        store: where checkpoints go (lib/train/trainers/checkpoint.py). journal: lib/train/admin/journal.py.
-        device: torch.device. seed: int.
-        validate_tracking: called with (network, config) -> {name: number}, of which the first is the run's score; None.
+        actor: what is trained, and how.
+        config: its configuration.
+        train_set, val_set: data sets of train.data.samples.Samples; val_set may be None.
+        store: where checkpoints go.
+        journal: where the log goes.
+        device: where the networks are.
+        seed: of samples and random numbers.
+        validate_tracking: function from (network, config) to {name: score}, of which the first one chooses the best
+            epoch; None for none.
     """
 
-    def __init__(self, actor, config, train_set, val_set, *, store, journal, device, seed, validate_tracking=None):
-        self.config, self.options = config, config.TRAIN
+    def __init__(
+        self,
+        actor: Actor,
+        config,
+        train_set: Samples,
+        val_set: Samples | None,
+        *,
+        store: Store,
+        journal: Journal,
+        device: torch.device,
+        seed: int,
+        validate_tracking: Callable[[nn.Module, Any], dict[str, float]] | None = None,
+    ):
+        self.actor, self.config, self.options = actor, config, config.TRAIN
         self.train_set, self.val_set, self.validate_tracking = train_set, val_set, validate_tracking
         self.store, self.journal, self.device, self.seed = store, journal, device, seed
         self.rank, self.world = distributed.rank(), distributed.world()
 
-        self.network = actor.network
+        self.network, self.helpers = actor.network, dict(actor.helpers)
+        modules = [self.network, *self.helpers.values()]
+        distributed.broadcast([value for module in modules for value in (*module.parameters(), *module.buffers())])
         optim.freeze(self.network, self.options.FREEZE)
-        self.averaged = copy.deepcopy(actor).requires_grad_(False).eval() if self.options.EMA else None
-        self.actor, self.plain_actor = actor, actor
-        if self.world > 1:
-            # Running statistics of norms are rank 0's, which DDP sends round before each forward.
-            self.actor = DistributedDataParallel(actor)
-            # Of 1x1 convolutions, whose memory is the same in either order; each process would say so.
-            warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
-        self.parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        self.statistics = [buffer for buffer in self.network.buffers() if buffer.is_floating_point()]
-        self.optimizer = optim.make_optimizer(self.network, self.options)
+        self.averaged = copy.deepcopy(self.network).requires_grad_(False).eval() if self.options.EMA else None
+        self.optimisers = dict(actor.optimisers())
+        self.parameters = {}  # of each optimiser, in the order of their modules
+        for name, optimiser in self.optimisers.items():
+            optim.remember_rates(optimiser)
+            own = {id(parameter) for group in optimiser.param_groups for parameter in group["params"]}
+            self.parameters[name] = [one for module in modules for one in module.parameters() if id(one) in own]
+        self.statistics = [value for module in modules for value in module.buffers() if value.is_floating_point()]
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.options.PRECISION == "fp16")
 
         batches = len(self._batches(epoch=1))
@@ -70,7 +85,7 @@ class Trainer:
         self.replaced = self.drawn = 0
         self.signal = 0
 
-    def run(self):
+    def run(self) -> int:
         """Train to the end. Returns 0, or 143 or 130 after SIGTERM or SIGINT, with a checkpoint of the last step."""
         progress = self.progress
         self.run_began, self.run_steps = time.monotonic(), 0
@@ -89,6 +104,8 @@ class Trainer:
     def _train_epoch(self):
         progress, options = self.progress, self.options
         optim.set_training(self.network, options.FREEZE)
+        for helper in self.helpers.values():
+            helper.train(any(parameter.requires_grad for parameter in helper.parameters()))
         batches = self._batches(progress.epoch)[progress.done * options.ACCUM : self.steps * options.ACCUM]
         loader = iter(make_loader(self.train_set, batches, options.NUM_WORKER, device=self.device))
         clock, epoch_began, first = Clock(), time.monotonic(), progress.done
@@ -118,41 +135,70 @@ class Trainer:
                 break
 
     def _update(self, group):
-        """One step: ACCUM batches forward and backward, then the weights. Nothing here waits for the device."""
+        """One iteration: the phases of ACCUM batches. Nothing here waits for the device."""
         step, options = self.step(), self.options
+        distributed.broadcast(self.statistics)  # running statistics of norms are those of process 0
         before = [buffer.clone() for buffer in self.statistics]
-        totals = 0
-        for number, batch in enumerate(group):
-            self.recent.append((step, batch["name"], batch["frame_ids"]))
-            self.replaced, self.drawn = self.replaced + int(batch["replaced"].sum()), self.drawn + len(batch["name"])
-            batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
-            torch.manual_seed(step_seed(self.seed, step * options.ACCUM + number, self.rank))
-            alone = self.world > 1 and number < len(group) - 1  # gradients are exchanged with the last batch's
-            with self.actor.no_sync() if alone else contextlib.nullcontext():
-                loss, stats = self.actor(batch)
-                self.scaler.scale(loss / len(group)).backward()
-            totals = totals + torch.stack([*stats.values(), loss.detach()]) / len(group)
-
-        self.scaler.unscale_(self.optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, options.GRAD_CLIP_NORM or float("inf"))
-        # A scaled fp16 gradient may overflow now and then: the scaler lowers its scale and leaves the step out.
-        fault = ~totals.isfinite().all() | (~norm.isfinite() if not self.scaler.is_enabled() else False)
-        totals = distributed.total(torch.cat([totals, fault.float()[None]])) / self.world
-        fault = (totals[-1] > 0).float()
-
-        optim.set_rate(self.optimizer, optim.rate(step, self.steps, options))
+        for optimiser in self.optimisers.values():
+            optim.set_rate(optimiser, optim.rate(step, self.steps, options))
+        names, values, fault = [], [], torch.zeros((), device=self.device)
+        phases = [self._phases(batch, number) for number, batch in enumerate(group)]
+        while (phase := self._backward(phases)) is not None:
+            optimiser, new_names, totals = phase
+            totals, fault = self._step(optimiser, totals, fault)
+            names, values = names + new_names, [*values, totals]
         if self.scaler.is_enabled():
-            self.scaler.step(self.optimizer)
             self.scaler.update()
-        else:
-            self.optimizer.found_inf = fault  # a fused step is left out where this is 1, decided on the device
-            self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
         for buffer, old in zip(self.statistics, before, strict=True):
             buffer.copy_(torch.where(fault > 0, old, buffer))
         if self.averaged is not None:
-            optim.average(self.averaged.network, self.network, options.EMA, step)
-        self.progress.add(step, list(stats), totals[: len(stats)], fault)
+            optim.average(self.averaged, self.network, options.EMA, step)
+        self.progress.add(step, names, torch.cat(values), fault)
+
+    def _phases(self, batch, number):
+        """The actor's phases of batch `number` of this iteration, from a random state that depends on nothing else."""
+        step = self.step()
+        self.recent.append((step, batch["name"], batch["frame_ids"]))
+        self.replaced, self.drawn = self.replaced + int(batch["replaced"].sum()), self.drawn + len(batch["name"])
+        batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
+        torch.manual_seed(step_seed(self.seed, step * self.options.ACCUM + number, self.rank))
+        yield from self.actor.phases(batch)
+
+    def _backward(self, phases):
+        """The next phase of every batch, forward and backward: (name of the optimiser, names, means over the batches).
+
+        The last mean is the loss's, without a name. None where there is no phase left.
+        """
+        found, totals = None, 0
+        for each in phases:
+            phase = next(each, None)
+            if phase is not None:
+                optimiser, loss, stats = phase
+                self.scaler.scale(loss / len(phases)).backward()
+                totals = totals + torch.stack([*stats.values(), loss.detach()]) / len(phases)
+                found = optimiser, list(stats)
+        return found and (*found, totals)
+
+    def _step(self, name, totals, fault):
+        """Step one optimiser, unless its phase or one before it (`fault`) has NaN or Inf.
+
+        Returns (means over all processes, of the names alone; fault from here on).
+        """
+        optimiser, parameters = self.optimisers[name], self.parameters[name]
+        distributed.average([parameter.grad for parameter in parameters if parameter.grad is not None])
+        self.scaler.unscale_(optimiser)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self.options.GRAD_CLIP_NORM or float("inf"))
+        # A scaled fp16 gradient may overflow now and then: the scaler lowers its scale and leaves the step out.
+        wrong = ~totals.isfinite().all() | (~norm.isfinite() if not self.scaler.is_enabled() else False)
+        totals = distributed.total(torch.cat([totals, wrong.float()[None]])) / self.world
+        fault = torch.maximum(fault, (totals[-1] > 0).float())
+        if self.scaler.is_enabled():
+            self.scaler.step(optimiser)
+        else:
+            optim.step(optimiser, fault)
+        for each in self.optimisers.values():
+            each.zero_grad(set_to_none=True)
+        return totals[:-2], fault
 
     def _check_finite(self):
         """Stop where NaN or Inf turned up and TRAIN.NONFINITE says so, or where nothing else turns up any more."""
@@ -224,9 +270,25 @@ class Trainer:
         progress.next_epoch()
 
     def _validate(self):
-        progress = self.progress
-        actor = self.averaged or self.plain_actor
-        actor.eval()
+        with self.averaged_weights():
+            self._validate_network()
+
+    @contextlib.contextmanager
+    def averaged_weights(self):
+        """Within this, the actor's network is the one that is validated and saved: the averaged copy, if there is one.
+
+        Yields the actor.
+        """
+        self.actor.network = self.averaged or self.network
+        try:
+            yield self.actor
+        finally:
+            self.actor.network = self.network
+
+    def _validate_network(self):
+        progress, actor = self.progress, self.actor
+        for module in (actor.network, *self.helpers.values()):
+            module.eval()
         keys = epoch_batches(len(self.val_set), self.options.BATCH_SIZE, epoch=0, rank=self.rank, world=self.world)
         sums, batch = torch.zeros(len(actor.scores) + 1, device=self.device), None
         for batch in make_loader(self.val_set, keys, self.options.NUM_WORKER, device=self.device):
@@ -235,8 +297,8 @@ class Trainer:
         *totals, count = distributed.total(sums).tolist()
         scores = {name: total / max(count, 1) for name, total in zip(actor.scores, totals, strict=True)}
         if self.rank == 0:
-            if batch is not None:
-                self.journal.picture(*actor.picture(batch), self.step())
+            if batch is not None and (picture := actor.picture(batch)) is not None:
+                self.journal.picture(*picture, self.step())
             if self.validate_tracking is not None:
                 scores = {**self.validate_tracking(copy.deepcopy(actor.network), self.config), **scores}
             name, value = next(iter(scores.items()))
@@ -251,7 +313,7 @@ class Trainer:
         if self.rank == 0:
             self.store.save_last(snapshot(self))
 
-    def step(self):
+    def step(self) -> int:
         """Updates of the weights so far, from the start of the training."""
         return (self.progress.epoch - 1) * self.steps + self.progress.done
 
@@ -277,6 +339,6 @@ class Trainer:
                 signal.signal(number, handler)
 
 
-def step_seed(seed, number, rank):
-    """Seed of the random numbers inside the network for batch `number` of a run: a mixture of the three."""
+def step_seed(seed: int, number: int, rank: int) -> int:
+    """Seed of the random numbers inside the network for batch `number` of a run in process `rank`."""
     return zlib.crc32(f"{seed} {number} {rank}".encode())

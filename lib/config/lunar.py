@@ -1,85 +1,28 @@
-"""Every configuration key: its type, default, unit and meaning. `python tracking/show_config.py` prints them all.
-
-Names are OSTrack's where OSTrack has the key.
-"""
+"""Configuration of the family `lunar`: the one-stream tracker, and OSTrack as one of its settings."""
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
+from .sections import (
+    Augment,
+    Count,
+    Datasets,
+    LowLight,
+    NonNegative,
+    Optimisation,
+    Positive,
+    Search,
+    Section,
+    Share,
+    Template,
+    Tracking,
+    key,
+    part,
+)
+
 Triple = tuple[NonNegative, NonNegative, NonNegative]
-
-
 HYBRIDS = ("compact", "lite0")  # values of MODEL.BACKBONE.TYPE that are no ViT
-
-
-def key(default, meaning, **limits):
-    return Field(default, description=meaning, validate_default=True, **limits)
-
-
-def part(section, meaning):
-    return Field(default_factory=section, description=meaning)
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Search(Section):
-    SIZE: Count = key(256, "side of the search crop given to the network, px", le=4096)
-    FACTOR: Positive = key(4.0, "side of the search window / sqrt(w h) of the target")
-    MIN_SIDE: NonNegative = key(64.0, "smallest side of the search window, image px: keeps reach around tiny targets")
-    CENTER_JITTER: NonNegative = key(3.0, "training: the window's centre moves by up to half this, in target sizes")
-    SCALE_JITTER: NonNegative = key(0.25, "training: standard deviation of the log of the window's size")
-    NUMBER: Count = key(1, "training: search frames of a sample; more than 1 makes ordered clips", le=16)
-
-
-class Template(Section):
-    SIZE: Count = key(128, "side of the template crop given to the network, px", le=4096)
-    FACTOR: Positive = key(2.0, "side of the template window / sqrt(w h) of the target")
-    MIN_SIDE: NonNegative = key(32.0, "smallest side of the template window, image px")
-    CENTER_JITTER: NonNegative = key(0.0, "training: as for SEARCH")
-    SCALE_JITTER: NonNegative = key(0.0, "training: as for SEARCH")
-    NUMBER: Count = key(1, "templates: the first frame's, and beyond 1 those updated online", le=8)
-
-
-class Datasets(Section):
-    DATASETS_NAME: list[str] = key([], "benchmarks, or folders of one's own, to draw samples from")
-    DATASETS_RATIO: list[NonNegative] = key([], "share of samples from each; [] = all alike")
-    SAMPLE_PER_EPOCH: Count = key(60000, "samples that make an epoch")
-
-    @model_validator(mode="after")
-    def _consistent(self):
-        if self.DATASETS_RATIO and len(self.DATASETS_RATIO) != len(self.DATASETS_NAME):
-            raise ValueError(f"{len(self.DATASETS_RATIO)} DATASETS_RATIO for {len(self.DATASETS_NAME)} DATASETS_NAME")
-        return self
-
-
-class Augment(Section):
-    FLIP: Share = key(0.5, "share of samples mirrored, all crops of a sample together")
-    GRAY: Share = key(0.05, "share of samples without colour")
-    BRIGHTNESS: Share = key(0.2, "largest relative change of brightness, of each crop")
-    STRETCH: Share = key(
-        0.05, "how far search crops are stretched to another ratio of width and height, deviation of the logarithm / 2"
-    )
-    BLUR: Share = key(0.1, "share of samples blurred (Gaussian, sigma up to 1.2 px of the source)")
-    JPEG: Share = key(0.1, "share of samples compressed anew (quality 30 to 95)")
-    TINY: Share = key(0.5, "share of samples whose source is shrunk until the target is TINY_SIDE px (spec A.8.5)")
-    TINY_SIDE: tuple[Positive, Positive] = key((4.0, 32.0), "range of that side, drawn in its logarithm, px")
-    NIGHT: Share = key(0.3, "share of samples turned to night (lib/data/night.py), one night for all crops of a sample")
-    NIGHT_EV: tuple[Positive, Positive] = key((1.5, 6.0), "range of the exposure of that night, stops below the day")
-    NIGHT_VIDEO: Share = key(
-        0.0, "share of these nights that look as a video camera records them (lib/data/camera_night.py)"
-    )
-    AVERAGED: Share = key(0.0, "share of nights whose search crops are means of frames, as by an enhancer's AVERAGE")
-    DISTRACTORS: Share = key(0.0, "share of samples in which another crop's target is pasted near the target")
-    PARTS: Share = key(0.0, "share of those in which what is pasted is a part of the target itself, as a wrong answer")
-    TURN: Share = key(0.0, "share of samples whose templates are turned in the plane, up to half a circle either way")
-    CROSSING: Share = key(0.0, "share of clips in which a copy of the target, or another one, crosses its way")
 
 
 class Clip(Section):
@@ -157,27 +100,6 @@ class Head(Section):
     )
 
 
-class LowLight(Section):
-    TYPE: Literal["haze_diffusion", "curve"] = key("haze_diffusion", "the enhancer; curve: that of Zero-DCE, a rival")
-    CHANNELS: tuple[Count, Count, Count] = key((16, 32, 48), "widths of its network at strides 8, 16 and 32")
-    GATE: tuple[Share, Share] = key((0.2, 0.4), "mean brightness up to which it works, and from which it does nothing")
-    AVERAGE: bool = key(False, "whether frames of a video are averaged over time first, where one is tracked")
-    STRENGTH: Share = key(1.0, "of its work before a tracker that was not trained behind it (--enhancer)")
-    # The keys below are haze_diffusion's alone.
-    STEPS: Count = key(2, "evaluations of the network", le=8)
-    DEPTH: Positive = key(5.0, "largest optical depth of all steps: odds of brightness grow at most exp(DEPTH) times")
-    GUIDE: NonNegative = key(3.0, "largest slope of the depth over brightness; tones keep their order up to 16 / DEPTH")
-    DENOISE: Share = key(0.95, "largest share of a band of detail that is taken for noise; 0 = no denoising")
-    RESIDUAL: bool = key(False, "put the share r_k of the noise back after each step but the last, as DDIM does")
-    FORM: Literal["dcp", "plain"] = key("dcp", "transmission of the dark channel, or one gain for all tones, clipped")
-
-    @model_validator(mode="after")
-    def _consistent(self):
-        if not self.GATE[0] < self.GATE[1]:
-            raise ValueError(f"GATE {list(self.GATE)}: expected two rising numbers")
-        return self
-
-
 class Plugin(LowLight):
     ENABLE: bool = key(False, "whether crops go through a low-light enhancer before the network; off: there is none")
     WEIGHTS: str = key("", "its first weights and options: a file of script `enhancer`, under pretrained/; '' = random")
@@ -225,33 +147,6 @@ class Model(Section):
         return self
 
 
-class Scheduler(Section):
-    TYPE: Literal["step", "cosine"] = key("cosine", "step: x DECAY_RATE at LR_DROP_EPOCH; cosine: to END x the rate")
-    LR_DROP_EPOCH: Count = key(240, "epoch at which `step` lowers the rate")
-    DECAY_RATE: Share = key(0.1, "factor by which `step` lowers it")
-    END: Share = key(0.01, "share of the rate that `cosine` ends with")
-    WARMUP: Annotated[int, Field(ge=0)] = key(200, "optimiser steps in which the rate rises from 0")
-
-
-class Optimisation(Section):
-    EPOCH: Count = key(300, "epochs")
-    BATCH_SIZE: Count = key(32, "samples a process takes at once")
-    ACCUM: Count = key(1, "batches whose gradients are added up before a step")
-    NUM_WORKER: Annotated[int, Field(ge=0)] = key(2, "processes that prepare samples, for each training process")
-    LR: Positive = key(4e-4, "learning rate; a backbone may have its own")
-    WEIGHT_DECAY: NonNegative = key(1e-4, "of AdamW; not for vectors (norms, biases) and embeddings")
-    SCHEDULER: Scheduler = part(Scheduler, "the rate over time")
-    GRAD_CLIP_NORM: NonNegative = key(0.1, "largest norm of the gradient; 0 = any")
-    PRECISION: Literal["fp32", "bf16", "fp16"] = key("bf16", "arithmetic of matrix products; losses are fp32")
-    EMA: Annotated[float, Field(ge=0, lt=1)] = key(0.0, "decay of the averaged weights that are validated; 0 = none")
-    FREEZE: list[str] = key([], "parameters whose names begin with one of these stay as they are")
-    NONFINITE: Literal["stop", "skip"] = key("stop", "what a NaN or Inf in loss or gradient does")
-    PRINT_INTERVAL: Count = key(50, "steps between two log lines")
-    VAL_EPOCH_INTERVAL: Count = key(20, "epochs between two validations")
-    SAVE_INTERVAL: Count = key(500, "steps between two checkpoints to resume from; one is also made at every epoch")
-    KEEP: Count = key(2, "checkpoints of epochs that are kept, beside the best")
-
-
 class Train(Optimisation):
     BACKBONE_MULTIPLIER: Share = key(0.1, "backbone's learning rate / LR")
     TRUNK_MULTIPLIER: Share = key(0.1, "learning rate of the pretrained trunk (lite0) / LR")
@@ -272,21 +167,7 @@ class Train(Optimisation):
     VAL_FRAMES: Annotated[int, Field(ge=0)] = key(100, "frames of each validation video tracked closed-loop; 0 = none")
 
 
-class Test(Section):
-    CHECKPOINT: str = key(
-        "", "weights file under pretrained/ ('' = <script>_<config>.safetensors, then the last trained)"
-    )
-    PRECISION: Literal["fp32", "bf16", "fp16", "int8"] = key(
-        "fp32", "arithmetic of the network's products: bf16 in torch and openvino, fp16 in torch, int8 in onnx"
-    )
-    BACKEND: Literal["torch", "onnx", "openvino"] = key("torch", "what runs the network; the last two on the CPU")
-    COMPILE: bool = key(
-        False,
-        "torch.compile the network: about a minute at first, and again for a second batch size; on a GPU a frame is "
-        "then a few CUDA graphs, on the CPU BACKEND onnx and openvino gain more",
-    )
-    SEARCH_FACTOR: Positive | None = key(None, "search window factor while tracking (null = DATA.SEARCH.FACTOR)")
-    MIN_BOX: Positive = key(1.0, "smallest side of a predicted box, px")
+class Test(Tracking):
     SIZE_STEP: Share = key(
         1.0, "share of the change of size (in its logarithm) that a frame takes over; below 1 sizes drift less", gt=0
     )
@@ -316,16 +197,6 @@ class Test(Section):
     UPDATE_INTERVAL: Count = key(25, "frames between updates of the online templates")
     UPDATE_THRESHOLD: Share = key(0.7, "score above which a frame may become a template")
 
-    @model_validator(mode="after")
-    def _consistent(self):
-        known = {"torch": ("fp32", "bf16", "fp16"), "onnx": ("fp32", "int8"), "openvino": ("fp32", "bf16")}
-        if self.PRECISION not in known[self.BACKEND]:
-            expected = " or ".join(known[self.BACKEND])
-            raise ValueError(f"PRECISION {self.PRECISION}: BACKEND {self.BACKEND} needs {expected}")
-        if self.COMPILE and self.BACKEND != "torch":
-            raise ValueError(f"TEST.COMPILE: BACKEND {self.BACKEND} compiles by itself")
-        return self
-
 
 class Lunar(Section):
     """Configuration of script `lunar`: the one-stream tracker, and OSTrack as one of its settings."""
@@ -348,51 +219,3 @@ class Lunar(Section):
         if self.MODEL.QUERY.ENABLE and self.TRAIN.FEATURE_WEIGHT:
             raise ValueError("TRAIN.FEATURE_WEIGHT (stage B of the enhancer) is for a network without MODEL.QUERY")
         return self
-
-
-class OpenCVTest(Section):
-    TRACKER: Literal["mil", "nano", "csrt", "kcf"] = key("mil", "which of OpenCV's trackers")
-    CHECKPOINT: str = key("", "nano: folder under pretrained/ with the backbone and head as ONNX")
-
-
-class OpenCV(Section):
-    """Configuration of script `opencv`: OpenCV's own trackers behind the same runner."""
-
-    TEST: OpenCVTest = part(OpenCVTest, "the tracker")
-
-
-class Identity(Section):
-    """Configuration of script `identity`: the first box for ever, a floor for every score."""
-
-
-class Night(Section):
-    EV: tuple[Positive, Positive] = key((1.5, 7.0), "range of the night's exposure, stops below the day")
-    IDENTITY: Share = key(0.15, "training: share of pairs that stay as they are, with the gate forced open")
-    DARK: Share = key(0.1, "share of pairs as a thermal camera sees them: grey, and the dark stays dark by day")
-    PROCESSED: Share = key(0.5, "share of nights of a camera that denoises, in a lit town (lib/data/night.py)")
-    ENLARGED: Share = key(0.3, "share of pairs darkened at half their size, then enlarged as crops of tiny targets are")
-
-
-class Pairs(Section):
-    TRAIN: Datasets = part(Datasets, "what is trained on: any dataset seen by day, or folders of photographs")
-    VAL: Datasets = part(Datasets, "what is validated on, never seen in training")
-    CACHE: str = key("", "folder of a crop cache made by tracking/make_crops.py, read instead of the videos")
-    CROP: Count = key(128, "side of the crops, px", ge=16, le=1024)
-    SCALE: tuple[Positive, Positive] = key((1.0, 3.0), "range of image px per px of the crop; at most what fits")
-    NIGHT: Night = part(Night, "how the dark image of a pair is made")
-
-
-class LowLightTrain(Optimisation):
-    REC_WEIGHT: NonNegative = key(1.0, "of the Charbonnier distance to the clean image")
-    SSIM_WEIGHT: NonNegative = key(0.2, "of 1 - SSIM")
-    MID_WEIGHT: NonNegative = key(0.5, "of both for the clean image foreseen before the first step, relative to those")
-    COLOUR_WEIGHT: NonNegative = key(0.05, "of 1 - cosine of the colours")
-    IDENTITY_WEIGHT: NonNegative = key(0.5, "of the change of pairs that should stay as they are")
-
-
-class Enhancer(Section):
-    """Configuration of script `enhancer`: the low-light enhancer, trained alone; it tracks nothing."""
-
-    DATA: Pairs = part(Pairs, "pairs of a clean image and the same at night")
-    MODEL: LowLight = part(LowLight, "the enhancer")
-    TRAIN: LowLightTrain = part(LowLightTrain, "training")

@@ -1,25 +1,28 @@
-"""From a configuration to a network: the one place that knows both. Networks have no defaults of their own."""
+"""From a configuration to the network of this family. Networks have no defaults of their own."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .config.paths import paths
-from .errors import UserError
+from ...config.paths import paths
+from ...errors import UserError
+from ..enhancer import load_enhancer
+from ..enhancer.build import from_options
+from ..parts.efficientnet_lite import Lite0
+from ..parts.head import CenterHead, SeparableHead
+from . import backbone, compact
+from .backbone import OneStreamViT
+from .compact import CompactHybrid
+from .model import Lunar
+from .query import TemporalQuery
 
-if TYPE_CHECKING:
-    from .models.enhancer import Enhancer
-    from .models.lunar import Lunar
 
-
-def build_network(config: Any) -> "Lunar":
-    """The network (lib/models/lunar) that a `lunar` configuration describes, with random weights.
+def build_network(config: Any) -> Lunar:
+    """The network that a `lunar` configuration describes, with random weights.
 
     Only an enhancer may have weights already, those of MODEL.ENHANCER.WEIGHTS; then it is what that file says.
 
     Raises:
         UserError: settings that do not go together, or a file that is no enhancer's.
     """
-    from .models.lunar import Lunar, TemporalQuery
-
     data, model = config.DATA, config.MODEL
     # In this order, in which a seed's random numbers are drawn.
     enhancer = _plugin(model.ENHANCER) if model.ENHANCER.ENABLE else None
@@ -40,9 +43,6 @@ def build_network(config: Any) -> "Lunar":
 
 
 def _backbone(data, options):
-    from .models.lunar import CompactHybrid, OneStreamViT, backbone, compact
-    from .models.parts.efficientnet_lite import Lite0
-
     embed_dim, depth, num_heads = (backbone.SIZES | compact.SIZES)[options.TYPE]
     shared = {
         "embed_dim": embed_dim,
@@ -70,8 +70,6 @@ def _backbone(data, options):
 
 
 def _head(model, channels):
-    from .models.parts.head import CenterHead, SeparableHead
-
     fine = model.HEAD.STRIDE != model.BACKBONE.STRIDE
     if model.HEAD.TYPE == "CENTER":
         return CenterHead(channels, model.HEAD.NUM_CHANNELS, fine=fine)
@@ -81,15 +79,8 @@ def _head(model, channels):
     return SeparableHead(channels, model.HEAD.NUM_CHANNELS)
 
 
-def build_low_light(config: Any) -> "Enhancer":
-    """The low-light enhancer (lib/models/enhancer) that an `enhancer` configuration describes, untrained."""
-    return _low_light(config.MODEL)
-
-
 def _plugin(options):
-    from .models.enhancer import load_enhancer
-
-    return load_enhancer(paths().weights(options.WEIGHTS)) if options.WEIGHTS else _low_light(options)
+    return load_enhancer(paths().weights(options.WEIGHTS)) if options.WEIGHTS else from_options(options)
 
 
 def _query_options(options):
@@ -107,13 +98,3 @@ def _query_options(options):
         "reset": options.RESET,
         "gradient": options.GRADIENT,
     }
-
-
-def _low_light(model):
-    from .models.enhancer import build_enhancer
-
-    options = {"channels": model.CHANNELS, "gate": model.GATE, "average": model.AVERAGE, "strength": model.STRENGTH}
-    if model.TYPE == "haze_diffusion":
-        options |= {"number": model.STEPS, "depth": model.DEPTH, "guide": model.GUIDE, "denoise": model.DENOISE}
-        options |= {"residual": model.RESIDUAL, "form": model.FORM}
-    return build_enhancer(model.TYPE, **options)
