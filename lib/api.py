@@ -147,7 +147,7 @@ def load_tracker(
     """Build a tracker with its weights.
 
     Args:
-        family: a key of `list_trackers()`, such as "lunar".
+        family: a key of `list_trackers()`.
         name: one of its configurations, such as "tiny".
         checkpoint: weights, a file; None takes those that ship or were trained last.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".

@@ -4,8 +4,9 @@ Every contract is a base class: who offers what is visible in the class statemen
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +105,58 @@ class LockstepTracker(Tracker):
     def track(self, frame: "np.ndarray") -> Result:
         (self._state,), (result,) = self.track_frames([self._state], [frame])
         return result
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a tracker's network that maps tensors to tensors, so that it can be exported, compiled and counted.
+
+    Attributes:
+        name: of the stage, and of the file that it is exported to.
+        module: called with the inputs in order; returns a tuple of tensors.
+        inputs: {name: example tensor of a batch of two}.
+        engines: who may run it: "onnx" (ONNX Runtime and OpenVINO), "int8" (also in eight bits), "compile".
+        part: what its time and products are listed as (lib/export/profile.py).
+        inner: {part: submodules of `module`} that torch lists separately; the rest of the stage is then `rest`.
+        rest: see `inner`.
+        batch_axes: {input: axis of the batch} where that is not 0.
+        starts, frames: how often it runs on the first frame, and on every other one.
+    """
+
+    name: str
+    module: "nn.Module"
+    inputs: "Mapping[str, torch.Tensor]"
+    engines: frozenset[str]
+    part: str
+    inner: "Mapping[str, Sequence[nn.Module]]" = field(default_factory=dict)
+    rest: str = ""
+    batch_axes: Mapping[str, int] = field(default_factory=dict)
+    starts: int = 0
+    frames: int = 0
+
+
+Run = Callable[[Sequence["torch.Tensor"]], "Sequence[torch.Tensor]"]  # what runs a stage: inputs to outputs, in order
+
+
+class Staged(ABC):
+    """What a tracker offers beside its contract if other engines than torch can run its network (lib/export).
+
+    Attributes:
+        runs: {stage: what runs it}; torch runs the others. Set by `use`.
+        span: called with the name of what the tracker does next; returns a context that lasts as long. A profiler
+            replaces it.
+    """
+
+    runs: Mapping[str, Run] = MappingProxyType({})
+    span: Callable[[str], AbstractContextManager] = nullcontext
+
+    @abstractmethod
+    def stages(self) -> list[Stage]:
+        """The stages of its network, as torch runs them."""
+
+    @abstractmethod
+    def use(self, runs: Mapping[str, Run]) -> None:
+        """From now on run the stages of these names so, and all others by torch."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 
 from .. import cli, config, registry
+from ..contracts import Staged
 from ..errors import UserError
 
 EXAMPLES = """
@@ -48,7 +49,8 @@ def main(argv=None):
     if min(*options.size, options.loops) < 1 or options.target <= 0 or options.warmup < 0:
         raise UserError("--size, --loops and --target must be above 0")
     settings = config.load(options.script, options.config, options.overrides)
-    if not registry.family(options.script).network:
+    family = registry.family(options.script)
+    if not (family.network and family.tracker and issubclass(registry.tracker(options.script), Staged)):
         raise UserError(f"{options.script} has no network to profile")
     cli.set_threads()
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else torch's profiler talks, also of GPUs that are not there
@@ -80,91 +82,95 @@ def _profile(tracker, settings, frames, options):
     import numpy as np
     import torch
 
-    from ..data import image as images
-    from ..data.crop import Crop
-    from ..data.frames import ImageFrames, partial_frame
-    from ..models.profile import count, matrix_rate, parts, shares
+    from ..data.frames import PartialFrame, partial_frame
+    from ..export.profile import count, device_module, matrix_rate, spent
 
-    device, network = tracker.device, tracker.network
-    precision, backend = settings.TEST.PRECISION, settings.TEST.BACKEND
+    device, precision = tracker.device, settings.TEST.PRECISION
     name = f"{device}, {torch.get_num_threads()} threads"
     if device.type == "cuda":
         torch.cuda.set_device(device)
         name = torch.cuda.get_device_name(device)
-    print(f"{options.script} {options.config} with random weights on {name}, {precision}, {backend}", end=" ")
+    print(
+        f"{options.script} {options.config} with random weights on {name}, {precision}, {settings.TEST.BACKEND}",
+        end=" ",
+    )
     print(f"(torch {torch.__version__})")
 
     (width, height), side = options.size, options.target
-    state = tracker.start(frames[0], np.array([(width - side) / 2, (height - side) / 2, side, side]))
-    places = [(ImageFrames, "partial", "decode"), (ImageFrames, "__getitem__", "decode")]
-    places += [(images, "decode_region", "decode"), (Crop, "extract", "crop"), (tracker, "_decide", "box")]
-    places += parts(network)
-    if network.enhances:
-        places += [(tracker, "_brightness", "enhance"), (tracker, "_averaged", "enhance")]
-
-    def frame():
-        tracker.track_frames([state], [partial_frame(frames, 0, checked=True) if tracker.partial else frames[0]])
+    box = np.array([(width - side) / 2, (height - side) / 2, side, side])
+    state = tracker.start(frames[0], box)
+    first = frames[0]
 
     def clock():
-        getattr(torch, device.type).synchronize()
+        device_module(device).synchronize()
         return time.perf_counter()
 
-    def seconds(work):
+    def frame():
+        """Decode and track one frame; returns the seconds of decoding while the tracker cuts its crop."""
+        with tracker.span("decode"):
+            image = partial_frame(frames, 0, checked=True) if tracker.partial else frames[0]
+        tracker.track_frames([state], [image])
+        return image.seconds if isinstance(image, PartialFrame) else 0.0
+
+    def whole():
         began = clock()
-        work()
+        frame()
         return clock() - began
+
+    def by_part():
+        decoding = []
+        found = spent(tracker, lambda: decoding.append(frame()), clock)
+        return {**found, "crop": found["crop"] - decoding[0], "decode": found["decode"] + decoding[0]}
 
     for _ in range(options.warmup):
         frame()
     # In turns, so that other work on the machine hits all alike.
     turns = [
-        (
-            seconds(frame),
-            shares(frame, places, clock),
-            seconds(lambda: tracker._encode(state.patches, state.brightness)),
-        )
+        (whole(), by_part(), spent(tracker, lambda: tracker.start(first, box), clock)["template"])
         for _ in range(options.loops)
     ]
-    wholes, spent, templates = zip(*turns, strict=True)
-    rate, cost = matrix_rate(device, precision), count(getattr(network, "network", network))
-    macs = {"enhance": cost.enhance, "head": cost.head, "query": cost.query}
-    if hasattr(network, "network"):  # an engine does these with the rest; of the query only writing is left
-        del macs["head"], macs["query"]
-    macs["network"] = cost.track - sum(macs.values())
-    rows = {part: (median(each[part] for each in spent), macs.get(part)) for part in PARTS if part in spent[0]}
-    whole = median(wholes)
-    rows |= {"whole frame": (whole, cost.track), "template, once": (median(templates), cost.encode_template)}
+    wholes, parts, templates = zip(*turns, strict=True)
+    rate, cost = matrix_rate(device, precision), count(tracker.stages())
+    macs = dict(cost.frame)
+    if tracker.runs:  # an engine does these with the network
+        macs = {"network": cost.per_frame - macs.get("enhance", 0), "enhance": macs.get("enhance", 0)}
+    rows = {part: (median(each[part] for each in parts), macs.get(part)) for part in PARTS if part in parts[0]}
+    took = median(wholes)
+    rows |= {"whole frame": (took, cost.per_frame), "template, once": (median(templates), cost.per_start)}
 
     print(
         f"{cost.parameters / 1e6:.2f} M parameters; JPEG of {len(frames.read(0)) / 1024:.0f} KiB, {width} x {height} px"
     )
     print(f"matrix products of torch: {rate / 1e9:.1f} GMACs/s")
     print(f"{'':16}       ms  of a frame     GMACs  of that rate")
-    for part, (took, products) in rows.items():
-        work = f"{products / 1e9:10.3f} {products / took / rate:13.0%}" if products else ""
-        print(f"{part:16}{1e3 * took:9.2f} {took / whole:11.0%}{work}")
-    print(f"frames per second {1 / whole:.1f}, without decoding {1 / (whole - rows['decode'][0]):.1f}")
+    for part, (seconds, products) in rows.items():
+        work = f"{products / 1e9:10.3f} {products / seconds / rate:13.0%}" if products else ""
+        print(f"{part:16}{1e3 * seconds:9.2f} {seconds / took:11.0%}{work}")
+    print(f"frames per second {1 / took:.1f}, without decoding {1 / (took - rows['decode'][0]):.1f}")
     if options.trace:
-        _trace(frame, places, clock, device, Path(options.trace))
+        _trace(lambda: spent(tracker, frame, clock), device, Path(options.trace))
 
 
-def _trace(frame, places, clock, device, path):
+def _trace(work, device, path):
     """List the dearest operations of a frame, and write the trace of it."""
     from torch.profiler import ProfilerActivity, profile
 
     from ..files import atomic_path
-    from ..models.profile import shares
 
     on_gpu = device.type == "cuda"
     with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]) as profiler:
         for _ in range(TRACED):
-            shares(frame, places, clock)
-    name = "self_device_time_total" if on_gpu else "self_cpu_time_total"
-    found = sorted(profiler.key_averages(), key=lambda event: getattr(event, name), reverse=True)
-    total = sum(getattr(event, name) for event in found)
+            work()
+
+    def own(event):
+        return event.self_device_time_total if on_gpu else event.self_cpu_time_total
+
+    found = sorted(profiler.key_averages(), key=own, reverse=True)
+    total = sum(map(own, found))
     print(f"\n{'dearest operations':32} calls       ms  of all")
     for event in found[:DEAREST]:
-        took = getattr(event, name)
-        print(f"{event.key[:32]:32}{event.count / TRACED:6.0f}{took / TRACED / 1e3:9.3f}{took / total:8.0%}")
+        print(
+            f"{event.key[:32]:32}{event.count / TRACED:6.0f}{own(event) / TRACED / 1e3:9.3f}{own(event) / total:8.0%}"
+        )
     with atomic_path(path) as temporary:
         profiler.export_chrome_trace(str(temporary))

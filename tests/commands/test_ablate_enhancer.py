@@ -13,7 +13,7 @@ from lib.data import benchmarks
 from lib.data.image import encode_jpeg
 from lib.models.enhancer import build_enhancer, save_enhancer
 from lib.test.analysis import metrics
-from lib.test.analysis.enhancers import Bench, Variant, flattest, look, nights
+from lib.test.analysis.enhancers import Bench, Variant, flattest, measure_image, nights
 from lib.test.evaluation.runner import Experiment
 from lib.train.image_losses import psnr, ssim
 from tests import processes
@@ -160,7 +160,7 @@ def test_noise_is_measured_where_an_image_is_flat():
     noisy = np.clip(image + RNG.normal(0, 6, image.shape), 0, 255).round().astype(np.uint8)
     places = flattest(noisy)
     assert 8 <= len(places[0]) <= 25 and (places[1] >= 10).all()
-    brightness, noise, ratio, white = look(noisy, places)
+    brightness, noise, ratio, white = measure_image(noisy, places)
     assert noise == pytest.approx(6 / 255, rel=0.05) and ratio == pytest.approx(6 / 85, rel=0.1)
     assert brightness == pytest.approx(noisy.max(axis=2).mean() / 255) and white == pytest.approx(0.02, rel=0.1)
 

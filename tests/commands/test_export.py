@@ -10,7 +10,7 @@ import pytest
 from lib import config
 from lib.data import benchmarks
 from lib.data.boxes import xywh_to_cxcywh
-from lib.models.lunar.exported import ExportedLunar
+from lib.export.engines import open_stages
 from lib.test.evaluation import results
 from lib.test.tracker.lunar import LunarTracker
 
@@ -37,7 +37,7 @@ def test_int8_finds_the_same_boxes(command, tmp_path, capsys):
     assert float(difference[1]) > 1e-4, "not int8"
     tracker = LunarTracker(config.load("lunar", "tiny_pairs"), ROOT / "pretrained" / "lunar_tiny_pairs.safetensors")
     other = copy.copy(tracker)
-    other.network = ExportedLunar(tracker.network, tmp_path, "onnx", "int8")
+    other.use(open_stages(tracker.stages(), tmp_path, "onnx", "int8"))
     moves, growths = [], []
     for sequence in benchmarks.load("lunar_demo#b*"):
         frames = sequence.frames()

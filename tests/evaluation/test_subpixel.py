@@ -67,7 +67,7 @@ class TrueCell(lunar.LunarTracker):
         self.now = [self.boxes[side][high * 256 + low] for side, high, low in numbers]
         return super().track_frames(states, images)
 
-    def respond(self, states, patches, crops):
+    def _locate(self, output, readout, states, crops):
         cells = self.cells
         output = TrackerOutput(*(torch.zeros(len(crops), channels, cells, cells) for channels in (1, 2, 2)))
         for index, (crop, box) in enumerate(zip(crops, self.now, strict=True)):
@@ -78,7 +78,7 @@ class TrueCell(lunar.LunarTracker):
                 [(x + w / 2) * cells - column, (y + h / 2) * cells - row]
             )
             output.size_map[index, :, row, column] = torch.tensor([w, h])
-        return output
+        return super()._locate(output, readout, states, crops)
 
 
 class InheritedCrop(Crop):
@@ -98,11 +98,17 @@ class RoundedCrop(TrueCell):
 
 
 class NoNetwork(torch.nn.Module):
-    enhances = False
-    remembers = False
+    enhances = remembers = False
+    query = None
 
-    def encode_template(self, templates, masks, gate):
+    def enhance(self, images, gate):
+        return images
+
+    def encode_template(self, templates, masks):
         return TemplateState(torch.zeros(1, 1, 1))
+
+    def track(self, template, search):
+        return None
 
 
 @pytest.fixture

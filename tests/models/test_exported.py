@@ -5,9 +5,11 @@ import torch
 
 from lib import config
 from lib.errors import MachineError
-from lib.models.lunar import exported
+from lib.export import engines
+from lib.export.engines import open_stages
+from lib.export.graphs import digest, export, quantise_stage, recorded
 from lib.models.lunar.build import build_network
-from lib.models.lunar.exported import ExportedLunar, digest, export, quantise
+from lib.models.lunar.stages import StagedLunar, stages
 
 SMALL = ("DATA.SEARCH.SIZE=128", "DATA.TEMPLATE.SIZE=64")
 CONFIGURATIONS = {
@@ -46,15 +48,16 @@ def answers(network, real, count):
     masks = torch.rand(count, real.num_templates, real.backbone.template_grid**2, generator=random)
     gate = torch.linspace(0, 1, count) if real.enhances else None
     with torch.inference_mode():
-        template = network.encode_template(templates, masks, gate)
+        template = network.encode_template(network.enhance(templates, gate), masks)
         found = [part for part in template if part is not None]
         if not real.remembers:
-            return found + list(network.track(template, crops(count, 3, real.search_size, real.search_size), gate))
+            search = network.enhance(crops(count, 3, real.search_size, real.search_size), gate)
+            return found + list(network.track(template, search))
         state, windows = real.query.start(count), torch.tensor([[100.0, 80.0, 64.0]]).repeat(count, 1)
         for number in range(3):
             places = windows + torch.tensor([3.0 * number, 1.0, -40.0])
-            search = crops(count, 3, real.search_size, real.search_size)
-            output, readout = network.readout(template, search, state, windows, gate)
+            search = network.enhance(crops(count, 3, real.search_size, real.search_size), gate)
+            output, readout = network.readout(template, search, state, windows)
             state = network.write(state, readout, places, torch.full((count,), 0.8), windows)
             found += [*output, readout.spatial, readout.query, readout.expected, state.prior, state.memory]
     return found
@@ -64,14 +67,14 @@ def answers(network, real, count):
 def test_engines_answer_as_torch(name, tmp_path):
     pytest.importorskip("onnxscript", reason="the packages that write ONNX are not installed")
     network = small(name)
-    export(network, tmp_path)
+    export(stages(network), tmp_path)
     for engine, package in (("onnx", "onnxruntime"), ("openvino", "openvino")):
         try:
             __import__(package)
         except ImportError:
             assert engine == "openvino", "onnxruntime is installed with the rest"
             continue
-        run = ExportedLunar(network, tmp_path, engine)
+        run = StagedLunar(network, open_stages(stages(network), tmp_path, engine))
         for count in (1, 3):
             for ours, theirs in zip(answers(network, network, count), answers(run, network, count), strict=True):
                 torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
@@ -81,14 +84,17 @@ def test_int8_is_near_and_is_int8(tmp_path, caplog):
     onnx = pytest.importorskip("onnx", reason="the packages that write ONNX are not installed")
     pytest.importorskip("onnxscript", reason="the packages that write ONNX are not installed")
     network = small("a ViT that attends jointly")
-    export(network, tmp_path)
+    export(stages(network), tmp_path)
+    runs = open_stages(stages(network), tmp_path, "onnx")
+    runs["track"], inputs = recorded(runs["track"])
+    answers(StagedLunar(network, runs), network, 4)
     caplog.clear()
-    path = quantise(network, tmp_path, lambda run: answers(run, network, 4))
+    path = quantise_stage(tmp_path, "track", inputs)
     assert not caplog.records
     products = [node.op_type for node in onnx.load(path).graph.node]
     assert products.count("MatMulInteger") == 12 * 4 and products.count("QuantizeLinear") > 3
     assert path.stat().st_size < 0.35 * (tmp_path / "track.onnx").stat().st_size
-    run = ExportedLunar(network, tmp_path, "onnx", "int8")
+    run = StagedLunar(network, open_stages(stages(network), tmp_path, "onnx", "int8"))
     for count in (1, 3):
         for ours, theirs in zip(answers(network, network, count), answers(run, network, count), strict=True):
             apart, spread = (ours - theirs).square().mean().sqrt(), (ours - ours.mean()).square().mean().sqrt()
@@ -97,23 +103,23 @@ def test_int8_is_near_and_is_int8(tmp_path, caplog):
 
 def test_what_is_computed_has_one_digest():
     first, second = small("an enhancer, two templates"), small("an enhancer, two templates")
-    assert digest(first) == digest(second)
+    assert digest(stages(first)) == digest(stages(second)) != digest(stages(first), "other settings")
     second.query.modulates = False
-    assert digest(first) != digest(second)
+    assert digest(stages(first)) != digest(stages(second))
     second = small("an enhancer, two templates")
     next(second.parameters()).add_(1e-6)
-    assert digest(first) != digest(second)
+    assert digest(stages(first)) != digest(stages(second))
 
 
 def test_what_is_missing_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)
+    some = stages(small("an enhancer, two templates"))
     with pytest.raises(MachineError, match="export needs packages that are not installed: pip install onnx onnxscript"):
-        export(small("an enhancer, two templates"), tmp_path)
+        export(some, tmp_path)
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
-    (tmp_path / "track.onnx").touch()
     with pytest.raises(MachineError, match="onnx needs packages that are not installed: pip install onnxruntime"):
-        ExportedLunar(None, tmp_path, "onnx")
+        open_stages(some, tmp_path, "onnx")
     monkeypatch.setitem(__import__("sys").modules, "onnx", None)
     with pytest.raises(MachineError, match="int8 needs packages that are not installed: pip install onnx onnxruntime"):
-        quantise(None, tmp_path, None)
-    assert set(exported.NEEDED) == {"export", "int8", *exported.ENGINES}
+        quantise_stage(tmp_path, "track", [])
+    assert set(engines.NEEDED) == {"export", "int8", *engines.ENGINES}

@@ -7,9 +7,10 @@ import pytest
 import torch
 from timm.layers import Attention
 
+from lib.export.profile import count
 from lib.models.lunar import TemplateState, TrackerOutput, boxes_at, decode, template_mask
+from lib.models.lunar.stages import stages
 from lib.models.parts.block import Block
-from lib.models.profile import count
 from tests.networks import make_lunar
 
 SMALL = {"embed_dim": 48, "depth": 3, "num_heads": 3, "head_channels": 16, "template_size": 64, "search_size": 128}
@@ -317,15 +318,15 @@ def test_template_mask_is_exact():
 def test_cost_is_that_of_the_architecture(backbone, crops, gigamacs):
     with torch.device("meta"):
         model = make_lunar(kind=backbone, template_size=crops[0], search_size=crops[1], token_types=False)
-    cost = count(model)
+    cost = count(stages(model))
     patches = sum((side // 16) ** 2 for side in crops) * 3 * 16**2 * model.backbone.embed_dim
-    blocks = cost.track + cost.encode_template - cost.head - patches
+    blocks = cost.per_frame + cost.per_start - cost.frame["head"] - patches
     assert blocks / 1e9 == pytest.approx(gigamacs, rel=0.01)
 
 
 def test_one_way_costs_less_a_frame():
-    joint, one_way = (count(build(attention=attention)) for attention in ("joint", "one_way"))
-    assert one_way.track < joint.track and one_way.parameters == joint.parameters
+    joint, one_way = (count(stages(build(attention=attention))) for attention in ("joint", "one_way"))
+    assert one_way.per_frame < joint.per_frame and one_way.parameters == joint.parameters
 
 
 def test_a_block_has_the_parameters_of_timms_in_its_order():

@@ -80,7 +80,7 @@ def main():
     tracker = lunar.LunarTracker(settings, network=network)
     maps = [torch.rand(1, channels, 16, 16, generator=generator) for channels in (1, 2, 2)]
     output = TrackerOutput(*maps)
-    tracker.respond = lambda templates, patches, crops: output
+    tracker.use({"track": lambda tensors: output})
     print(f"OpenCV {cv2.__version__}, torch {torch.__version__}, one thread, medians of {LOOPS}, ms")
     for width, height in ((640, 480), (1920, 1080)):
         image = rng.integers(0, 255, (height, width, 3), np.uint8)

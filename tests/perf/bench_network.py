@@ -23,8 +23,10 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from lib.models.lunar.exported import ENGINES, NEEDED, ExportedLunar, export
-from lib.models.profile import count
+from lib.export.engines import ENGINES, NEEDED, open_stages
+from lib.export.graphs import export
+from lib.export.profile import count
+from lib.models.lunar.stages import StagedLunar, stages
 from tests.networks import make_lunar
 
 WAYS = ("joint", "one_way")
@@ -54,15 +56,18 @@ def compare(backbone, templates, engines, frames):
         for way, network in networks.items():
             if engines[1:]:
                 with torch.inference_mode(False):
-                    export(network, Path(folder))
-            runs |= {(engine, way): ExportedLunar(network, folder, engine) for engine in engines[1:]}
+                    export(stages(network), Path(folder))
+            runs |= {
+                (engine, way): StagedLunar(network, open_stages(stages(network), folder, engine))
+                for engine in engines[1:]
+            }
     times = {run: [] for run in runs}
     for _ in range(frames + 1):
         for (engine, way), network in runs.items():
             began = process_time()
             network.track(known[way], search)
             times[engine, way].append(1e3 * (process_time() - began))
-    macs = {way: count(network).track / 1e9 for way, network in networks.items()}
+    macs = {way: count(stages(network)).per_frame / 1e9 for way, network in networks.items()}
     for engine in engines:
         joint, one_way = (median(times[engine, way][1:]) for way in WAYS)
         print(

@@ -17,9 +17,10 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from lib import config
+from lib.export.profile import count
 from lib.models.lunar import decode
 from lib.models.lunar.build import build_network
-from lib.models.profile import count
+from lib.models.lunar.stages import stages
 
 
 def frame(network):
@@ -60,10 +61,10 @@ def main(frames=40):
                 work()
                 times[which].append(1e3 * (perf_counter() - start))
         without, with_ = (median(times[which]) for which in ("without", "with"))
-        cost = count(networks["with"])
+        cost = count(stages(networks["with"]))
         print(
             f"lunar {name:9} {without:7.2f} ms without the query, {with_:7.2f} ms with it: {with_ / without - 1:+.1%} "
-            f"of time, {cost.query / (cost.track - cost.query):.1%} of multiply-accumulates"
+            f"of time, {cost.frame['query'] / (cost.per_frame - cost.frame['query']):.1%} of multiply-accumulates"
         )
 
 

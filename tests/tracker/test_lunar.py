@@ -10,7 +10,7 @@ from lib.data import boxes
 from lib.data.crop import Crop
 from lib.models.lunar.model import TrackerOutput
 from lib.test.tracker import motion
-from lib.test.tracker.lunar import hann
+from lib.test.tracker.window import hann
 
 RNG = np.random.default_rng(0)
 FRAMES = [RNG.integers(0, 255, (120, 160, 3), np.uint8) for _ in range(12)]
@@ -28,7 +28,7 @@ def maps(cells, scores, size=0.1):
 def scripted(tracker, outputs):
     """Replace the network's answers by a list of TrackerOutput."""
     answers = iter(outputs)
-    tracker.respond = lambda states, patches, crops: next(answers)
+    tracker.use({"track": lambda tensors: next(answers)})
     return tracker
 
 
@@ -49,9 +49,10 @@ def test_a_fast_tiny_target_beats_a_centred_distractor(small_tracker, window, fo
     state = tracker.start(FRAMES[0], BOX)
     crop = tracker._search_crop(state, FRAMES[0])
     # at factor 4 the target is 4 of 16 cells wide: 1.5 sizes are 6 cells; take 4.5 along both axes
-    output = maps(16, {(12, 12): 0.9, (8, 8): 0.45})
-    box = tracker._find(output, None, tracker._window([state], [crop]))[0]
-    assert box[0] * 16 == found + 0.5
+    scripted(tracker, [maps(16, {(12, 12): 0.9, (8, 8): 0.45})])
+    _, (result,) = tracker.track_frames([state], [FRAMES[1]])
+    x, _, w, _ = result.box
+    assert x + w / 2 == pytest.approx(crop.cx + (found + 0.5 - 8) / 16 * crop.side, abs=1e-4)
 
 
 def test_the_window_follows_the_prediction(small_tracker):
@@ -217,7 +218,7 @@ def test_ten_thousand_frames_in_constant_memory(small_tracker):
         "DATA.TEMPLATE.NUMBER=2", "TEST.UPDATE_INTERVAL=5", "TEST.UPDATE_THRESHOLD=0", "TEST.CONFIDENCE=0"
     )
     answer = maps(16, {(8, 8): 0.9})
-    tracker.respond = lambda states, patches, crops: answer
+    tracker.use({"track": lambda tensors: answer})
     tracker.initialize(FRAMES[0], BOX.tolist())
     for frame in range(10_000):
         tracker.track(FRAMES[frame % len(FRAMES)])
@@ -241,7 +242,7 @@ def test_sizes_are_corrected_by_what_the_first_frame_shows(small_tracker, streng
     )  # fmt: skip
     box = np.array([60.0, 50.0, 10.0, 10.0])
 
-    def too_wide(states, patches, crops):
+    def too_wide(crops):
         shares = [(crop.to_patch(box)[2:] / 128 * (1.25, 1.0), crop) for crop in crops]
         output = maps(16, {(8, 8): 0.9})
         size = torch.stack([torch.tensor(share, dtype=torch.float32) for share, _ in shares])[:, :, None, None]
@@ -252,7 +253,8 @@ def test_sizes_are_corrected_by_what_the_first_frame_shows(small_tracker, streng
             output.score_map.expand(count, -1, -1, -1), size.expand(-1, -1, 16, 16), offset.expand(-1, -1, 16, 16)
         )
 
-    tracker.respond = too_wide
+    locate = tracker._locate
+    tracker._locate = lambda _, readout, states, crops: locate(too_wide(crops), readout, states, crops)
     tracker.initialize(FRAMES[0], box)
     found = np.array(tracker.track(FRAMES[1]).box)
     assert found[2:] == pytest.approx([10 * expected, 10], rel=1e-5)
@@ -262,7 +264,5 @@ def test_sizes_are_corrected_by_what_the_first_frame_shows(small_tracker, streng
 def test_a_first_frame_in_which_nothing_is_found_corrects_nothing(small_tracker):
     tracker = small_tracker("MODEL.HEAD.STRIDE=8", "TEST.SIZE_CORRECTION=0.5")
     output = maps(16, {(0, 0): 0.9})
-    tracker.respond = lambda states, patches, crops: TrackerOutput(
-        *(part.expand(len(crops), -1, -1, -1) for part in output)
-    )
+    tracker.use({"track": lambda tensors: [part.expand(len(tensors[0]), -1, -1, -1) for part in output]})
     assert (tracker.start(FRAMES[0], BOX).correction == 1).all()

@@ -10,6 +10,7 @@ from torch.utils._pytree import tree_leaves
 
 from lib import config
 from lib.errors import MachineError, UserError
+from lib.export.compiled import compile_stages
 from lib.test.tracker import lunar
 from tests.tracker.test_lunar_query import BOX, SIZES, small_network
 
@@ -20,15 +21,13 @@ JOINT = ["TEST.WINDOW=mult", "MODEL.BACKBONE.ATTENTION=joint"]
 CASES = [(EXPECTED, True), (["TEST.WINDOW=blend"], False), (JOINT, False)]  # settings, with a query
 
 
-@pytest.fixture
-def build(monkeypatch):
-    """build(settings, with a query or not, device) -> LunarTracker that has built its network itself, a small one."""
-
-    def make(settings, remembers, device="cpu"):
-        monkeypatch.setattr(lunar, "build_network", lambda cfg: small_network(cfg, remembers))
-        return lunar.LunarTracker(config.load("lunar", "vit_tiny", [*SIZES, *settings]), device=device)
-
-    return make
+def build(settings, remembers, device="cpu"):
+    """A LunarTracker with a small network, with a query or not; compiled where the settings say so."""
+    cfg = config.load("lunar", "vit_tiny", [*SIZES, *settings])
+    tracker = lunar.LunarTracker(cfg, device=device, network=small_network(cfg, remembers))
+    if cfg.TEST.COMPILE:
+        tracker.use(compile_stages(tracker.stages(), tracker.device))
+    return tracker
 
 
 class Crossings(TorchDispatchMode):
@@ -44,19 +43,20 @@ class Crossings(TorchDispatchMode):
 
 
 @pytest.mark.parametrize(("settings", "query", "uploads"), [(*CASES[0], 3), (*CASES[1], 2)])
-def test_a_frame_asks_the_device_once(build, settings, query, uploads):
+def test_a_frame_asks_the_device_once(settings, query, uploads):
     """The device "meta" computes nothing: whoever asks it for a number fails, as whoever mixes it with the CPU.
 
     To it go crop and window; then, once its answer is there, what was decided, or before it the Hann window.
     """
     tracker, asked = build(settings, query, "meta"), []
-    tracker.autocast, find = nullcontext, tracker._find
+    find = {stage.name: stage.module for stage in tracker.stages()}["find"]
+    tracker.autocast = nullcontext
 
-    def answered(*inputs):
-        asked.append(find(*inputs))
-        return torch.tensor([[0.5, 0.4, 0.1, 0.1, 0.9], [0.3, 0.6, 0.2, 0.1, 0.2]])
+    def answered(inputs):
+        asked.extend(find(*inputs))
+        return [torch.tensor([[0.5, 0.4, 0.1, 0.1, 0.9], [0.3, 0.6, 0.2, 0.1, 0.2]])]
 
-    tracker._find = answered
+    tracker.use({"find": answered})
     states = [tracker.start(FRAMES[0], BOX), tracker.start(FRAMES[1], BOX + 3)]
     for image in FRAMES[1:]:
         with Crossings() as crossings:
@@ -84,7 +84,7 @@ def close(first, second):
 
 
 @pytest.mark.parametrize(("settings", "query"), CASES)
-def test_nothing_breaks_the_graph(build, monkeypatch, settings, query):
+def test_nothing_breaks_the_graph(monkeypatch, settings, query):
     """Traced whole and run as it was traced, for one video and for several; `fullgraph` refuses anything else."""
     calls, real = [], torch.compile
     monkeypatch.setattr(torch, "compile", lambda function, mode, **how: real(function, backend=backend, **how))
@@ -95,12 +95,12 @@ def test_nothing_breaks_the_graph(build, monkeypatch, settings, query):
         return graph
 
     assert close(steps(build([*settings, "TEST.COMPILE=true"], query)), steps(build(settings, query)))
-    parts = 3 if query else 2  # look, decide, write; or track and decide
+    parts = 3 if query else 2  # track, find, write; or track and find
     assert len(calls) == 2 * parts, "once for one video, once for any other number"
 
 
 @pytest.mark.soak  # compiles for a minute
-def test_compiled_is_as_eager(build):
+def test_compiled_is_as_eager():
     torch._dynamo.reset()
     tracker = build([*EXPECTED, "TEST.COMPILE=true"], True)
     eager = build(EXPECTED, True)
@@ -115,7 +115,7 @@ def test_compiled_is_as_eager(build):
         states = two, two
 
 
-def test_without_a_compiler_it_is_said_in_a_line(build, monkeypatch):
+def test_without_a_compiler_it_is_said_in_a_line(monkeypatch):
     torch._dynamo.reset()
     monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "/no/compiler"))
     tracker = build(["TEST.COMPILE=true"], False)

@@ -97,8 +97,8 @@ def test_training_sees_what_tracking_sees():
     with torch.no_grad():
         net.eval()
         trained = actor.maps(batch)
-        template = net.encode_template(batch["template_images"], batch["template_masks"])
-        single = net.track(template, batch["search_images"][:, 0])
+        template = net.encode_template(net.enhance(batch["template_images"]), batch["template_masks"])
+        single = net.track(template, net.enhance(batch["search_images"][:, 0]))
     assert all(one.equal(two) for one, two in zip(trained, single, strict=True))
 
 

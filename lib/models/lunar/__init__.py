@@ -1,4 +1,4 @@
-"""The network of `lunar`: build.py makes a `Lunar`, parts/weights.py loads it, `decode` reads boxes."""
+"""The network of `lunar`: build.py makes a `Lunar`, lib/models/parts/weights.py loads it, `decode` reads boxes."""
 
 from .backbone import OneStreamViT, TemplateState
 from .compact import CompactHybrid

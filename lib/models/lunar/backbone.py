@@ -169,7 +169,8 @@ class TokenBackbone(nn.Module):
 
     def to_map(self, tokens: Tensor) -> Tensor:
         """Search tokens (B, Lx, C) as a map (B, C, Gx, Gx)."""
-        return rearrange(tokens, "b (y x) c -> b c y x", y=self.search_grid)
+        # Not by rearrange: for one sample its strides make convolutions take another kernel, with other roundings.
+        return tokens.transpose(1, 2).unflatten(2, (self.search_grid, self.search_grid))
 
     def run(self, half: Callable, *inputs: Any) -> Any:
         """Half of a block, checkpointed in training where asked for."""

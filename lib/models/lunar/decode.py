@@ -1,41 +1,50 @@
 """From maps to boxes. Cell i of H spans [i, i+1) / H of the search crop."""
 
+from typing import TYPE_CHECKING
+
 import torch
+from torch import Tensor
 
-from .query import apply_position_prior
+from .query import Readout, TemporalQuery, apply_position_prior
+
+if TYPE_CHECKING:
+    from .model import TrackerOutput
 
 
-def boxes_at(output, cells):
-    """Boxes that the maps of a TrackerOutput hold at given cells.
+def boxes_at(output: "TrackerOutput", cells: Tensor) -> Tensor:
+    """The boxes in the maps at given cells.
 
     Args:
-        output: TrackerOutput of B samples with H x H maps.
-        cells: (B,) int64, row-major index in [0, H^2).
+        output: of B samples with H x H maps.
+        cells (B), int64: index in [0, H^2), row by row.
 
     Returns:
         (B, 4) cxcywh in shares of the search crop.
     """
     H = output.score_map.shape[-1]
-
-    def read(values):
-        return values.flatten(2).gather(2, cells.view(-1, 1, 1).expand(-1, values.shape[1], 1)).squeeze(2)
-
     corner = torch.stack([cells % H, cells // H], dim=1)
-    return torch.cat([(corner + read(output.offset_map)) / H, read(output.size_map)], dim=1)
+    return torch.cat([(corner + _read(output.offset_map, cells)) / H, _read(output.size_map, cells)], dim=1)
 
 
-def decode(output, response=None, voting=False):
+def _read(values, cells):
+    """Maps (B, K, H, H) at cells (B): (B, K)."""
+    return values.flatten(2).gather(2, cells.view(-1, 1, 1).expand(-1, values.shape[1], 1)).squeeze(2)
+
+
+def decode(
+    output: "TrackerOutput", response: Tensor | None = None, voting: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
     """The best box of each sample, without waiting for the device.
 
     Args:
-        output: TrackerOutput of B samples with H x H maps.
-        response (B, 1, H, H): the map whose peak is taken, or anything that broadcasts to it; None for the score map.
+        output: of B samples with H x H maps.
+        response: (B, 1, H, H), or what broadcasts to it, whose peak is taken; None for the score map itself.
         voting: whether the box is the mean of those of the peak and its eight neighbours, weighted by their scores.
             The cells around a target describe the same box, and their errors partly cancel.
 
     Returns:
-        boxes (B, 4) cxcywh in shares of the search crop; index (B,) int64 of the peak, row-major; score (B,) in (0, 1),
-        the score map at the peak, whatever the response there.
+        boxes (B, 4) cxcywh in shares of the search crop; index (B), int64, of the peak, row by row; score (B) in
+        (0, 1), the score map at the peak whatever the response there.
     """
     response = output.score_map if response is None else response.expand_as(output.score_map)
     index = response.flatten(1).argmax(dim=1)
@@ -53,14 +62,21 @@ def decode(output, response=None, voting=False):
     return (boxes * (weights / weights.sum(dim=1, keepdim=True))[..., None]).sum(dim=1), index, score
 
 
-def find(network, output, readout=None, window=None, influence=0.0, voting=False):
-    """The box that is reported for each search crop, and how sure it is.
+def find(
+    output: "TrackerOutput",
+    window: tuple[Tensor, Tensor] | None = None,
+    query: TemporalQuery | None = None,
+    readout: Readout | None = None,
+    influence: float = 0.0,
+    voting: bool = False,
+) -> Tensor:
+    """The box that is reported for each search crop, and its confidence.
 
     Args:
-        network: Lunar; its query judges the confidence where there is a readout.
-        output: TrackerOutput of B crops with H x H maps.
-        readout: Readout of the query, or None.
-        window (2, B, 1, H, H): what the score map is multiplied by, and what is then added; None for no Hann window.
+        output: of B crops with H x H maps.
+        window: what the score map is multiplied by, and what is then added, (B, 1, H, H) each; None for no Hann window.
+        query: judges the confidence where there is a readout.
+        readout: of the query, or None.
         influence: weight of the position prior of the query in [0, 1]; 0 leaves it out. Not with `window`.
         voting: see decode.
 
@@ -69,10 +85,11 @@ def find(network, output, readout=None, window=None, influence=0.0, voting=False
     """
     response = output.score_map.float()
     if window is not None:
-        response = response * window[0] + window[1]
+        factor, addend = window
+        response = response * factor + addend
     elif influence:
         response = apply_position_prior(response, readout.expected, influence)
     boxes, _, scores = decode(output, response, voting)
     if readout is not None:
-        scores = network.query.judge(readout, scores).sigmoid()
+        scores = query.judge(readout, scores).sigmoid()
     return torch.cat([boxes.float(), scores.float()[:, None]], dim=1)

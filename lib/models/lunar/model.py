@@ -1,6 +1,5 @@
 """The network of `lunar` (and of OSTrack, as one of its settings): crops in, maps out."""
 
-import copy
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -51,12 +50,13 @@ class Normalise(nn.Module):
 class Lunar(nn.Module):
     """One-stream tracker: templates and a search crop to score, size and offset maps.
 
-    Tracking calls `encode_template` once and `track` for every frame; training calls `forward`, which is the one after
-    the other. With a query both call `readout` instead of `track`, decide where the target is, and call `write`. The
-    query's state goes in and comes out: nothing is kept on the module between calls.
+    Every crop first goes through `enhance`. Tracking then calls `encode_template` once and `track` for every frame;
+    training calls `forward`, which does all three. With a query both call `readout` instead of `track`, decide where
+    the target is, and call `write`. The query's state goes in and comes out: nothing is kept on the module between
+    calls.
 
     Images are RGB, uint8 or float in [0, 1]; normalisation is the first layer. State-dict keys are OSTrack's.
-    lib/models/lunar/build.py makes the parts from a configuration.
+    build.py makes the parts from a configuration.
 
     Args:
         backbone: a TokenBackbone: crops to features (B, C, G, G).
@@ -98,12 +98,6 @@ class Lunar(nn.Module):
         """Whether crops go through an enhancer."""
         return self.enhancer is not None
 
-    def without_enhancer(self) -> "Lunar":
-        """The same network, with the same weights, for crops that are enhanced already."""
-        bare = copy.copy(self)
-        bare._modules = {**self._modules, "enhancer": None}
-        return bare
-
     def enhance(self, images: Tensor, gate: Tensor | None = None) -> Tensor:
         """Images through the enhancer.
 
@@ -123,15 +117,12 @@ class Lunar(nn.Module):
             gate = gate.repeat_interleave(len(flat) // len(gate))
         return self.enhancer(flat, gate).view(images.shape)
 
-    def encode_template(
-        self, templates: Tensor, masks: Tensor | None = None, gate: Tensor | None = None
-    ) -> TemplateState:
+    def encode_template(self, templates: Tensor, masks: Tensor | None = None) -> TemplateState:
         """What `track` needs to know of the target.
 
         Args:
-            templates (B, T, 3, Z, Z): uint8, or float in [0, 1].
+            templates (B, T, 3, Z, Z): as `enhance` returns them.
             masks (B, T, Lz): from template_mask; needed with token types only.
-            gate: see enhance.
 
         Raises:
             ValueError: templates or masks of another shape than the network was built for.
@@ -139,38 +130,33 @@ class Lunar(nn.Module):
         Z, T = self.template_size, self.num_templates
         if templates.ndim != 5 or templates.shape[1:] != (T, 3, Z, Z):
             raise ValueError(f"templates {tuple(templates.shape)}: expected (B, {T}, 3, {Z}, {Z})")
-        return self.backbone.encode_template(self.normalise(self.enhance(templates, gate)), masks)
+        return self.backbone.encode_template(self.normalise(templates), masks)
 
-    def track(self, template: TemplateState, search: Tensor, gate: Tensor | None = None) -> TrackerOutput:
+    def track(self, template: TemplateState, search: Tensor) -> TrackerOutput:
         """Maps of one frame.
 
         Args:
             template: of B samples.
-            search (B, 3, S, S): uint8, or float in [0, 1].
-            gate: see enhance.
+            search (B, 3, S, S): as `enhance` returns it.
 
         Raises:
             ValueError: a search crop of another shape than the network was built for.
         """
-        return self.locate(*self.features(template, search, gate))
+        return self.locate(*self.features(template, search))
 
     def features(
-        self,
-        template: TemplateState,
-        search: Tensor,
-        gate: Tensor | None = None,
-        hint: tuple[Tensor, Tensor] | None = None,
+        self, template: TemplateState, search: Tensor, hint: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, Tensor]:
         """What `locate` needs: features (B, C, G, G), and the normalised search crop.
 
         Args:
-            template, search, gate: as for `track`.
+            template, search: as for `track`.
             hint: see the backbone's forward.
         """
         S = self.search_size
         if search.ndim != 4 or search.shape[1:] != (3, S, S):
             raise ValueError(f"search crop {tuple(search.shape)}: expected (B, 3, {S}, {S})")
-        search = self.normalise(self.enhance(search, gate))
+        search = self.normalise(search)
         return self.backbone(template, search, hint), search
 
     def locate(self, features: Tensor, search: Tensor) -> TrackerOutput:
@@ -183,13 +169,12 @@ class Lunar(nn.Module):
         search: Tensor,
         state: QueryState,
         windows: Tensor,
-        gate: Tensor | None = None,
         attention: bool = False,
     ) -> tuple[TrackerOutput, Readout]:
         """Maps of one frame with the query. The caller decides where the target is, then calls `write`.
 
         Args:
-            template, search, gate: as for `track`.
+            template, search: as for `track`.
             state: QueryState of the B samples, before the frame.
             windows (B, 3), float: centre and side of what the search crop shows (px), in one frame of reference for all
                 frames of a video.
@@ -200,7 +185,7 @@ class Lunar(nn.Module):
         """
         query = self.query
         expectation = query.expectation(state, windows)
-        features, seen = self.features(template, search, gate, query.hint(expectation))
+        features, seen = self.features(template, search, query.hint(expectation))
         readout = query.read(state, expectation, features, windows, attention)
         return self.locate(query.modulate(features, readout), seen), readout
 
@@ -211,8 +196,8 @@ class Lunar(nn.Module):
         return self.query.write(state, readout, centre_size, confidence, windows)
 
     def forward(self, templates: Tensor, masks: Tensor | None, search: Tensor) -> TrackerOutput:
-        """encode_template, then track: (B, T, 3, Z, Z), (B, T, Lz) or None, (B, 3, S, S) -> TrackerOutput."""
-        return self.track(self.encode_template(templates, masks), search)
+        """Enhance, encode_template and track: (B, T, 3, Z, Z), (B, T, Lz) or None, (B, 3, S, S) -> TrackerOutput."""
+        return self.track(self.encode_template(self.enhance(templates), masks), self.enhance(search))
 
 
 def template_mask(boxes_xywh: Any, size: int, grid: int) -> Tensor:

@@ -216,6 +216,10 @@ class TemporalQuery(nn.Module):
         nn.init.zeros_(self.quality[-1].weight)  # before training, confidence is the score's peak
         nn.init.zeros_(self.quality[-1].bias)
 
+    def extra_repr(self) -> str:
+        """What the modules do not show: the options (for the digest of an exported network)."""
+        return f"thresholds={self.thresholds}, decay={self.decay}, reset={self.reset}, modulates={self.modulates}"
+
     def start(self, count: int, device: Any = None) -> QueryState:
         """The state of `count` samples before their first frame."""
         shapes = {"prior": (self.dim,), "memory": (self.slots, self.dim), "marks": (self.slots, 5)}

@@ -170,7 +170,7 @@ def load_weights(
     """Load a file of weights into a model, in place, and account for every tensor.
 
     Args:
-        model: any module, usually Lunar.
+        model: any module.
         path: see load_state.
         strict: whether an incomplete match is an error, which leaves the model unchanged. If false, positional tables
             of another grid are resampled (bicubic), so that a network can start from the weights of other crops.

@@ -6,10 +6,12 @@ import os
 import signal
 import time
 import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,7 +21,7 @@ from ...contracts import LockstepTracker
 from ...data import image as images
 from ...data.night import STRENGTHS, darken, sample_night
 from ...errors import MachineError, UserError
-from ...models.enhancer import load_enhancer
+from ...models.enhancer import Enhancer, load_enhancer
 from ..tracker.enhanced import FrameEnhancer, as_tensor, enhanced
 from . import metrics
 
@@ -30,16 +32,18 @@ BLOCK = 16  # px: side of the blocks in which noise is measured
 LIT = (0.03, 0.5)  # mean brightness of blocks in which it is: neither black nor blown out
 FLAT = 0.1  # share of them, those with the least structure
 WHITE = 0.95  # brightness from which a pixel counts as blown out
-LOOK = ("brightness", "noise", "ratio", "white")  # what Bench.look returns
+MEASURES = ("brightness", "noise", "ratio", "white")  # of a real image, see measure_image
 TRACKED = ("auc", "p5", "np_auc")
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One enhancer to be measured; without a source, frames as they are.
+    """One enhancer to be measured.
 
-    source: name or file, see load_enhancer. averaged: frames are averaged over time first. identity: the same only
-    where the same is to be expected of it; of a file it is that of its contents.
+    Attributes:
+        source: name or file, see load_enhancer; None for frames as they are.
+        averaged: whether frames are averaged over time first.
+        identity: equal only for variants that compute the same; for a file it is that of its contents.
     """
 
     source: str | None = None
@@ -47,14 +51,18 @@ class Variant:
     identity: str = "none"
 
     @classmethod
-    def of(cls, source, averaged=False):
+    def of(cls, source: str, averaged: bool = False) -> "Variant":
         """The Variant of a name or a file."""
         path = Path(os.path.expanduser(source))
         same = digest(path.read_bytes()) if path.is_file() else source
         return cls(source, averaged, f"average+{same}" if averaged else same)
 
-    def load(self):
-        """The enhancer, None for frames as they are. Raises UserError."""
+    def load(self) -> Enhancer | None:
+        """The enhancer; None for frames as they are.
+
+        Raises:
+            UserError: no such enhancer.
+        """
         if self.source is None:
             return None
         enhancer = load_enhancer(self.source)
@@ -65,26 +73,32 @@ class Variant:
 NONE = Variant()
 
 
-def digest(data):
-    """Bytes -> 16 hexadecimal digits."""
+def digest(data: bytes) -> str:
+    """16 hexadecimal digits of bytes."""
     return hashlib.sha256(data).hexdigest()[:16]
 
 
 class Bench:
-    """Where one process measures; what it loads it keeps. It works on one thread, so that times compare.
+    """What one process measures with. It keeps what it loads, and works on one thread so that times compare.
 
-    distances: functions of two images (B, 3, H, W) in [0, 1], each returning (B,).
+    Args:
+        distances: functions of two images (B, 3, H, W) in [0, 1], each returning (B).
     """
 
-    def __init__(self, distances=()):
+    def __init__(self, distances: Sequence[Callable] = ()) -> None:
         self.distances, self._made = distances, {}
         torch.set_num_threads(1)
         cv2.setNumThreads(1)
 
-    def photograph(self, sequence, variants):
-        """How near each variant comes to the day that its night was made of.
+    def photograph(self, sequence: Any, variants: Sequence[Variant]) -> np.ndarray:
+        """How near each variant comes to the day image that its night was made from.
 
-        sequence: lib.data.sequence.Sequence; its first frame is taken. Returns (V, nights, distances).
+        Args:
+            sequence: lib.data.sequence.Sequence, whose first frame is taken.
+            variants: V of them.
+
+        Returns:
+            (V, nights, distances).
         """
         day = _centre(sequence.frames()[0])
         truth = as_tensor(day)
@@ -98,8 +112,8 @@ class Bench:
         return [distance(result, truth).item() for distance in self.distances]
 
     @torch.inference_mode()
-    def milliseconds(self, variant):
-        """Median time for one dark image of SIDE x SIDE px, ms."""
+    def milliseconds(self, variant: Variant) -> float:
+        """Median time for one dark image of SIDE x SIDE px (ms)."""
         enhancer, times = self._enhancer(variant), []
         image = as_tensor(np.random.default_rng(0).integers(0, 60, (SIDE, SIDE, 3), np.uint8))
         for _ in range(TIMED if enhancer else 0):
@@ -108,21 +122,26 @@ class Bench:
             times.append(time.perf_counter() - began)
         return 1000 * float(np.median(times)) if times else 0.0
 
-    def still(self, path, variants):
-        """What each variant makes of a real image, its gate as the image asks. Returns (V, LOOK)."""
+    def still(self, path: str | Path, variants: Sequence[Variant]) -> np.ndarray:
+        """Each variant's result on a real image, with the gate for its brightness: (V, MEASURES)."""
         image = images.decode(Path(path).read_bytes(), path)
-        places, light, rows = flattest(image), images.brightness(image), []
+        blocks, brightness, rows = flattest(image), images.brightness(image), []
         for variant in variants:
             enhancer = self._enhancer(variant)
             frames = FrameEnhancer(enhancer) if enhancer else None
-            rows.append(look(frames.enhance(image, frames.gate(light))[0] if frames else image, places))
+            rows.append(measure_image(frames.enhance(image, frames.gate(brightness))[0] if frames else image, blocks))
         return np.array(rows)
 
-    def clip(self, sequence, count, wanted):
-        """Track the first frames of a sequence with several trackers, each frame decoded once for all of them.
+    def clip(self, sequence: Any, count: int, wanted: Sequence[tuple]) -> list[dict]:
+        """Track the first frames of a sequence with several trackers; each frame is decoded once for all of them.
 
-        count: of frames. wanted: [(Experiment, Variant)]. Returns [{TRACKED: shares in [0, 1], "tracker_ms",
-        "enhancer_ms": medians over the frames}].
+        Args:
+            sequence: lib.data.sequence.Sequence.
+            count: frames.
+            wanted: pairs (Experiment, Variant).
+
+        Returns:
+            A dict for each: TRACKED in [0, 1], and "tracker_ms", "enhancer_ms", medians over the frames.
         """
         first_box, frames = sequence.first_box, sequence.frames()
         runs = [_Run(self._tracker(experiment), self._enhancer(variant)) for experiment, variant in wanted]
@@ -136,8 +155,12 @@ class Bench:
         truth, visible = sequence.boxes_xywh[:count], sequence.visible[:count]
         return [run.result(truth, visible) for run in runs]
 
-    def check(self, experiments):
-        """Build every tracker once, so that what is wrong with it is known before the work. Raises UserError."""
+    def check(self, experiments: Iterable) -> None:
+        """Build every tracker once, so that its errors are known before the work.
+
+        Raises:
+            UserError: a tracker cannot be built.
+        """
         for experiment in experiments:
             self._tracker(experiment)
 
@@ -154,8 +177,11 @@ class Bench:
         return tracker
 
 
+METHODS = {"photograph": Bench.photograph, "still": Bench.still, "clip": Bench.clip}
+
+
 class _TimedEnhancer(FrameEnhancer):
-    """seconds: that the last frame took."""
+    """A FrameEnhancer that keeps the `seconds` of the last frame."""
 
     def enhance(self, *image_and_more):
         began = time.perf_counter()
@@ -198,8 +224,8 @@ class _Run:
         }
 
 
-def nights(day, name):
-    """The same NIGHTS of a day image every time: list of (H, W, 3) uint8. name: that the random ones depend on."""
+def nights(day: np.ndarray, name: str) -> list[np.ndarray]:
+    """The NIGHTS of a day image (H, W, 3) uint8, the same every time; the random ones depend on `name`."""
     shown = []
     for number, night in enumerate(NIGHTS):
         rng = np.random.default_rng([zlib.crc32(name.encode()), number])
@@ -208,10 +234,10 @@ def nights(day, name):
     return shown
 
 
-def flattest(image):
-    """Which blocks of an image (H, W, 3) uint8 are fit to measure noise in: (rows, columns) of BLOCK px.
+def flattest(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Blocks of an image (H, W, 3) uint8 in which noise can be measured: (rows, columns) of BLOCK px.
 
-    The flattest tenth, by the rms of what a mean of 3x3 px leaves, of those that are neither dark nor bright.
+    They are the flattest tenth, by the rms of what a mean of 3x3 px leaves, of those that are neither dark nor bright.
     """
     smooth = cv2.blur(image.astype(np.float32) / 255, (3, 3))
     spread, light = _blocks(smooth).std(axis=2).mean(axis=2), _brightness(image)
@@ -221,17 +247,22 @@ def flattest(image):
     return np.nonzero(fit & (spread <= np.quantile(spread[fit], FLAT)))
 
 
-def look(image, places):
-    """An image (H, W, 3) uint8 in numbers: (LOOK,), each in [0, 1] but the ratio; NaN without places for noise.
+def measure_image(image: np.ndarray, blocks: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """An image in numbers, each in [0, 1] except the ratio.
 
-    Mean brightness (largest channel), noise as the median rms of the finest detail of the blocks at `places` (see
-    `flattest`), the median of that over the block's brightness, and the share of pixels blown out.
+    Args:
+        image (H, W, 3): uint8.
+        blocks: rows and columns of the blocks in which noise is measured, see `flattest`.
+
+    Returns:
+        (MEASURES): mean brightness (largest channel); noise, the median rms of the finest detail of the blocks; the
+        median of that over the block's brightness; the share of pixels blown out. NaN for noise without blocks.
     """
     value = image.max(axis=2)
     plain = image.astype(np.float32) / 255
     fine = (plain - cv2.blur(plain, (3, 3))) * np.sqrt(9 / 8)  # of white noise it has that noise's rms
-    noise = np.sqrt(np.square(_blocks(fine)[places]).mean(axis=(1, 2)))
-    light = np.maximum(_brightness(image)[places], 1 / 255)
+    noise = np.sqrt(np.square(_blocks(fine)[blocks]).mean(axis=(1, 2)))
+    light = np.maximum(_brightness(image)[blocks], 1 / 255)
     found = (np.median(noise), np.median(noise / light)) if len(noise) else (np.nan, np.nan)
     return np.array([value.mean() / 255, *found, (value > 255 * WHITE).mean()])
 
@@ -252,10 +283,20 @@ def _centre(image):
     return np.ascontiguousarray(image[y : y + SIDE, x : x + SIDE])
 
 
-def measure(bench, method, tasks, processes=1):
-    """Call a method of Bench once a task, here or in other processes; yield (number of the task, result), as they end.
+def measure(bench: Bench, method: str, tasks: Sequence[tuple], processes: int = 1) -> Iterator[tuple[int, Any]]:
+    """Measure tasks, here or in other processes.
 
-    tasks: [arguments]. A UserError is yielded in place of a result. The processes' benches are like `bench`.
+    Args:
+        bench: for this process; those of other processes are like it.
+        method: one of METHODS.
+        tasks: arguments of each call.
+        processes: 1 works here.
+
+    Yields:
+        Number of the task and its result, or the UserError in its place, in the order in which they end.
+
+    Raises:
+        MachineError: a process died.
     """
     if min(processes, len(tasks)) <= 1:
         for number, task in enumerate(tasks):
@@ -277,7 +318,7 @@ def measure(bench, method, tasks, processes=1):
 
 def _attempt(bench, method, task):
     try:
-        return getattr(bench, method)(*task)
+        return METHODS[method](bench, *task)
     except UserError as error:
         return error
 

@@ -161,8 +161,10 @@ def _open(folder):
         archive = next((path for path in (folder, *folder.parents) if path.is_file()), None)
         if archive is None and folder.is_dir():
             return None, ""
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot be read: {getattr(error, 'strerror', None) or error}", folder) from None
+    except OSError as error:
+        raise UserError(f"cannot be read: {error.strerror}", folder) from None
+    except ValueError as error:
+        raise UserError(f"cannot be read: {error}", folder) from None
     from ...data.storage import open_storage  # and with it OpenCV, which scoring does without
 
     storage = open_storage(archive or folder)

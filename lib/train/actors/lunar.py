@@ -105,12 +105,13 @@ class LunarActor(Actor):
         templates, search = batch[f"template_{which}"], batch[f"search_{which}"]
         gate = templates.new_zeros(len(templates), dtype=torch.float32) if which == "clean" else None
         with autocast(search.device.type, self.options.PRECISION):
-            state = self.network.encode_template(templates, batch["template_masks"], gate)
+            state = self.network.encode_template(self.network.enhance(templates, gate), batch["template_masks"])
             count = search.shape[1]
             if count > 1:  # one target, several frames
                 state = type(state).join([state] * count)
                 gate = gate if gate is None else gate.repeat(count)
-            tokens, seen = self.network.features(state, search.transpose(0, 1).flatten(0, 1), gate)
+            crops = self.network.enhance(search.transpose(0, 1).flatten(0, 1), gate)
+            tokens, seen = self.network.features(state, crops)
             return self.network.locate(tokens, seen), tokens
 
     def loss(self, output, boxes, visible, side):
@@ -195,7 +196,7 @@ class LunarActor(Actor):
     def save(self, path, **notes):
         """Write the weights, and those of an enhancer to a file beside them, for any tracker."""
         save_weights(path, self.network.state_dict(), **notes)
-        if getattr(self.network, "enhances", False):
+        if self.network.enhances:
             save_enhancer(path.with_stem(path.stem + "_enhancer"), self.network.enhancer, **notes)
 
     def _targets(self, batch):

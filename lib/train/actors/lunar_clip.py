@@ -39,10 +39,11 @@ def follow(network, batch, factor, influence=0.0):
 
     factor: side of the search window / sqrt(w h). influence: of what is expected on where the target is found.
     """
-    template = network.encode_template(batch["template_images"], batch["template_masks"])
+    template = network.encode_template(network.enhance(batch["template_images"]), batch["template_masks"])
     place, sure = batch["anchor_place"], torch.ones_like(batch["least_window"])
     state = network.query.start(len(place), place.device)
-    _, readout = network.readout(template, batch["anchor_image"], state, batch["anchor_window"])
+    anchor = network.enhance(batch["anchor_image"])
+    _, readout = network.readout(template, anchor, state, batch["anchor_window"])
     state = network.write(state, readout, place, sure, batch["anchor_window"])
     state = replace(state, trajectory=batch["history"], time=batch["times"][:, 0])
     state = _befall(state, batch["fate"])
@@ -54,7 +55,7 @@ def follow(network, batch, factor, influence=0.0):
             chosen = (batch["chain"] == CHAIN_PRED) & (astray < 2)
             window = torch.where(chosen[:, None], own, window)
         search, boxes, visible = _show(batch, n, window, network.search_size)
-        output, readout = network.readout(template, search, state, window)
+        output, readout = network.readout(template, network.enhance(search), state, window)
         decided = _decide(network.query, output, readout, influence, window, truth, boxes, visible, batch["chain"])
         place = decided.centre_size
         state = network.write(state, readout, place, decided.confidence, window)

@@ -1,0 +1,115 @@
+"""What all families share between two frames: where to look, a Hann window on scores, and how a size may change.
+
+Every function is pure. Boxes are xywh in image px, never rounded.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...data import boxes
+from ...data.crop import Crop, window_side
+
+MOST_LOST = 1000  # frames in a row that count as lost; a power of more may overflow
+
+
+def size(box_xywh: np.ndarray) -> float:
+    """sqrt(w h) of a box (px)."""
+    return float(np.sqrt(box_xywh[2] * box_xywh[3]))
+
+
+def centre_size(box_xywh: np.ndarray) -> tuple[float, float, float]:
+    """Centre x, y and sqrt(w h) of a box (px)."""
+    return *boxes.xywh_to_cxcywh(box_xywh)[:2], size(box_xywh)
+
+
+def lost_growth(low_confidence_frames: int, lost_frames: int, growth: float, most: float) -> float:
+    """By how much the search window of a lost target is enlarged.
+
+    Args:
+        low_confidence_frames: frames in a row without confidence.
+        lost_frames: number of them from which the target counts as lost.
+        growth: factor per lost frame, at least 1.
+        most: greatest factor.
+
+    Returns:
+        A factor, 1 while the target is held.
+    """
+    if low_confidence_frames < lost_frames:
+        return 1.0
+    return min(growth ** min(low_confidence_frames - lost_frames + 1, MOST_LOST), most)
+
+
+def search_crop(
+    box_xywh: np.ndarray,
+    centre: Sequence[float],
+    image_size: tuple[int, int],
+    *,
+    factor: float,
+    min_side: float,
+    crop_size: int,
+) -> Crop:
+    """The crop in which the target is searched.
+
+    Args:
+        box_xywh: the last box (px).
+        centre: x, y where the target is expected (px); it is clamped to the image, as a prediction may leave it.
+        image_size: width and height (px).
+        factor: side of the window / sqrt(w h).
+        min_side: least side of the window (px).
+        crop_size: side of the crop that the network takes (px).
+    """
+    side = window_side(*box_xywh[2:], factor, min_side, image_size)
+    (cx, cy), (width, height) = centre, image_size
+    return Crop(min(max(cx, 0.0), width), min(max(cy, 0.0), height), side, crop_size)
+
+
+def hann(cells: int, centres: np.ndarray) -> np.ndarray:
+    """Hann windows over a square of cells, each around its own centre; in the middle it is OSTrack's window.
+
+    Args:
+        cells: cells a side.
+        centres (B, 2): x, y in cells from the left and upper border.
+
+    Returns:
+        (B, 1, cells, cells) float32 in [0, 1].
+    """
+    distance = np.minimum(np.abs(np.arange(0.5, cells) - centres[:, :, None]) / (cells + 1), 0.5)
+    line = (0.5 + 0.5 * np.cos(2 * np.pi * distance)).astype(np.float32)
+    return line[:, 1, None, :, None] * line[:, 0, None, None, :]
+
+
+def blended(window: np.ndarray, influence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A Hann window as (factor, addend) of a score map: (1 - g) * score + g * window.
+
+    Args:
+        window (B, 1, H, H): of `hann`.
+        influence (B): g in [0, 1].
+    """
+    weight = influence.astype(np.float32).reshape(-1, 1, 1, 1)
+    return tuple(np.broadcast_arrays(1 - weight, weight * window))
+
+
+def smoothed(
+    found_xywh: np.ndarray,
+    before_xywh: np.ndarray,
+    step: float,
+    usual: float | None = None,
+    back: float = 0.0,
+) -> np.ndarray:
+    """The found box with a smoothed size about the same centre; sizes are mixed in the logarithm.
+
+    Args:
+        found_xywh: the box of this frame (px).
+        before_xywh: the last reported box (px).
+        step: share of the found size in [0, 1]; 0 keeps the size of the last box.
+        usual: size that the target usually has (px), to which the size returns; None for no return.
+        back: share of that return per frame, in [0, 1].
+
+    Returns:
+        (4) xywh.
+    """
+    sides = before_xywh[2:] ** (1 - step) * found_xywh[2:] ** step
+    if usual is not None:
+        sides = sides * (usual / size(before_xywh)) ** back
+    return np.concatenate([found_xywh[:2] + (found_xywh[2:] - sides) / 2, sides])
