@@ -54,7 +54,7 @@ def command(main):
         except KeyboardInterrupt:
             print("lunar: interrupted; what was finished is saved", file=sys.stderr)
             return 130
-        except _Terminated:
+        except Terminated:
             print("lunar: terminated; what was finished is saved", file=sys.stderr)
             return 143
         finally:
@@ -64,12 +64,12 @@ def command(main):
     return wrapped
 
 
-class _Terminated(BaseException):
-    pass
+class Terminated(BaseException):
+    """The process was asked to end (SIGTERM)."""
 
 
 def _terminated(_signal, _frame):
-    raise _Terminated
+    raise Terminated
 
 
 def _known(error):

@@ -5,7 +5,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from .errors import MachineError
+from .errors import MachineError, UserError
 
 
 @contextlib.contextmanager
@@ -42,6 +42,13 @@ def write_bytes(path, data):
     """Write `data` (bytes) to `path`, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
+
+
+def check_not_over(path, *inputs):
+    """Raise UserError where `path` is one of the files or folders `inputs`, also through a link or another spelling."""
+    for source in inputs:
+        if os.path.exists(path) and os.path.exists(source) and os.path.samefile(path, source):
+            raise UserError("would be written over the input", path)
 
 
 def _umask():

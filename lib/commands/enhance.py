@@ -4,6 +4,8 @@ Whether an image needs it is decided of each by itself, of a video by the bright
 averaged over time where the enhancer asks for it; one in good light is written as it was.
 """
 
+import logging
+import sys
 import time
 from pathlib import Path
 
@@ -23,10 +25,11 @@ QUALITY = 95  # of a JPEG
 @cli.command
 def main(argv=None):
     options = _parse(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     from ..data.frames import VideoFrames, open_frames
 
     source, output = Path(options.input), Path(options.output)
-    frames = open_frames(options.input)
+    frames = open_frames(options.input, turn=not options.as_stored)
     _check(source, frames, output)
     cli.set_threads()
     device = cli.choose_devices(options.device)[0]
@@ -58,6 +61,7 @@ def _parse(argv):
     )
     arguments.add_argument("--side_by_side", action="store_true", help="show the input beside the result")
     arguments.add_argument("--steps", action="store_true", help="show the image after every step of the enhancer")
+    arguments.add_argument("--as_stored", action="store_true", help="do not turn photographs as their EXIF data says")
     arguments.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
     arguments.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return arguments.parse_args(argv)
@@ -68,12 +72,12 @@ def _check(source, frames, output):
     from ..data.frames import VIDEO_EXTENSIONS, ImageFrames, VideoFrames
     from ..data.image import EXTENSIONS
     from ..data.storage import Folder
+    from ..files import check_not_over
     from ..vis.video import CODECS
 
     if not isinstance(frames, VideoFrames) and not (isinstance(frames, ImageFrames) and type(frames.storage) is Folder):
         raise UserError("expected an image, a folder of images or a video", source)
-    if source.resolve() == output.resolve():
-        raise UserError("would be written over the input", output)
+    check_not_over(output, source)
     extension = output.suffix.lower()
     if source.is_dir():
         if output.is_file() or extension in EXTENSIONS + VIDEO_EXTENSIONS:
@@ -135,19 +139,18 @@ def _write_video(frames, output, artist, line):
 
     before = (None, None)
     with VideoWriter(output, frames.fps) as video:
-        for index in range(len(frames)):
-            picture, before = artist.picture(frames[index], before)
+        for done, image in enumerate(frames, 1):
+            picture, before = artist.picture(image, before)
             video.write(picture)
-            line.show(index + 1, len(frames), "enhanced")
+            line.show(done, max(done, frames.claimed or 0), "enhanced")
 
 
 def _write_images(frames, targets, artist, line):
-    from ..data import image as images
     from ..files import write_bytes
 
     for index, target in enumerate(targets):
         data = frames.read(index)
-        image = images.decode(data, frames.storage.place(frames.names[index]))  # of any size, unlike frames[index]
+        image = frames.decode(index, data)
         picture, _ = artist.picture(image)
         same = picture is image and Path(frames.names[index]).suffix.lower() == target.suffix.lower()
         write_bytes(target, data if same else _encode(picture, target))

@@ -27,7 +27,7 @@ def main(argv=None):
     settings = config.load(options.tracker_name, options.tracker_param, options.overrides)
     paths = find_paths(options.data_root, options.save_dir)
     from ..data import benchmarks
-    from ..test.evaluation import results
+    from ..test.evaluation import provenance, results
     from ..test.tracker.weights import find_weights
 
     datasets = benchmarks.load_all(options.dataset, options.data_root)
@@ -54,9 +54,11 @@ def main(argv=None):
         options.device,
         options.num_gpus,
     )
+    made = provenance.describe(f"{options.tracker_name} {options.tracker_param}", settings, weights, options.enhancer)
     failed = {}
     for dataset, (sequences, folder) in datasets.items():
         sequences = _select(sequences, options.sequence, options.shard)
+        provenance.claim(run, dataset, sequences, made, folder, options.overwrite)
         results.write_source(run, dataset, folder)
         line = cli.ProgressLine("frames")
         summary = evaluate(

@@ -1,7 +1,9 @@
 """Track one object through a video file, a folder of frames, or a camera; watch it, or save it without a display."""
 
+import dataclasses
 import itertools
 import logging
+import math
 import os
 import sys
 import time
@@ -9,7 +11,7 @@ from pathlib import Path
 
 from .. import cli, config, registry
 from ..config.paths import paths as find_paths
-from ..errors import UserError
+from ..errors import FrameError, UserError
 
 EXAMPLES = """
 python tracking/video_demo.py lunar tiny night.mp4 --optional_box 311 120 9 7 --save_video tracked.mp4
@@ -29,16 +31,25 @@ def follow(options):
     settings = config.load(options.tracker_name, options.tracker_param, options.overrides)
     paths = find_paths(output=options.save_dir)
     from ..data.frames import open_frames
+    from ..files import check_not_over
     from ..test.evaluation.runner import build_tracker
+    from ..test.tracker.weights import find_weights
 
     display = not options.no_display and _has_display()
     if options.optional_box is None and not display:
         raise UserError("there is no display to draw the first box on: give it as --optional_box x y w h")
     if not (display or options.save_video or options.save_results):
         raise UserError("there is no display here and nothing to save: add --save_video OUT.mp4 or --save_results")
-    frames = open_frames(options.videofile)
-    tracker = build_tracker(options, settings, paths)
-    _track(tracker, frames, options, display, paths.output)
+    frames = open_frames(options.videofile, turn=not options.as_stored)
+    if options.save_video:
+        check_not_over(options.save_video, options.videofile)
+    weights = find_weights(options.tracker_name, options.tracker_param, settings, paths, options.checkpoint)
+    save = _saver(options, settings, weights, paths.output) if options.save_results else None
+    if options.save_results and save is None:
+        print("these results are there already; --overwrite tracks the video again")
+        if not (options.save_video or display):
+            return 0
+    _track(build_tracker(options, settings, paths), frames, options, display, save)
     return 0
 
 
@@ -62,68 +73,122 @@ def parse(arguments, argv):
     )
     arguments.add_argument("--save_video", metavar="FILE", help="write the annotated video: .mp4, .avi or .webm")
     arguments.add_argument("--save_results", action="store_true", help="write the boxes under the output folder")
+    arguments.add_argument("--as_stored", action="store_true", help="do not turn photographs as their EXIF data says")
     arguments.add_argument("--no_display", action="store_true", help="open no window even where there is a display")
     arguments.add_argument("--absent_thr", type=float, default=0.0, help="draw no box for a score below this")
     arguments.add_argument("--max_frames", type=int, metavar="N", help="stop after N frames (a camera never ends)")
     arguments.add_argument("--checkpoint", help="weights: a file, `latest`, or the number of a trained epoch")
+    arguments.add_argument("--runid", type=int, metavar="N", help="suffix of the results' folder, to keep several runs")
+    arguments.add_argument("--overwrite", action="store_true", help="replace results that are there")
     arguments.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
     cli.add_enhancer_flag(arguments)
     cli.add_config_flags(arguments)
     cli.add_backend_flag(arguments)
     options = arguments.parse_args(argv)
-    if options.optional_box and min(options.optional_box[2:]) <= 0:
-        raise UserError(f"--optional_box {options.optional_box}: width and height must be above 0")
+    cli.at_least(options, max_frames=1, runid=0)
+    if options.optional_box:
+        written = " ".join(f"{value:g}" for value in options.optional_box)
+        if not all(map(math.isfinite, options.optional_box)):
+            raise UserError(f"--optional_box {written}: expected four finite numbers, x y w h in px")
+        if min(options.optional_box[2:]) <= 0:
+            raise UserError(f"--optional_box {written}: width and height must be above 0")
     return options
 
 
-def _track(tracker, frames, options, display, output):
-    """Track to the end of the frames, or until q or Esc; whatever was tracked by then is saved."""
+@dataclasses.dataclass
+class _Found:
+    """What was tracked so far, frame by frame."""
+
+    boxes: list = dataclasses.field(default_factory=list)
+    scores: list = dataclasses.field(default_factory=list)
+    times: list = dataclasses.field(default_factory=list)
+
+
+def _track(tracker, frames, options, display, save):
+    """Track to the end of the frames, or until q or Esc. Whatever ends it, what was tracked by then is saved.
+
+    save: called with what was found and whether that is all; None where the boxes are not wanted.
+    """
+    found, complete = _Found(), False
+    try:
+        _follow(tracker, frames, options, display, found)
+        complete = True
+    except KeyboardInterrupt:
+        print("\nstopped; saving what was tracked")
+    finally:
+        if found.boxes and save:
+            save(found, complete)
+    if not found.boxes:
+        raise UserError("no frame could be read", options.videofile)
+    if options.save_video:
+        print(f"wrote {options.save_video}")
+    count = len(found.boxes)
+    print(f"{count} frames, {count / sum(found.times):.1f} FPS without decoding and drawing")
+
+
+def _follow(tracker, frames, options, display, found):
+    """Track and fill `found`; a video that is being written ends with the last frame that could be tracked."""
     import contextlib
 
     import numpy as np
 
-    from ..test.evaluation import results
+    from ..data.frames import expected_length
     from ..vis.video import VideoWriter, annotate
 
-    found, scores, times = [], [], []
-    known = len(frames) if hasattr(frames, "__len__") else None
-    total = min(known or sys.maxsize, options.max_frames or sys.maxsize)
-    source = (frames[index] for index in range(known)) if known is not None else frames
+    total = min(expected_length(frames) or sys.maxsize, options.max_frames or sys.maxsize)
     line = cli.ProgressLine("frames")
+    ended = None
     with contextlib.ExitStack() as stack:
         video = stack.enter_context(VideoWriter(options.save_video, frames.fps)) if options.save_video else None
         try:
-            for index, image in enumerate(itertools.islice(source, options.max_frames)):
+            for index, image in enumerate(itertools.islice(frames, options.max_frames)):
                 if index == 0:
                     box = options.optional_box or _ask(image)
                     _check_inside(box, image)
                 began = time.perf_counter()
                 result = tracker.track(image) if index else tracker.initialize(image, box)
-                times.append(time.perf_counter() - began)
-                found.append(result["target_bbox"])
-                scores.append(result["score"])
+                found.times.append(time.perf_counter() - began)
+                found.boxes.append(result["target_bbox"])
+                found.scores.append(result["score"])
                 shown = result["target_bbox"] if result["score"] >= options.absent_thr else [np.nan] * 4
                 picture = annotate(image, shown, label=f"{result['score']:.2f}") if video or display else None
                 if video:
                     video.write(picture)
                 if display and _show(picture):
                     break
-                line.show(index + 1, total if total < sys.maxsize else index + 1)
-        except KeyboardInterrupt:
-            print("\nstopped; saving what was tracked")
+                line.show(index + 1, max(total, index + 1) if total < sys.maxsize else index + 1)
+        except (FrameError, KeyboardInterrupt, cli.Terminated) as error:
+            ended = error  # raised when the video is whole
         line.clear()
-    if not found:
-        raise UserError("no frame could be read", options.videofile)
-    if options.save_results:
-        # not among the benchmarks' results: there is no ground truth to score it by
-        name = results.run_name(options.tracker_param, enhancer=options.enhancer)
-        run = results.Run(output / "test" / "video_demo", options.tracker_name, name)
-        print(
-            f"wrote {results.write(run, '', f'video_{Path(options.videofile).stem}', found, times, scores, flat=True)}"
-        )
-    if options.save_video:
-        print(f"wrote {options.save_video}")
-    print(f"{len(found)} frames, {len(found) / sum(times):.1f} FPS without decoding and drawing")
+    if ended is not None:
+        raise ended
+
+
+def _saver(options, settings, weights, output):
+    """A function that writes the boxes found and a note of what they were made from.
+
+    Raises UserError where the boxes of another run are in its place, and returns None where those of this one are.
+    """
+    from ..test.evaluation import provenance, results
+
+    # not among the benchmarks' results: there is no ground truth to score it by
+    name = results.run_name(options.tracker_param, options.runid, options.enhancer)
+    run = results.Run(output / "test" / "video_demo", options.tracker_name, name)
+    sequence = f"video_{Path(options.videofile).stem}"
+    path = results.boxes_path(run, "", sequence, flat=True)
+    made = provenance.describe(f"{options.tracker_name} {options.tracker_param}", settings, weights, options.enhancer)
+    made["source"] = provenance.describe_source(options.videofile)
+    made["box"] = options.optional_box
+    made["frames"] = options.max_frames
+    if not options.overwrite and provenance.is_there(path, made):
+        return None
+
+    def save(found, complete):
+        results.write(run, "", sequence, found.boxes, found.times, found.scores, flat=True)
+        provenance.note(path, made, complete)
+        print(f"wrote {path}")
+
+    return save
 
 
 def _has_display():

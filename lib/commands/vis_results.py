@@ -70,6 +70,7 @@ def _draw(dataset, sequence, runs, labels, path, options):
     """
     import numpy as np
 
+    from ..data.frames import VideoFrames
     from ..test.analysis import plots, strips
     from ..test.evaluation import results
     from ..vis.compare import Answer, pictures, rgb
@@ -88,7 +89,8 @@ def _draw(dataset, sequence, runs, labels, path, options):
     truth = Answer("truth", rgb(plots.TRUTH), np.where(sequence.visible[:, None], sequence.boxes_xywh, np.nan))
     frames = sequence.frames()
     line = cli.ProgressLine("frames")
-    with VideoWriter(path, getattr(frames, "fps", 30.0)) as video:
+    inputs = [frames.path] if isinstance(frames, VideoFrames) else []
+    with VideoWriter(path, getattr(frames, "fps", 30.0), inputs) as video:
         for index, picture in enumerate(pictures(frames, truth, answers, options.zoom, options.gain)):
             video.write(picture)
             line.show(index + 1, len(sequence), f"{sequence.name}:")

@@ -1,12 +1,16 @@
 """Where frames come from: images of a storage (folder, zip, LMDB), a video file or a camera, behind one interface.
 
-A frame source has len(frames) and frames[i] -> (H, W, 3) uint8 RGB, decoded once; `iterate` also serves a camera,
-which has no length. All frames of one source have one size. A frame that cannot be decoded raises FrameError.
+A frame source has len(frames) and frames[i] -> (H, W, 3) uint8 RGB, decoded once. Whoever only iterates over it also
+serves a camera, which has no length, and a video, whose length is known when it ends. All frames of one source have
+one size. A frame that cannot be decoded raises FrameError.
 """
 
+import itertools
+import logging
 import os
 import time
 import zipfile
+import zlib
 from pathlib import Path
 
 import cv2
@@ -14,23 +18,33 @@ import numpy as np
 
 from ..errors import FrameError, UserError
 from . import image as images
+from .depth import VARIABLE, stretch_of
 from .storage import Folder, open_storage
+from .video import VIDEO_EXTENSIONS, VideoFrames
 
-VIDEO_EXTENSIONS = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v")
+__all__ = [
+    "VIDEO_EXTENSIONS", "CameraFrames", "ImageFrames", "OrderedFrames", "PartialFrame", "VideoFrames",
+    "expected_length", "image_names", "is_video", "open_frames", "partial_frame",
+]  # fmt: skip
 
+log = logging.getLogger(__name__)
+_stretches = {}
 
-KEPT = 2**27  # bytes: of frames decoded together where a video is read backwards
 WHOLE = 400 * 400  # px: of an image as small as a stored crop, decoding all costs less than decoding a part
 
 
 class ImageFrames:
-    """Image files of a storage, in the order of `names`."""
+    """Image files of a storage, in the order of `names`.
+
+    turn: whether they are turned as their EXIF data says, as viewers do. Benchmarks are not: their boxes are of the
+    pixels as stored.
+    """
 
     fps = 30.0
 
-    def __init__(self, storage, names):
-        self.storage, self.names = storage, list(names)
-        self._size = None
+    def __init__(self, storage, names, turn=False):
+        self.storage, self.names, self.turn = storage, list(names), turn
+        self._size, self._stretch, self._looked = None, None, False
 
     def __len__(self):
         return len(self.names)
@@ -52,7 +66,7 @@ class ImageFrames:
         frames[index] does, but for damage among a JPEG's pixels, which is found when they are cut out.
         """
         data, name = self.read(index), self.storage.place(self.names[index])
-        if not images.has_regions(data):
+        if not images.has_regions(data) or self._way(index, data) != 1:
             return self._decode(index, data)
         width, height = images.image_size(data, name)
         if width * height <= WHOLE:
@@ -60,16 +74,51 @@ class ImageFrames:
         self._check_size(index, (width, height))
         return PartialFrame(data, name, (width, height), checked)
 
+    def decode(self, index, data):
+        """The picture of a frame's file, which may be of any size, unlike frames[index]. data: its bytes."""
+        frame = images.decode(data, self.storage.place(self.names[index]), self._stretch_for(index, data))
+        way = self._way(index, data)
+        return frame if way == 1 else images.turned(frame, way)
+
     def _decode(self, index, data):
-        frame = images.decode(data, self.storage.place(self.names[index]))
+        frame = self.decode(index, data)
         self._check_size(index, frame.shape[1::-1])
         return frame
+
+    def _stretch_for(self, index, data):
+        """How the values of this frame become 8 bits, as those of the first one do; None where they are 8."""
+        if not images.is_deep(data):
+            return None
+        if self._stretch is None:
+            first = data if index == 0 else self.read(0)
+            self._stretch = _stretch(first if images.is_deep(first) else data, self.storage.place(self.names[0]))
+        return self._stretch
+
+    def _way(self, index, data):
+        """How the picture is to be turned, 1 to 8. The first one that is not as stored is said."""
+        if self._looked and not self.turn:
+            return 1
+        way = images.orientation(data)
+        if way != 1 and not self._looked:
+            left = "its EXIF data says to turn it; boxes are taken to be of it as stored"
+            what = "turned as its EXIF data says" if self.turn else left
+            log.info("%s: %s", self.storage.place(self.names[index]), what)
+        self._looked = True
+        return way if self.turn else 1
 
     def _check_size(self, index, size):
         self._size = self._size or size
         if size != self._size:
             found, expected = (f"{width} x {height} px" for width, height in (size, self._size))
             raise FrameError(f"this frame has {found}, the others {expected}", self.storage.place(self.names[index]))
+
+
+def _stretch(data, place):
+    """The Stretch of the sequence whose first frame has these bytes: worked out, and said, once in a process."""
+    key = str(place), zlib.crc32(data), os.environ.get(VARIABLE)
+    if key not in _stretches:
+        _stretches[key] = stretch_of(images.deep_values(data, place), place)
+    return _stretches[key]
 
 
 class PartialFrame:
@@ -99,61 +148,6 @@ class PartialFrame:
             raise
         finally:
             self.seconds += time.perf_counter() - began
-
-
-class VideoFrames:
-    """A video file. Reading forward costs one decode a frame; going back starts the file again.
-
-    Of a file that is read backwards, frame by frame, as many frames as KEPT bytes hold are decoded at a time.
-    """
-
-    def __init__(self, path):
-        self.path = Path(path)
-        self._capture, self._next, self._last, self._kept, self._room = None, 0, -1, {}, 0
-        capture = self._open()
-        self._length = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        self.fps = capture.get(cv2.CAP_PROP_FPS) or 30.0
-        if self._length <= 0:
-            raise FrameError("the video does not say how many frames it has: write it anew as mp4", self.path)
-
-    def __len__(self):
-        return self._length
-
-    def __getitem__(self, index):
-        index = range(self._length)[index]
-        backwards, self._last = index == self._last - 1, index
-        if not backwards:
-            self._kept = {}
-        frame = self._kept.pop(index, None)
-        return cv2.cvtColor(self._read(index, backwards) if frame is None else frame, cv2.COLOR_BGR2RGB)
-
-    def _read(self, index, backwards):
-        """Frame `index` in BGR; backwards: those before it are kept."""
-        if self._capture is None or index < self._next:
-            self._capture, self._next = self._open(), 0
-        while self._next < index:
-            keep = backwards and index - self._next <= self._room
-            self._advance(self._capture.grab())
-            if keep:
-                self._kept[self._next - 1] = self._capture.retrieve()[1]
-        read, frame = self._capture.read()
-        self._advance(read)
-        self._room = KEPT // frame.nbytes
-        return frame
-
-    def _advance(self, read):
-        if not read:
-            raise FrameError(f"frame {self._next} of {self._length} cannot be decoded", self.path)
-        self._next += 1
-
-    def _open(self):
-        capture = cv2.VideoCapture(str(self.path))
-        if not capture.isOpened():
-            raise FrameError("no video that OpenCV can decode" if self.path.exists() else "no such file", self.path)
-        return capture
-
-    def __getstate__(self):  # a decoder cannot be sent to another process
-        return {**self.__dict__, "_capture": None, "_next": 0, "_last": -1, "_kept": {}}
 
 
 class OrderedFrames:
@@ -192,10 +186,11 @@ class CameraFrames:
             yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
 
 
-def open_frames(source):
+def open_frames(source, turn=True):
     """Open what a user names: a video file, a folder, zip or LMDB of frames, or a camera index ("0").
 
-    Raises UserError where there is nothing to open, naming what was expected.
+    turn: images are turned as their EXIF data says. Raises UserError where there is nothing to open, naming what was
+    expected.
     """
     path = Path(source)
     if not os.path.exists(path):  # unlike Path.exists, also for what can name no file
@@ -207,13 +202,20 @@ def open_frames(source):
         for pattern in ("*", "img/*", "imgs/*", "*/*", "*/img/*"):
             names = image_names(storage, pattern)
             if names:
-                return ImageFrames(storage, names)
+                return ImageFrames(storage, names, turn)
         raise UserError(
             f"no frames here: expected {', '.join(images.EXTENSIONS[:3])} ... files, or img/ with them", path
         )
     if path.suffix.lower() in images.EXTENSIONS:
-        return ImageFrames(Folder(path.parent), [path.name])
+        return ImageFrames(Folder(path.parent), [path.name], turn)
     return VideoFrames(path)
+
+
+def expected_length(frames):
+    """How many frames a source is thought to have: for a video what its file claims; None where nobody knows."""
+    if isinstance(frames, VideoFrames):
+        return frames.claimed
+    return None if isinstance(frames, CameraFrames) else len(frames)
 
 
 def partial_frame(frames, index, checked=False):
@@ -224,8 +226,15 @@ def partial_frame(frames, index, checked=False):
     return frames.partial(index, checked) if hasattr(frames, "partial") else frames[index]
 
 
+def is_video(name):
+    """Whether a file's name ends as a video's does."""
+    return name.lower().endswith(VIDEO_EXTENSIONS)
+
+
 def image_names(storage, pattern):
-    """The image files among the names that match a pattern, in natural order."""
-    return [
+    """The image files among the names that match a pattern, folder by folder in the order of the frames' numbers."""
+    names = [
         name for name in storage.glob(pattern) if name.lower().endswith(images.EXTENSIONS) and "/." not in f"/{name}"
     ]
+    folders = itertools.groupby(names, lambda name: name.rpartition("/")[0])
+    return [name for _, group in folders for name in images.frame_order(list(group))]

@@ -182,3 +182,45 @@ def test_a_large_set_is_looked_through_with_few_looks(tmp_path, capsys, command,
     code, out, _ = check(capsys, command, "lasot_train", "--data_root", tmp_path)
     assert code == 0 and "60 sequences; 180 frames" in out and "attributes ARC 60; 1 class;" in out
     assert len(looks) <= 3 * 60 + 5, "the frames and two files of flags of each, and what they share"
+
+
+SHIFTS = {  # what is wrong -> (a row in its place, words)
+    "corners": (lambda x, y: (x, y, x + 12, y + 9), "looks like the corners x1 y1 x2 y2 in a frame of 64 x 48 px"),
+    "shares": (lambda x, y: (x / 64, y / 48, 12 / 64, 9 / 48), "looks like shares of a frame of 64 x 48 px"),
+    "larger frames": (lambda x, y: (4 * x, 4 * y, 48, 36), "lies off a frame of 64 x 48 px"),
+    "from 1": (lambda x, y: (x + 1, y + 1, 12, 9), "ends one pixel beyond a frame of 64 x 48 px: the boxes look"),
+    "nonsense": (lambda x, y: (x, y, 1200, 9), "is larger than a frame of 64 x 48 px"),
+}
+
+
+@pytest.mark.parametrize("what", [None, *SHIFTS])
+def test_boxes_are_compared_with_the_picture(tmp_path, capsys, command, what):
+    images(tmp_path / "set" / "a" / "img", count=20)
+    made, words = SHIFTS.get(what, (lambda x, y: (x, y, 12, 9), ""))
+    text(tmp_path / "set" / "a" / "groundtruth.txt", rows([made(x + 14.0, x + 20.0) for x in range(20)]))
+    code, out, _ = check(capsys, command, tmp_path / "set")
+    assert code == (2 if what else 0) and words in out and (not what or "/a/groundtruth.txt:" in out), out
+    out_folder = tmp_path / "out"
+    code = command("test.py", "identity", "baseline", "--dataset", tmp_path / "set", "--save_dir", out_folder)
+    printed = capsys.readouterr()
+    assert code == (4 if what in ("corners", "shares", "larger frames") else 0), printed
+    assert words in printed.out + printed.err
+
+
+def test_boxes_that_are_only_unusual_are_fine():
+    from lib.data.plausible import doubts
+
+    size, count = (320, 240), 40
+    way = np.linspace(0, 1, count)
+    ones = np.ones(count)
+    fine = {
+        "a face that fills the frame": [8 + 4 * way, 5 + 3 * way, 312 + 5 * np.sin(9 * way), 236 - 4 * way],
+        "a target that leaves": [300 * way + 15, 100 * ones, 20 * ones, 14 * ones],
+        "a target that grows": [100 - 90 * way, 100 - 90 * way, 10 + 250 * way, 10 + 200 * way],
+        "a point": [0.5 * ones, 0.5 * ones, 1 * ones, 1.5 * ones],
+        "half outside": [-10 * ones, 230 * ones, 20 * ones, 20 * ones],
+    }
+    for name, columns in fine.items():
+        assert doubts(np.stack(columns, axis=1), np.ones(count, bool), size) == [], name
+    gone = np.full((count, 4), np.nan)
+    assert doubts(gone, np.zeros(count, bool), size) == []

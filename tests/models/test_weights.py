@@ -97,6 +97,33 @@ def test_kinds_of_file(tmp_path, wrap):
     assert ignored == ([] if wrap in ("bare", "old format", "safetensors", "module.") else ["epoch"])
 
 
+WRAPPED = {
+    "compiled": lambda state: {"net": {f"_orig_mod.{name}": value for name, value in state.items()}},
+    "Lightning": lambda state: {"state_dict": {f"model.{name}": value for name, value in state.items()}, "epoch": 3},
+    "compiled in DataParallel": lambda state: {"model": {f"module._orig_mod.{n}": v for n, v in state.items()}},
+    "model_state_dict": lambda state: {"model_state_dict": state, "optimizer_state_dict": {}},
+    "ema": lambda state: {"ema": state, "epoch": 3},
+    "params": lambda state: {"params": state},
+    "params_ema": lambda state: {"params_ema": state, "params": {n: v * 0 for n, v in state.items()}},
+    "nested": lambda state: {"ema": {"module": state, "decay": 0.9}},
+    "averaged": lambda state: {"n_averaged": torch.tensor(5), **{f"module.{n}": v for n, v in state.items()}},
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPPED)
+def test_what_other_programs_wrap_a_state_dict_in(tmp_path, wrap):
+    state = {name: value for name, value in ostrack_state(ostrack()).items() if "num_batches" not in name}
+    torch.save(WRAPPED[wrap](state), tmp_path / "w.pth")
+    loaded, _ = load_state(tmp_path / "w.pth")
+    assert loaded.keys() == state.keys() and all(torch.equal(loaded[name], state[name]) for name in state)
+
+
+def test_a_pickled_model_is_called_one(tmp_path, settings):
+    torch.save({"model": settings}, tmp_path / "w.pth")
+    with pytest.raises(UserError, match="holds no tensors but lib_of_ostrack.Settings.*state_dict"):
+        load_state(tmp_path / "w.pth")
+
+
 def test_lunar_starts_from_ostrack(tmp_path):
     """Only positions, types and the fine stem are new; types start at zero, so nothing is added."""
     torch.save({"net": ostrack_state(ostrack())}, tmp_path / "w.pth.tar")

@@ -30,9 +30,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from lib.data import benchmarks  # noqa: E402
 from lib.data import image as images  # noqa: E402
 from lib.data.crop import Crop  # noqa: E402
-from lib.data.frames import KEPT, ImageFrames, OrderedFrames, VideoFrames, partial_frame  # noqa: E402
+from lib.data.frames import ImageFrames, OrderedFrames, VideoFrames, partial_frame  # noqa: E402
 from lib.data.sequence import Sequence  # noqa: E402
 from lib.data.storage import Folder  # noqa: E402
+from lib.data.video import KEPT  # noqa: E402
 from lib.test.evaluation import results, runner  # noqa: E402
 from lib.vis.video import VideoWriter  # noqa: E402
 

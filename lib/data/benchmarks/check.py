@@ -1,10 +1,15 @@
-"""What of a dataset is on disk, what is wrong with it, and what was expected. Files are counted, never decoded."""
+"""What of a dataset is on disk, what is wrong with it, and what was expected.
+
+Files are counted. Of the first frame of each sequence the size is read, of no other anything.
+"""
 
 from collections import Counter
 from dataclasses import dataclass, field
 
 from ...config.paths import paths
 from ...errors import UserError
+from .. import plausible
+from ..attributes import frame_size
 from . import RENDERED, NotThereError, canonical, find, load, split_name
 from .annotated import StillSequences
 from .entries import BENCHMARKS
@@ -74,22 +79,27 @@ def check(name_or_folder, data_root=None, progress=lambda done, total: None):
         progress(number, len(found.seen))
         report.sequences += 1
         try:
-            _add(report, read(name, entry), tracked)
+            report.problems += _add(report, read(name, entry), tracked)
         except UserError as error:
             report.problems.append(str(error))
     return report
 
 
 def _add(report, sequence, tracked):
-    """Count what one sequence holds. tracked: it must have a box to start from. Raises UserError."""
+    """Count what one sequence holds; returns what is strange about its boxes. Raises UserError.
+
+    tracked: it must have a box to start from.
+    """
     report.labelled += int(sequence.visible.sum())
     report.attributes.update(sequence.attributes)
     report.tags.update(sequence.frame_attributes.keys())
     report.categories.update(filter(None, [sequence.category]))
     report.origin = sequence.origin
-    report.frames += len(sequence.frames())
+    frames = sequence.frames()
+    report.frames += len(frames)
     if tracked:
         sequence.first_box  # noqa: B018 -- raises where there is none
+    return plausible.check(sequence, frame_size(frames))
 
 
 def _count(report, sequences):

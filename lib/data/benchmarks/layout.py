@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...errors import FrameError, UserError
-from ..frames import VIDEO_EXTENSIONS, ImageFrames, VideoFrames, image_names
+from ..frames import ImageFrames, VideoFrames, image_names, is_video
 from ..sequence import Sequence
 from ..textfile import parse_boxes, parse_numbers
 from .facts import Facts
@@ -73,10 +73,15 @@ class Layout:
         if self.frames or not self.video:
             return found
         videos = {}
-        for extension in VIDEO_EXTENSIONS:
-            for file, fields in _matches(storage, self.video + extension):
+        for file, fields in _matches(storage, self.video + ".*"):
+            if is_video(file):
                 name = self.name.format(**fields)
-                videos[name] = found.get(name, Entry(self, fields, None, video=file))
+                known = videos.get(name)
+                videos[name] = (
+                    dataclasses.replace(known, twin=file)
+                    if known
+                    else dataclasses.replace(found.get(name, Entry(self, fields, None)), video=file)
+                )
         return videos
 
     def files(self):
@@ -210,8 +215,8 @@ class _Open:
                 names = [name for name in names if first <= _number(name) <= last]
             if names:
                 return ImageFrames(self.storage, names)
-        for extension in VIDEO_EXTENSIONS if self.video else ():
-            for file in self.storage.glob(_fill(self.video + extension, self.fields)):
+        for file in self.storage.glob(_fill(f"{self.video}.*", self.fields)) if self.video else ():
+            if is_video(file):
                 return VideoFrames(self.storage.place(file))
         tried = [f"images as {pattern.format(**self.fields)}" for pattern in self.frames]
         tried += [f"a video as {self.video.format(**self.fields)}.mp4"] if self.video else []

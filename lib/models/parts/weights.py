@@ -20,7 +20,14 @@ from ...files import write_bytes
 EXPECTED = "expected weights: a .safetensors file, or a .pth, .pt or .pth.tar file saved by torch"
 
 # Where training programs keep the state dict among other things; the first that holds tensors is taken.
-CONTAINERS = ("net", "model", "state_dict", "teacher")
+CONTAINERS = (
+    "net", "model", "state_dict", "model_state_dict", "model_state", "network", "weights", "params_ema", "params",
+    "ema", "model_ema", "state_dict_ema", "module", "teacher",
+)  # fmt: skip
+
+# What wrappers put before every name: DataParallel, torch.compile, Lightning and averaging.
+COUNTERS = ("n_averaged",)  # beside them, in averaged weights
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "ema_model.")
 
 # Tensors of the ViT that OSTrack's checkpoints carry along, and that its tracker never reads.
 UNUSED = ("backbone.cls_token", "backbone.pos_embed")
@@ -65,7 +72,7 @@ def load_state(path: str | Path) -> tuple[dict[str, torch.Tensor], list[str]]:
         path: a .safetensors file, or one of torch.save: a state dict, or a dict with one under a name of CONTAINERS.
 
     Returns:
-        {name: tensor on the CPU} without the prefix "module.", and the names of what else the file held.
+        {name: tensor on the CPU} without the PREFIXES that all of them share, and the names of what else the file held.
 
     Raises:
         UserError: missing, damaged or no weights file; refused names.
@@ -93,16 +100,37 @@ def load_state(path: str | Path) -> tuple[dict[str, torch.Tensor], list[str]]:
 
     if not isinstance(content, dict):
         raise UserError(f"holds a {type(content).__name__}, not a state dict; {EXPECTED}", path)
-    holder = next((key for key in CONTAINERS if isinstance(content.get(key), dict) and _tensors(content[key])), None)
-    state = _tensors(content if holder is None else content[holder])
+    holder, state = _held(content)
+    state = _unwrapped(state or _tensors(content))
     if not state:
-        raise UserError(f"holds no tensors; {EXPECTED}", path)
+        classes = f" but {', '.join(foreign[:3])}: save model.state_dict() in its place" if foreign else ""
+        raise UserError(f"holds no tensors{classes}; {EXPECTED}", path)
     rest = set(content) - ({holder} if holder else set(state))
-    return {name.removeprefix("module."): value for name, value in state.items()}, sorted(map(str, rest)) + foreign
+    return state, sorted(map(str, rest)) + foreign
 
 
 def _tensors(mapping):
     return {name: value for name, value in mapping.items() if isinstance(name, str) and torch.is_tensor(value)}
+
+
+def _held(content, deeper=True):
+    """(key, tensors) of the first of CONTAINERS that holds some, itself or in a container of its own; (None, {})."""
+    for key in CONTAINERS:
+        inner = content.get(key)
+        if isinstance(inner, dict):
+            state = _tensors(inner) or (_held(inner, deeper=False)[1] if deeper else {})
+            if state:
+                return key, state
+    return None, {}
+
+
+def _unwrapped(state):
+    """A state dict without what wrappers put before its names: the prefixes that all names share, also several."""
+    names = [name for name in state if name not in COUNTERS]
+    while prefix := next((one for one in PREFIXES if names and all(name.startswith(one) for name in names)), None):
+        state = {name.removeprefix(prefix): value for name, value in state.items() if name not in COUNTERS}
+        names = list(state)
+    return {name.removeprefix("module."): value for name, value in state.items()}
 
 
 def _foreign_names(path):

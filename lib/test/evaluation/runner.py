@@ -24,6 +24,8 @@ from filelock import FileLock, Timeout
 from ... import cli, registry
 from ... import config as configuration
 from ...contracts import LockstepTracker, Result, Tracker
+from ...data import plausible
+from ...data.attributes import frame_size
 from ...data.frames import PartialFrame, partial_frame
 from ...errors import MachineError, UserError
 from . import results
@@ -284,7 +286,10 @@ class _Session:
         self.tracking = self.decoding = 0.0
         self.boxes, self.scores, self.times = [], [], []
         self.first_box = sequence.first_box
-        self.frames = sequence.frames() if readers is None else _Ahead(sequence.frames(), readers)
+        frames = sequence.frames()
+        for line in plausible.check(sequence, frame_size(frames)):
+            log.warning("%s", line)
+        self.frames = frames if readers is None else _Ahead(frames, readers)
 
     def frame(self):
         began = time.perf_counter()

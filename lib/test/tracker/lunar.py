@@ -139,8 +139,8 @@ class LunarTracker(LockstepTracker, Staged):
         self.network.to(self.device).requires_grad_(False)
         self.cells = config.DATA.SEARCH.SIZE // config.MODEL.HEAD.STRIDE
         self._find = Find(self.network, config.TEST)
-        self.watcher = None
         self.partial = not self.network.enhances  # an enhancer also measures the brightness of the whole frame
+        self.watcher = None
         if network is None and config.TEST.BACKEND != "torch":
             self._use_engine()
         elif network is None and config.TEST.COMPILE:

@@ -44,5 +44,5 @@ def find_weights(script, config_name, config, paths, checkpoint=None, runid=None
     train = f"; or train it: {invocation('train')} --script {script} --config {config_name}" if not named else ""
     raise UserError(
         f"no weights for {script} {config_name}: looked for {usual} and {folder}/*_ep*.pth.tar. "
-        f"Put them there or pass --checkpoint FILE{train}"
+        f"Put them there or pass --checkpoint with a file (OpenCV's Nano: the folder of its two ONNX files){train}"
     )

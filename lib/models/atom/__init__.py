@@ -1,0 +1,5 @@
+"""ATOM: an IoU-Net on a ResNet-18, and a filter that is learned online alone."""
+
+from .model import ATOM, atom
+
+__all__ = ["ATOM", "atom"]

@@ -1,0 +1,161 @@
+"""MMFNet: multi-stage multi-scale fusion for a ball of a few pixels in a window of frames.
+
+The published description of the network is short (Badminton100K): shallow stages keep detail at high resolution, deep
+stages carry the meaning of the whole image, and features of several scales are fused at several stages. This is a
+reconstruction from it:
+
+    encoder    five stages of 3x3 convolutions with strides 1, 2, 4, 8, 16, as VGG16 with batch normalisation
+    fusion     at strides 8, 4, 2 and 1: the finer stage, the stage itself, the coarser fused stage and the deepest
+               stage are brought to one size, summed, and mixed by parallel dilated convolutions behind a gate
+    output     each fused stage draws a map of every frame (deep supervision); a 1x1 convolution merges the four
+
+All sizes are parameters, so that a network for a test and one for 1080p are the same class.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+WIDTHS = (64, 128, 256, 512, 512)
+DEPTHS = (2, 2, 3, 3, 3)
+DILATIONS = (1, 2, 4)
+STRIDE = 16  # height and width of the input are multiples of it
+_GREY = (0.299, 0.587, 0.114)
+
+
+class HeatMaps(NamedTuple):
+    """Logits of MMFNet, one map a frame.
+
+    fused (B, N, H, W): the result. sides (B, 4, N, H, W): of strides 1, 2, 4, 8, enlarged, for deep supervision.
+    """
+
+    fused: Tensor
+    sides: Tensor
+
+
+class MMFNet(nn.Module):
+    """Draws a heat map for each frame of a window.
+
+    Args:
+        frames: length N of the window, at least 3.
+        widths: channels of the five stages of the encoder.
+        depths: convolutions in each of them.
+        fused: channels of the fused stages.
+        motion: also give the encoder what became brighter and what became darker since the frame before.
+        background: also give it a picture of the background, the median of the rally.
+    """
+
+    def __init__(
+        self,
+        frames: int = 3,
+        widths: tuple = WIDTHS,
+        depths: tuple = DEPTHS,
+        fused: int = 64,
+        motion: bool = False,
+        background: bool = False,
+    ) -> None:
+        super().__init__()
+        self.frames, self.motion, self.background = frames, motion, background
+        channels = 3 * frames + 2 * (frames - 1) * motion + 3 * background
+        stages = []
+        for width, depth in zip(widths, depths, strict=True):
+            stages.append(nn.Sequential(*(_conv(channels if k == 0 else width, width) for k in range(depth))))
+            channels = width
+        self.encoder = nn.ModuleList(stages)
+        self.fusion = nn.ModuleList(
+            _Fusion(widths[stage - 1] if stage else 0, widths[stage], 0 if stage == 3 else fused, widths[-1], fused)
+            for stage in range(4)
+        )
+        self.sides = nn.ModuleList(nn.Conv2d(fused, frames, 1) for _ in range(4))
+        self.merge = nn.Conv2d(4 * frames, frames, 1)
+        self._start()
+
+    def _start(self):
+        """The first maps are dark, as nearly every cell of a label is, and the merged map is the mean of the sides."""
+        for side in self.sides:
+            nn.init.constant_(side.bias, -4.0)
+        nn.init.zeros_(self.merge.bias)
+        with torch.no_grad():
+            self.merge.weight.copy_(torch.eye(self.frames).repeat(1, 4)[..., None, None] / 4)
+
+    def forward(self, frames: Tensor, background: Tensor | None = None) -> HeatMaps:
+        """Draw the maps.
+
+        Args:
+            frames (B, N, 3, H, W): RGB in [0, 1], oldest first; H and W multiples of 16.
+            background (B, 3, H, W): RGB in [0, 1]; given if, and only if, the network has it as an input.
+
+        Returns:
+            Logits of the fused maps and of the side maps.
+        """
+        if frames.shape[1] != self.frames or frames.shape[-1] % STRIDE or frames.shape[-2] % STRIDE:
+            expected = f"(B, {self.frames}, 3, H, W) with H and W multiples of {STRIDE}"
+            raise ValueError(f"expected frames of shape {expected}, found {tuple(frames.shape)}")
+        if (background is None) == self.background:
+            raise ValueError(f"expected {'a' if self.background else 'no'} background")
+        x = self._inputs(frames, background)
+        stages = []
+        for stage, block in enumerate(self.encoder):
+            x = block(F.max_pool2d(x, 2) if stage else x)
+            stages.append(x)
+        deepest, coarser, sides = stages[4], None, []
+        for stage in (3, 2, 1, 0):
+            finer = stages[stage - 1] if stage else None
+            coarser = self.fusion[stage](finer, stages[stage], coarser, deepest)
+            side = self.sides[stage](coarser)
+            sides.insert(0, _enlarge(side, frames.shape[-2:]))
+        return HeatMaps(self.merge(torch.cat(sides, dim=1)), torch.stack(sides, dim=1))
+
+    def _inputs(self, frames, background):
+        parts = [frames.flatten(1, 2) - 0.5]
+        if self.motion:
+            grey = (frames * frames.new_tensor(_GREY)[:, None, None]).sum(dim=2)
+            change = grey[:, 1:] - grey[:, :-1]
+            parts += [change.relu(), (-change).relu()]
+        if background is not None:
+            parts.append(background - 0.5)
+        return torch.cat(parts, dim=1)
+
+
+class _Fusion(nn.Module):
+    """Fuses the features of several scales at one of them.
+
+    Args:
+        finer, same, coarser, deepest: channels of the four inputs; 0 for one that the stage does not have.
+        fused: channels of the result.
+    """
+
+    def __init__(self, finer: int, same: int, coarser: int, deepest: int, fused: int) -> None:
+        super().__init__()
+        self.finer = nn.Conv2d(finer, fused, 1, bias=False) if finer else None
+        self.same = nn.Conv2d(same, fused, 1, bias=False)
+        self.coarser = nn.Conv2d(coarser, fused, 1, bias=False) if coarser else None
+        self.deepest = nn.Conv2d(deepest, fused, 1, bias=False)
+        self.norm = nn.BatchNorm2d(fused)
+        self.mix = _conv(fused, fused)
+        self.dilated = nn.ModuleList(_conv(fused, fused, dilation) for dilation in DILATIONS)
+        self.join = nn.Sequential(nn.Conv2d(len(DILATIONS) * fused, fused, 1, bias=False), nn.BatchNorm2d(fused))
+        self.gate = nn.Linear(deepest, fused)
+
+    def forward(self, finer: Tensor | None, same: Tensor, coarser: Tensor | None, deepest: Tensor) -> Tensor:
+        size = same.shape[-2:]
+        total = self.same(same) + _enlarge(self.deepest(deepest), size)
+        if finer is not None:
+            total = total + self.finer(F.max_pool2d(finer, 2))
+        if coarser is not None:
+            total = total + _enlarge(self.coarser(coarser), size)
+        x = self.mix(self.norm(total).relu())
+        y = self.join(torch.cat([branch(x) for branch in self.dilated], dim=1))
+        gate = self.gate(deepest.mean(dim=(2, 3))).sigmoid()[..., None, None]
+        return (x + gate * y).relu()
+
+
+def _conv(in_channels: int, out_channels: int, dilation: int = 1) -> nn.Sequential:
+    convolution = nn.Conv2d(in_channels, out_channels, 3, padding=dilation, dilation=dilation, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(out_channels), nn.ReLU())
+
+
+def _enlarge(x: Tensor, size: tuple) -> Tensor:
+    return x if x.shape[-2:] == size else F.interpolate(x, size=size, mode="bilinear", align_corners=False)

@@ -1,0 +1,195 @@
+"""The networks of DiMP (arXiv:1904.07220), PrDiMP (arXiv:2003.12565) and Super-DiMP, composed from lib.models.parts."""
+
+import math
+
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock
+
+from ..parts.filters import FilterInitialiser, InstanceL2Norm, apply_filter
+from ..parts.iounet import IoUNet
+from ..parts.optimisers import DiMPOptimiser, HingeOptimiser, PrDiMPOptimiser
+from ..parts.resnet import STRIDE, ResNet
+
+FILTER_SIZE = 4
+LAYER = "layer3"
+
+
+class Classifier(nn.Module):
+    """The target classifier: features of its own, a first filter, and the optimiser that learns the filter.
+
+    Args:
+        feature_extractor: maps backbone features (N, C, H, W) to classification features (N, D, H, W).
+        filter_initializer: maps features and boxes to first filters.
+        filter_optimizer: improves filters on samples; see lib.models.parts.optimisers.
+    """
+
+    def __init__(self, feature_extractor: nn.Module, filter_initializer: nn.Module, filter_optimizer: nn.Module):
+        super().__init__()
+        self.feature_extractor = feature_extractor
+        self.filter_initializer = filter_initializer
+        self.filter_optimizer = filter_optimizer
+
+    def features(self, backbone_features: Tensor) -> Tensor:
+        """Compute classification features of images (N, S, C, H, W) -> (N, S, D, H, W)."""
+        flat = self.feature_extractor(backbone_features.flatten(0, 1))
+        return flat.view(*backbone_features.shape[:2], *flat.shape[1:])
+
+    def learn(
+        self,
+        features: Tensor,
+        boxes: Tensor,
+        target: Tensor | None = None,
+        sample_weights: Tensor | None = None,
+        iterations: int | None = None,
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Learn filters from the first frames.
+
+        Args:
+            features (N, S, D, H, W): classification features of N images of each of S sequences.
+            boxes (N, S, 4): the target's boxes xywh, px.
+            target: what the optimiser learns from: the boxes again (None), or labels (N, S, H', W') for Super-DiMP's
+                simple optimiser.
+            sample_weights (N,) or (N, S): weights of the samples. None for equal ones.
+            iterations: number of steps. None for the optimiser's own.
+
+        Returns:
+            The filters (S, D, 4, 4) before the first and after every step, and their losses.
+        """
+        first = self.filter_initializer(features, boxes)
+        target = boxes if target is None else target
+        return self.filter_optimizer(first, features, target, sample_weights, iterations)
+
+
+class DiMP(nn.Module):
+    """Locates a target by a filter learned from its first frames, and measures it by an IoU-Net.
+
+    The names of the parts are those of the released checkpoints. `lib.models.parts.resnet.drop_unused` removes from
+    such a checkpoint the stages of the ResNet that no tracker uses; then it loads strictly.
+
+    Args:
+        feature_extractor: the backbone.
+        classifier: locates the target.
+        bb_regressor: the IoU-Net.
+    """
+
+    def __init__(self, feature_extractor: ResNet, classifier: Classifier, bb_regressor: IoUNet):
+        super().__init__()
+        self.feature_extractor = feature_extractor
+        self.classifier = classifier
+        self.bb_regressor = bb_regressor
+
+    def backbone(self, images: Tensor) -> dict[str, Tensor]:
+        """Compute the features of images (N, S, 3, H, W), normalised -> layers as (N, S, C, H/stride, W/stride)."""
+        layers = self.feature_extractor(images.flatten(0, 1))
+        return {name: layer.view(*images.shape[:2], *layer.shape[1:]) for name, layer in layers.items()}
+
+    def forward(
+        self,
+        train_images: Tensor,
+        test_images: Tensor,
+        train_boxes: Tensor,
+        test_proposals: Tensor,
+        train_target: Tensor | None = None,
+    ) -> tuple[list[Tensor], Tensor]:
+        """Learn from some images of each sequence and predict in others: what a training step needs.
+
+        Args:
+            train_images (N, S, 3, H, W): N images of each of S sequences, normalised.
+            test_images (M, S, 3, H, W): others of the same sequences.
+            train_boxes (N, S, 4): the target's boxes xywh, px.
+            test_proposals (M, S, P, 4): boxes to rate, xywh px.
+            train_target: as `target` in `Classifier.learn`.
+
+        Returns:
+            Scores (M, S, H', W') of the first filter and of every iterate, and the ratings (M, S, P).
+        """
+        train, test = self.backbone(train_images), self.backbone(test_images)
+        filters, _ = self.classifier.learn(self.classifier.features(train[LAYER]), train_boxes, train_target)
+        test_features = self.classifier.features(test[LAYER])
+        scores = [apply_filter(test_features, iterate) for iterate in filters]
+        return scores, rate_boxes(self.bb_regressor, train, test, train_boxes, test_proposals)
+
+
+def rate_boxes(
+    iou_net: IoUNet, train: dict[str, Tensor], test: dict[str, Tensor], train_boxes: Tensor, proposals: Tensor
+) -> Tensor:
+    """Rate boxes in test images, with the first training image of each sequence as the reference.
+
+    Args:
+        iou_net: the network.
+        train: backbone layers (N, S, C, H, W) of the training images.
+        test: backbone layers (M, S, C, H, W) of the test images.
+        train_boxes (N, S, 4): the target's boxes xywh, px.
+        proposals (M, S, P, 4): boxes to rate, xywh px.
+
+    Returns:
+        (M, S, P).
+    """
+    reference = train["layer2"][0], train["layer3"][0]
+    modulation = iou_net.modulation(reference, train_boxes[0])
+    features = iou_net.features((test["layer2"].flatten(0, 1), test["layer3"].flatten(0, 1)))
+    images = proposals.shape[0]
+    modulation = tuple(vector.repeat(images, 1, 1, 1) for vector in modulation)
+    return iou_net.predict(modulation, features, proposals.flatten(0, 1)).view(proposals.shape[:-1])
+
+
+def compose(depth: int, optimiser: nn.Module, zero_filter: bool = False) -> DiMP:
+    """Put a DiMP together around an optimiser.
+
+    Args:
+        depth: of the ResNet, 18 or 50.
+        optimiser: of the filter.
+        zero_filter: let training begin with a zero filter.
+    """
+    backbone = ResNet(depth)
+    channels = backbone.channels[LAYER]
+    width = 256 if depth == 18 else 512
+    norm = InstanceL2Norm(math.sqrt(1 / (width * FILTER_SIZE**2)))
+    own = [BasicBlock(channels, channels)] if depth == 18 else []
+    head = nn.Sequential(*own, nn.Conv2d(channels, width, 3, padding=1, bias=False), norm)
+    initialiser = FilterInitialiser(width, FILTER_SIZE, STRIDE[LAYER], zero=zero_filter)
+    iou_net = IoUNet((backbone.channels["layer2"], backbone.channels["layer3"]))
+    return DiMP(backbone, Classifier(head, initialiser, optimiser), iou_net)
+
+
+def _dimp_optimiser(sigma):
+    return DiMPOptimiser(
+        iterations=5,
+        stride=STRIDE[LAYER],
+        step_length=0.9,
+        weight_decay=0.1,
+        min_weight_decay=1e-3,
+        sigma=sigma,
+        bins=100,
+        bin_width=0.1,
+        mask_factor=3.0,
+    )
+
+
+def dimp(depth: int) -> DiMP:
+    """Build DiMP-18 or DiMP-50, for crops of 288 px with search factor 5."""
+    return compose(depth, _dimp_optimiser(sigma=18 / 5 / 4))
+
+
+def super_dimp() -> DiMP:
+    """Build Super-DiMP, a DiMP-50 for crops of 352 px with search factor 6."""
+    return compose(50, _dimp_optimiser(sigma=22 / 6 / 4))
+
+
+def super_dimp_simple() -> DiMP:
+    """Build Super-DiMP with an optimiser that takes labels: the network that KeepTrack is based on."""
+    return compose(50, HingeOptimiser(iterations=5, weight_decay=0.1, threshold=0.05, leak=0.1))
+
+
+def prdimp(depth: int) -> DiMP:
+    """Build PrDiMP-18 or PrDiMP-50."""
+    optimiser = PrDiMPOptimiser(
+        iterations=5,
+        stride=STRIDE[LAYER],
+        step_length=1.0,
+        weight_decay=0.05,
+        min_weight_decay=0.05,
+        sigma=0.9,
+        damping=0.05,
+    )
+    return compose(depth, optimiser, zero_filter=True)

@@ -1,0 +1,406 @@
+"""Optimisers that learn a filter online: steepest descent (DiMP, PrDiMP, Super-DiMP) and conjugate gradients (ATOM).
+
+Scores are linear in the filter, so a loss is described in the space of scores alone: its value, its slope, and its
+curvature along a direction. `steepest_descent` does the rest, and every step can be differentiated for training.
+Sequences are independent: each has its own filter and its own step.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .filters import apply_filter, apply_filter_transposed
+
+
+@dataclass(frozen=True)
+class ScoreLoss:
+    """A loss of scores (N, S, H, W), as steepest descent needs it.
+
+    value (S,): the loss of each sequence. slope (N, S, H, W): half its derivative for squared losses, see `descend`.
+    curvature: maps a change of the scores (N, S, H, W) to the (S,) second-order change of the loss.
+    """
+
+    value: Tensor
+    slope: Tensor
+    curvature: Callable[[Tensor], Tensor]
+
+
+def steepest_descent(
+    loss: Callable[[Tensor], ScoreLoss],
+    filters: Tensor,
+    features: Tensor,
+    iterations: int,
+    weight_decay: Tensor,
+    step_factor: Tensor | float = 1.0,
+    damping: float = 0.0,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Minimise loss(features * filter) + weight_decay |filter|^2, with the exact step along each gradient.
+
+    With the gradient g, the step is |g|^2 / (curvature along g + (weight_decay + damping) |g|^2), times step_factor.
+
+    Args:
+        loss: the loss of the scores.
+        filters (S, C, h, w): start.
+        features (N, S, C, H, W): the training samples.
+        iterations: number of steps; 0 only computes the loss.
+        weight_decay: factor of the filter's squared norm.
+        step_factor: factor of the step.
+        damping: added to the weight decay in the step's denominator.
+
+    Returns:
+        iterations + 1 filters (S, C, h, w), and as many losses, each a mean over the sequences.
+
+    Source: Bhat et al., DiMP, arXiv:1904.07220, eq. 3 to 6.
+    """
+
+    def total(state, current):
+        return (state.value + weight_decay * current.square().sum(dim=(1, 2, 3))).mean()
+
+    iterates, losses = [filters], []
+    for _ in range(iterations):
+        state = loss(apply_filter(features, filters))
+        losses.append(total(state, filters))
+        gradient = apply_filter_transposed(features, state.slope, filters.shape[-2:]) + weight_decay * filters
+        squared = gradient.square().sum(dim=(1, 2, 3))
+        curvature = state.curvature(apply_filter(features, gradient)) + (weight_decay + damping) * squared
+        step = step_factor * squared / curvature.clamp(min=1e-8)
+        filters = filters - step[:, None, None, None] * gradient
+        iterates.append(filters)
+    losses.append(total(loss(apply_filter(features, filters)), filters))
+    return iterates, losses
+
+
+def _squared_loss(residual: Tensor, slope_of_residual: Tensor) -> ScoreLoss:
+    """The Gauss-Newton form of a sum of squares."""
+    return ScoreLoss(
+        residual.square().sum(dim=(0, 2, 3)),
+        slope_of_residual * residual,
+        lambda change: (slope_of_residual * change).square().sum(dim=(0, 2, 3)),
+    )
+
+
+def _sample_weights(weights: Tensor | None, features: Tensor) -> Tensor:
+    """(N,) or (N, S) weights -> (N, S or 1, 1, 1); equal ones that sum to 1 where there are none."""
+    images = features.shape[0]
+    if weights is None:
+        return features.new_full((images, 1, 1, 1), 1 / images)
+    return weights.reshape(images, -1, 1, 1)
+
+
+def _leaky(scores: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+    """Multiply negative scores by a slope in [0, 1]. Returns the values and derivatives (the mean slope at 0)."""
+    up, down = (1 + slope) / 2, (1 - slope) / 2
+    return down * scores.abs() + up * scores, down * scores.sign() + up
+
+
+def _bent(scores: Tensor, slope: Tensor, bend: float) -> tuple[Tensor, Tensor]:
+    """A smooth form of `_leaky`, rounded over a width of about `bend`. Returns the values and derivatives."""
+    up, down = (1 + slope) / 2, (1 - slope) / 2
+    root = (scores.square() + 4 * bend**2).sqrt()
+    return down * (root - 2 * bend) + up * scores, down * scores / root + up
+
+
+def _activation(scores: Tensor, slope: Tensor, bend: float | None) -> tuple[Tensor, Tensor]:
+    return _leaky(scores, slope) if bend is None else _bent(scores, slope, bend)
+
+
+def target_cells(boxes: Tensor, stride: int, filter_size: tuple[int, int]) -> Tensor:
+    """Where the centres of boxes lie in the score map.
+
+    Args:
+        boxes (..., 4): xywh, px.
+        stride: px a cell.
+        filter_size: height and width of the filter. An even one moves the scores by half a cell.
+
+    Returns:
+        (..., 2) row and column, in cells.
+    """
+    centre = (boxes[..., :2] + boxes[..., 2:] / 2) / stride
+    offset = torch.tensor([size % 2 / 2 for size in filter_size], device=boxes.device, dtype=boxes.dtype)
+    return centre.flip(-1) - offset
+
+
+def distance_bins(centre: Tensor, size: tuple[int, int], bins: int, width: float) -> Tensor:
+    """Describe each cell's distance from a centre by weights of triangular bins.
+
+    The weights of a cell sum to 1. The last bin takes all greater distances.
+
+    Args:
+        centre (M, 2): row and column, in cells.
+        size: rows and columns of the map.
+        bins: number of bins; bin k is centred at k * width.
+        width: cells between the centres of two bins.
+
+    Returns:
+        (M, bins, rows, columns) in [0, 1].
+    """
+    rows = torch.arange(size[0], device=centre.device, dtype=centre.dtype) - centre[:, :1]
+    columns = torch.arange(size[1], device=centre.device, dtype=centre.dtype) - centre[:, 1:]
+    # The norm has a gradient of 0 at the centre, the root of a sum of squares has NaN there.
+    across = torch.stack(torch.broadcast_tensors(rows[:, :, None], columns[:, None]))
+    distance = torch.linalg.vector_norm(across, dim=0) / width
+    offset = distance[:, None] - torch.arange(bins, device=centre.device, dtype=centre.dtype)[:, None, None]
+    inner = (1 - offset[:, :-1].abs()).clamp(min=0)
+    return torch.cat([inner, (1 + offset[:, -1:]).clamp(0, 1)], dim=1)
+
+
+def gaussian_label(centre: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
+    """Gaussians of height 1 around centres (..., 2) row, column in cells -> (..., rows, columns); sigma in cells."""
+    rows = torch.arange(size[0], device=centre.device, dtype=centre.dtype) - centre[..., :1]
+    columns = torch.arange(size[1], device=centre.device, dtype=centre.dtype) - centre[..., 1:]
+    if sigma == 0:
+        # The limit: 1 in the nearest cell.
+        rows, columns = ((row.abs() == row.abs().amin(-1, keepdim=True)).to(centre) for row in (rows, columns))
+    else:
+        rows, columns = (torch.exp(-row.square() / (2 * sigma**2)) for row in (rows, columns))
+    return rows[..., :, None] * columns[..., None, :]
+
+
+class DiMPOptimiser(nn.Module):
+    """DiMP's optimiser: least squares with a label, a target mask and weights that are learned functions of distance.
+
+    The residual is v (a(score) - y). Distances between the cell and the target's centre give the label y, the weight v
+    and the slope m in [0, 1] of the activation a: a(s) = s for s > 0, m s below. So a hinge is used away from the
+    target.
+
+    Args:
+        iterations: steps where the caller does not say.
+        stride: px a cell.
+        step_length: start of the learned factor of a step.
+        weight_decay: start of the root of the learned weight decay.
+        min_weight_decay: lower limit of that root.
+        sigma: of the Gaussian label that the learned label starts from, in cells; 0 for a one in the first bin.
+        bins: number of distance bins.
+        bin_width: cells between the centres of two bins.
+        mask_factor: height of the mask's start before its activation.
+        mask: activation of the mask.
+        bend: None, or the width over which the activation is smooth.
+        damping: added to the weight decay in the step's denominator.
+
+    Source: Bhat et al., arXiv:1904.07220, sections 3.1 to 3.3.
+    """
+
+    def __init__(
+        self,
+        iterations: int,
+        stride: int,
+        step_length: float,
+        weight_decay: float,
+        min_weight_decay: float,
+        sigma: float,
+        bins: int,
+        bin_width: float,
+        mask_factor: float,
+        mask: str = "sigmoid",
+        bend: float | None = None,
+        damping: float = 0.0,
+    ):
+        super().__init__()
+        self.iterations, self.stride, self.bin_width, self.bend, self.damping = (
+            iterations, stride, bin_width, bend, damping)  # fmt: skip
+        self.min_weight_decay = min_weight_decay
+        self.log_step_length = nn.Parameter(torch.tensor([math.log(step_length)]))
+        self.filter_reg = nn.Parameter(torch.tensor([float(weight_decay)]))
+        # 1x1 convolutions over the bins, named as in the released checkpoints.
+        self.label_map_predictor = nn.Conv2d(bins, 1, 1, bias=False)
+        self.target_mask_predictor = nn.Sequential(
+            nn.Conv2d(bins, 1, 1, bias=False), *([nn.Sigmoid()] if mask == "sigmoid" else [])
+        )
+        self.spatial_weight_predictor = nn.Conv2d(bins, 1, 1, bias=False)
+        distance = torch.arange(bins, dtype=torch.float32) * bin_width
+        if sigma == 0:
+            label = (distance == 0).float()
+        else:
+            label = torch.exp(-distance.square() / (2 * sigma**2))
+            label = label - label.min()
+        target = mask_factor * torch.tanh(2 - distance)
+        if mask == "linear":
+            target = target + 0.5
+        with torch.no_grad():
+            self.label_map_predictor.weight.copy_(label.view(1, -1, 1, 1))
+            self.target_mask_predictor[0].weight.copy_(target.view(1, -1, 1, 1))
+            self.spatial_weight_predictor.weight.fill_(1)
+
+    def maps(self, boxes: Tensor, size: tuple[int, int], filter_size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute the label, the mask and the weight of every score.
+
+        Args:
+            boxes (N, S, 4): the target's boxes xywh, px.
+            size: rows and columns of the score map.
+            filter_size: height and width of the filter.
+
+        Returns:
+            Label, target mask and spatial weight, each (N, S, rows, columns).
+        """
+        centre = target_cells(boxes, self.stride, filter_size).flatten(0, 1)
+        weight = self.label_map_predictor.weight
+        distance = distance_bins(centre, size, weight.shape[1], self.bin_width)
+        predictors = self.label_map_predictor, self.target_mask_predictor, self.spatial_weight_predictor
+        return tuple(predict(distance).view(*boxes.shape[:2], *size) for predict in predictors)
+
+    def forward(
+        self,
+        filters: Tensor,
+        features: Tensor,
+        boxes: Tensor,
+        sample_weights: Tensor | None = None,
+        iterations: int | None = None,
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Improve filters on training samples.
+
+        Args:
+            filters (S, C, h, w): start.
+            features (N, S, C, H, W): N samples of each of S sequences.
+            boxes (N, S, 4): the target's boxes xywh, px.
+            sample_weights (N,) or (N, S): weights of the samples. None for equal ones.
+            iterations: number of steps. None for the constructor's.
+
+        Returns:
+            iterations + 1 filters, and as many losses.
+        """
+        filter_size = filters.shape[-2], filters.shape[-1]
+        size = tuple(cells + 1 - kernel % 2 for cells, kernel in zip(features.shape[-2:], filter_size, strict=True))
+        label, mask, weight = self.maps(boxes, size, filter_size)
+        weight = weight * _sample_weights(sample_weights, features).sqrt()
+
+        def loss(scores):
+            activated, slope = _activation(scores, mask, self.bend)
+            return _squared_loss(weight * (activated - label), weight * slope)
+
+        decay = self.filter_reg.square().clamp(min=self.min_weight_decay**2)
+        steps = self.iterations if iterations is None else iterations
+        return steepest_descent(loss, filters, features, steps, decay, self.log_step_length.exp(), self.damping)
+
+
+class HingeOptimiser(nn.Module):
+    """Super-DiMP-simple's optimiser: least squares on a given label, with a hinge where the label is small.
+
+    Where the label is not above the threshold, scores below zero and the label itself are multiplied by `leak`.
+
+    Args:
+        iterations: steps where the caller does not say.
+        weight_decay: start of the root of the learned weight decay.
+        threshold: of the label.
+        leak: in [0, 1].
+        bend: None, or the width over which the activation is smooth.
+    """
+
+    class _Residual(nn.Module):
+        """Holds the one parameter under its released name."""
+
+        def __init__(self, weight_decay):
+            super().__init__()
+            self.filter_reg = nn.Parameter(torch.tensor([float(weight_decay)]))
+
+    def __init__(self, iterations: int, weight_decay: float, threshold: float, leak: float, bend: float | None = None):
+        super().__init__()
+        self.iterations, self.threshold, self.leak, self.bend = iterations, threshold, leak, bend
+        self.residual_module = self._Residual(weight_decay)
+
+    def forward(
+        self,
+        filters: Tensor,
+        features: Tensor,
+        labels: Tensor,
+        sample_weights: Tensor | None = None,
+        iterations: int | None = None,
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Improve filters on samples with labels (N, S, H', W'). Else as in `DiMPOptimiser.forward`."""
+        mask = torch.where(labels > self.threshold, 1.0, self.leak).to(features)
+        weight = _sample_weights(sample_weights, features).sqrt()
+
+        def loss(scores):
+            activated, slope = _activation(scores, mask, self.bend)
+            return _squared_loss(weight * (activated - mask * labels), weight * slope)
+
+        steps = self.iterations if iterations is None else iterations
+        return steepest_descent(loss, filters, features, steps, self.residual_module.filter_reg.square())
+
+
+class PrDiMPOptimiser(nn.Module):
+    """PrDiMP's optimiser: Newton's step length on the Kullback-Leibler divergence from a label density.
+
+    Args:
+        iterations: steps where the caller does not say.
+        stride: px a cell.
+        step_length: start of the learned factor of a step.
+        weight_decay: start of the root of the learned weight decay.
+        min_weight_decay: lower limit of that root.
+        sigma: of the Gaussian label density, in cells; 0 for a one in the nearest cell.
+        damping: added to the weight decay in the step's denominator.
+        normalise: make the label sum to 1 before shrinking and mixing.
+        background: score of an extra class "nowhere" in the softmax. None for no such class.
+        threshold: label values at or below are set to 0.
+        shrink: share that is taken from the label.
+        uniform: share of a uniform density that is mixed in.
+
+    Source: Danelljan et al., arXiv:2003.12565, section 4.
+    """
+
+    def __init__(
+        self,
+        iterations: int,
+        stride: int,
+        step_length: float,
+        weight_decay: float,
+        min_weight_decay: float,
+        sigma: float,
+        damping: float,
+        normalise: bool = True,
+        background: float | None = None,
+        threshold: float = 0.0,
+        shrink: float = 0.0,
+        uniform: float = 0.0,
+    ):
+        super().__init__()
+        self.iterations, self.stride, self.sigma, self.damping = iterations, stride, sigma, damping
+        self.min_weight_decay, self.normalise, self.background = min_weight_decay, normalise, background
+        self.threshold, self.shrink, self.uniform = threshold, shrink, uniform
+        self.log_step_length = nn.Parameter(torch.tensor([math.log(step_length)]))
+        self.filter_reg = nn.Parameter(torch.tensor([float(weight_decay)]))
+
+    def label(self, boxes: Tensor, size: tuple[int, int], filter_size: tuple[int, int]) -> Tensor:
+        """Compute the label density of boxes (N, S, 4) -> (N, S, rows, columns). Arguments as in DiMPOptimiser.maps."""
+        density = gaussian_label(target_cells(boxes, self.stride, filter_size), size, self.sigma)
+        if self.sigma > 0:
+            density = density / (2 * math.pi * self.sigma**2)
+        density = torch.where(density > self.threshold, density, 0.0)
+        if self.normalise:
+            density = density / (density.sum(dim=(-2, -1), keepdim=True) + 1e-8)
+        return (1 - self.shrink) * ((1 - self.uniform) * density + self.uniform / (size[0] * size[1]))
+
+    def forward(
+        self,
+        filters: Tensor,
+        features: Tensor,
+        boxes: Tensor,
+        sample_weights: Tensor | None = None,
+        iterations: int | None = None,
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Improve filters on training samples. As in `DiMPOptimiser.forward`."""
+        filter_size = filters.shape[-2], filters.shape[-1]
+        size = tuple(cells + 1 - kernel % 2 for cells, kernel in zip(features.shape[-2:], filter_size, strict=True))
+        label = self.label(boxes, size, filter_size)
+        weight = _sample_weights(sample_weights, features)
+
+        def loss(scores):
+            flat = scores.flatten(2)
+            if self.background is not None:
+                flat = torch.cat([flat, flat.new_full((*flat.shape[:2], 1), self.background)], dim=2)
+            log_sum = flat.logsumexp(dim=2)
+            density = (scores - log_sum[..., None, None]).exp()
+
+            def curvature(change):
+                along = density * change
+                spread = (along * change).sum(dim=(2, 3)) - along.sum(dim=(2, 3)).square()
+                return (weight[..., 0, 0] * spread).sum(dim=0)
+
+            value = (weight[..., 0, 0] * (log_sum - (label * scores).sum(dim=(2, 3)))).sum(dim=0)
+            return ScoreLoss(value, weight * (density - label), curvature)
+
+        decay = self.filter_reg.square().clamp(min=self.min_weight_decay**2)
+        steps = self.iterations if iterations is None else iterations
+        return steepest_descent(loss, filters, features, steps, decay, self.log_step_length.exp(), self.damping)

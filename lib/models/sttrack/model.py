@@ -1,0 +1,233 @@
+"""The network of STTrack: template and search crops and a query in, one box and the next query out."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..parts.corner_head import CornerHead, CornerOutput, attended_map
+from ..parts.imagenet import Normalise
+from ..parts.transformer import FeedForward, Tokens, Transformer, spread_evenly
+from .memory import QueryState
+
+
+class Readout(NamedTuple):
+    """What the network makes of B search crops before a box is found.
+
+    spatial: (B, C), what the decoder found in this frame.
+    temporal: (B, C), the same after attention to the history; the head and the next frame's decoder are asked with it.
+    features: (B, Lx, C), encoded tokens of the search crop.
+    attention: (B, M + 1), how much the last temporal layer attends to each entry of the history, the oldest first, and
+        to this frame, mean over the heads; sums to 1.
+    """
+
+    spatial: Tensor
+    temporal: Tensor
+    features: Tensor
+    attention: Tensor
+
+
+class TemporalLayer(FeedForward):
+    """Attention to the history, then two linear layers, each added and normalised. Order in time is not encoded.
+
+    Args:
+        heads: attention heads.
+        dim, feedforward, dropout: see FeedForward.
+    """
+
+    def __init__(self, dim: int, heads: int, feedforward: int, dropout: float) -> None:
+        super().__init__(dim, feedforward, dropout, norms=2)
+        self.multihead_attn = nn.MultiheadAttention(dim, heads, dropout, batch_first=True)
+
+    def forward(self, x: Tensor, history: Tensor, empty: Tensor) -> tuple[Tensor, Tensor]:
+        """Features and attention of this layer.
+
+        Args:
+            x (B, 1, C): the frame's query.
+            history (B, M, C): what it attends to.
+            empty (B, M): bool, true for entries that must not be attended to.
+
+        Returns:
+            (B, 1, C), and the attention (B, 1, M), mean over the heads.
+        """
+        attended, weights = self.multihead_attn(x, history, history, key_padding_mask=empty)
+        x = self.norm1(x + self.dropout(attended))
+        return self.norm2(x + self.transform(x)), weights
+
+
+class TemporalDecoder(nn.Module):
+    """The layers of the temporal interaction module, and a layer norm."""
+
+    def __init__(self, layers: list[TemporalLayer], dim: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor, history: Tensor, empty: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 1, C) features, and the attention (B, 1, M) of the last layer. Arguments: see TemporalLayer."""
+        for layer in self.layers:
+            x, weights = layer(x, history, empty)
+        return self.norm(x), weights
+
+
+class STTrack(nn.Module):
+    """STARK whose query is passed from frame to frame and attends to what was found in earlier frames.
+
+    A frame is `readout`, then `locate` and `write`; `step` is the three in a row, and `forward` a clip of frames. The
+    state goes in and comes out as a value; nothing is kept on the module between calls. Keys of the state dict are
+    those of a checkpoint of the released code.
+
+    By default these faults of the released code are corrected. With `faithful` all of them are back:
+
+    - History. The released training lets a frame attend to itself beside the frames before; the released tracker does
+      not, so the network is used otherwise than it was trained. Here a frame attends to the frames before it in both,
+      and only the first frame, which has none, attends to itself.
+    - Length of the history. The released tracker keeps every frame of the video, and of the videos before, so cost and
+      memory grow without bound, and the query attends to more than it ever did in training. Here the last `history`
+      frames are kept, and a state begins empty. A state also begins empty with `faithful`: a leak from one video to
+      another would make results depend on their order.
+    - Window. The released head multiplies its attention map by w (1 - w) Hann, which is zero at the initial w = 1:
+      the first box is a constant, and no gradient reaches the transformer. Here it is multiplied by
+      (1 - w) + w Hann, and w begins at 0, where nothing is changed.
+    - Hann window. The released one is periodic: its first row and column are zero and its peak lies half a cell off
+      the middle. Here it is symmetric and nowhere zero, so a target at the border of the crop can be found.
+    - Corners. In the released head a cell stands for its upper left corner, so that no corner lies beyond 0.95 of the
+      crop. Here it stands for its middle.
+
+    Args:
+        backbone: from normalised images (B, 3, H, W) to (B, backbone.channels, H / 16, W / 16); a FrozenResNet of
+            "resnet50" in the release.
+        dim: width C of the tokens; 256.
+        heads: attention heads; 8.
+        feedforward: width of the hidden layers; 2048.
+        encoder_layers, decoder_layers: of the transformer; 6 each.
+        temporal_layers: of the temporal interaction module; 2.
+        dropout: share of values set to zero while training; 0.1.
+        head_channels: width of the corner head; 256.
+        history: frames that are remembered, at least 1; one less than the frames of a training clip.
+        faithful: compute what the released code computes, for its checkpoints.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        *,
+        dim: int = 256,
+        heads: int = 8,
+        feedforward: int = 2048,
+        encoder_layers: int = 6,
+        decoder_layers: int = 6,
+        temporal_layers: int = 2,
+        dropout: float = 0.1,
+        head_channels: int = 256,
+        history: int = 5,
+        faithful: bool = False,
+    ) -> None:
+        super().__init__()
+        self.faithful, self.history = faithful, history
+        self.normalise = Normalise()
+        self.window_penalty = nn.Parameter(torch.full((1,), 1.0 if faithful else 0.0))
+        self.backbone = nn.ModuleList([backbone])  # a list, because the released keys begin with "backbone.0."
+        self.bottleneck = nn.Conv2d(backbone.channels, dim, 1)
+        self.transformer = Transformer(dim, heads, feedforward, encoder_layers, decoder_layers, dropout)
+        self.box_head = CornerHead(dim, head_channels, half_cell=not faithful)
+        layers = [TemporalLayer(dim, heads, feedforward, dropout) for _ in range(temporal_layers)]
+        self.update_head = nn.ModuleDict({"decoder": TemporalDecoder(layers, dim)})  # the released name
+        spread_evenly(self.update_head)
+        self.query_embed = nn.Embedding(1, dim)
+
+    def start(self, batch: int) -> QueryState:
+        """The state before the first frame of `batch` videos, on the device of the weights."""
+        query = self.query_embed.weight.expand(batch, -1)
+        slots = 0 if self.faithful else self.history
+        length = torch.zeros(batch, dtype=torch.int64, device=query.device)
+        return QueryState(query, query.new_zeros(batch, slots, query.shape[1]), length)
+
+    def encode(self, images: Tensor, padding: Tensor) -> Tokens:
+        """Tokens of crops. Those of a template are used in all frames of a video.
+
+        Args:
+            images (B, 3, H, W): RGB, uint8 or float in [0, 1]; H and W multiples of 16 px.
+            padding (B, h, w): bool, true beyond the border of the image; see Tokens.of_map.
+        """
+        return self.tokens(self.backbone[0](self.normalise(images)), padding)
+
+    def tokens(self, features: Tensor, padding: Tensor) -> Tokens:
+        """Tokens of the backbone's maps (B, channels, H / 16, W / 16). padding: as for `encode`."""
+        return Tokens.of_map(self.bottleneck(features), padding)
+
+    def readout(self, template: Tokens, search: Tokens, state: QueryState, itself: bool = False) -> Readout:
+        """Read the query from the tokens of a frame and from the history.
+
+        Args:
+            template: of `encode`.
+            search: of `encode`, of a square crop.
+            state: of the frame before.
+            itself: whether the frame attends to itself beside its history, as in the released training.
+        """
+        found, memory = self.transformer(Tokens.concatenate([template, search]), state.query[:, None])
+        hidden = (state.length[:, None] > 0) & (not itself)
+        history = torch.cat([state.history, found], dim=1)
+        query, attention = self.update_head["decoder"](found, history, torch.cat([state.empty, hidden], dim=1))
+        features = memory.features[:, -search.features.shape[1] :]
+        return Readout(found[:, 0], query[:, 0], features, attention[:, 0])
+
+    def locate(self, readout: Readout) -> CornerOutput:
+        """The box of a frame."""
+        features, w = readout.features, self.window_penalty
+        side = round(features.shape[1] ** 0.5)
+        window = hann(side, self.faithful).to(features).flatten()[:, None]
+        window = (1 - w) * (window * w) if self.faithful else (1 - w) + w * window
+        return self.box_head(attended_map(features, readout.temporal[:, None], window))
+
+    def write(self, state: QueryState, readout: Readout) -> QueryState:
+        """The state for the next frame: its query, and the history with this frame."""
+        history = torch.cat([state.history, readout.spatial[:, None]], dim=1)
+        length = state.length + 1
+        if not self.faithful:
+            history, length = history[:, 1:], length.clamp(max=self.history)
+        return QueryState(readout.temporal, history, length)
+
+    def step(
+        self, template: Tokens, search: Tokens, state: QueryState, itself: bool = False
+    ) -> tuple[CornerOutput, Readout, QueryState]:
+        """`readout`, `locate` and `write` of one frame. Arguments: see readout."""
+        readout = self.readout(template, search, state, itself)
+        return self.locate(readout), readout, self.write(state, readout)
+
+    def forward(
+        self, template: Tensor, template_padding: Tensor, search: Tensor, search_padding: Tensor
+    ) -> list[CornerOutput]:
+        """Boxes of a clip of N frames, in order. Gradients flow back through all of them.
+
+        Args:
+            template (B, 3, Z, Z): RGB, uint8 or float in [0, 1].
+            template_padding (B, z, z): bool, true beyond the border of the image.
+            search (B, N, 3, S, S): RGB, uint8 or float in [0, 1].
+            search_padding (B, N, s, s): bool, true beyond the border of the image.
+        """
+        seen = self.encode(template, template_padding)
+        frames = search.transpose(0, 1).flatten(0, 1)  # the trunk sees all frames at once
+        frames = self.encode(frames, search_padding.transpose(0, 1).flatten(0, 1))
+        batch = len(template)
+        return self.follow(seen, [Tokens(*parts) for parts in zip(*(t.split(batch) for t in frames), strict=True)])
+
+    def follow(self, template: Tokens, frames: list[Tokens]) -> list[CornerOutput]:
+        """Boxes of a clip of N frames, whose tokens (of `encode`) are given one frame each."""
+        state, found = self.start(len(template.features)), []
+        for search in frames:
+            output, _, state = self.step(template, search, state, itself=self.faithful)
+            found.append(output)
+        return found
+
+
+def hann(cells: int, periodic: bool) -> Tensor:
+    """A square Hann window, (cells, cells) float32 in [0, 1].
+
+    Args:
+        cells: cells a side.
+        periodic: the released window: zero in the first row and column, 1 in cell `cells / 2`. Otherwise symmetric and
+            nowhere zero.
+    """
+    line = torch.hann_window(cells) if periodic else torch.hann_window(cells + 2, periodic=False)[1:-1]
+    return line[:, None] * line

@@ -1,0 +1,207 @@
+"""One sequence of DiMP, PrDiMP or Super-DiMP: the first frame makes a state, every later frame a new one.
+
+Whoever runs sequences calls `first_frame` once and `next_frame` for each later frame. What is random is passed in.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...models.dimp import DiMP
+from ...models.dimp.model import FILTER_SIZE
+from ...models.parts.filters import apply_filter
+from ...models.parts.iounet import refine_boxes
+from ...models.parts.memory import MemoryRule, SampleMemory
+from ...models.parts.optimisers import HingeOptimiser, gaussian_label, target_cells
+from . import discriminative as rules
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+Uniform = Callable[[tuple[int, ...]], Tensor]
+
+
+@dataclass(frozen=True)
+class DiMPSettings:
+    """How a sequence is tracked. The defaults are those that all released trackers of the family share.
+
+    size: side of the crop, px. factor: of the crop, in target sizes. border, max_shrink, rounding: as in `rules.crop`.
+    softmax: turn scores into probabilities first (PrDiMP). refine_space, refine_steps, refine_length: as in
+    `refine_boxes`. random_boxes: start boxes beside the given one. memory_size: samples kept. memory: rule of their
+    weights; hard_negative_rate: weight of a sample with a distractor. first_iterations, iterations, hard_iterations:
+    optimiser steps on the first frame, every `train_every` frames, and after a distractor. dropouts: first-frame
+    samples with dropped channels, each dropped with probability dropout_rate.
+    """
+
+    size: int
+    factor: float
+    border: rules.Border
+    localisation: rules.LocalisationRule
+    refine_space: str
+    refine_steps: int
+    refine_length: float
+    softmax: bool = False
+    max_shrink: float = 1.5
+    random_boxes: int = 9
+    memory_size: int = 50
+    memory: MemoryRule = field(default_factory=MemoryRule)
+    hard_negative_rate: float = 0.02
+    first_iterations: int = 10
+    iterations: int = 2
+    hard_iterations: int = 1
+    train_every: int = 20
+    dropouts: int = 2
+    dropout_rate: float = 0.2
+    rounding: rules.Rounding = "exact"
+
+    @property
+    def faithful(self) -> bool:
+        """Whether the reference's roundings and offsets are restored."""
+        return self.rounding != "exact"
+
+
+@dataclass(frozen=True)
+class DiMPState:
+    """What is known after a frame.
+
+    centre (y, x), extent (h, w): of the target, image px. scale: image px a crop px to search at. base: extent at scale
+    1, which stays. filters (1, D, 4, 4). modulation: of the IoU-Net. memory: of training samples; it is changed in
+    place. refined: last centre from the IoU-Net. frame: number of the frame, from 1. found: how the target was found.
+    """
+
+    centre: rules.Pair
+    extent: rules.Pair
+    scale: float
+    base: rules.Pair
+    filters: Tensor
+    modulation: tuple[Tensor, Tensor]
+    memory: SampleMemory
+    refined: rules.Pair
+    frame: int = 1
+    found: rules.Localisation | None = None
+
+    @property
+    def box_xywh(self) -> list[float]:
+        """The target's box, image px."""
+        (y, x), (height, width) = self.centre, self.extent
+        return [x - width / 2, y - height / 2, width, height]
+
+
+def _normalised(crops: Tensor, network: torch.nn.Module) -> Tensor:
+    """Crops (N, 3, S, S) in [0, 255] -> (N, 1, 3, S, S), normalised, where the network is."""
+    parameter = next(network.parameters())
+    crops = crops.to(parameter)
+    mean, std = (crops.new_tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+    return ((crops / 255 - mean) / std)[:, None]
+
+
+def _target(network: DiMP, boxes: Tensor, settings: DiMPSettings, base: rules.Pair, cells: int) -> Tensor:
+    """What the optimiser learns from: boxes (N, 1, 4), or labels for the optimiser that takes labels."""
+    if not isinstance(network.classifier.filter_optimizer, HingeOptimiser):
+        return boxes
+    stride = settings.size // cells
+    # A quarter of the target's mean side, in cells. The crop is scaled so that this stays.
+    sigma = math.sqrt(base[0] * base[1]) / stride / 4
+    return gaussian_label(target_cells(boxes, stride, (FILTER_SIZE, FILTER_SIZE)), (cells + 1, cells + 1), sigma)
+
+
+@torch.no_grad()
+def first_frame(
+    network: DiMP, image: np.ndarray, box_xywh: list[float], settings: DiMPSettings, uniform: Uniform
+) -> DiMPState:
+    """Learn the target from its first frame.
+
+    Args:
+        network: in evaluation mode.
+        image (H, W, 3): RGB uint8.
+        box_xywh: the target, image px.
+        settings: how to track.
+        uniform: makes random numbers in [0, 1) of a given shape.
+
+    Returns:
+        The state.
+    """
+    x, y, width, height = box_xywh
+    centre, extent = (y + height / 2, x + width / 2), (height, width)
+    scale = rules.search_scale(extent, settings.factor, settings.size)
+    base = height / scale, width / scale
+    kinds = rules.dimp_augmentations()
+    moved = sum(kind.kind in ("flip", "blur", "rotate") for kind in kinds)
+    shifts = torch.stack([uniform((2,)) for _ in range(moved)])
+    samples = rules.first_samples(
+        image, centre, extent, scale, settings.size, kinds, shifts, rounding=settings.rounding
+    )
+    layers = network.backbone(_normalised(samples.crops, network))
+    features = network.classifier.features(layers["layer3"])
+    boxes = samples.boxes.to(features)[:, None]
+    modulation = network.bb_regressor.modulation((layers["layer2"][0], layers["layer3"][0]), boxes[0])
+    kept = uniform((settings.dropouts, features.shape[2])).to(features) >= settings.dropout_rate
+    dropped = features[:1] * kept[:, None, :, None, None] / (1 - settings.dropout_rate)
+    features = torch.cat([features, dropped])
+    boxes = torch.cat([boxes, boxes[:1].expand(settings.dropouts, -1, -1)])
+    target = _target(network, boxes, settings, base, features.shape[-1])
+    filters, _ = network.classifier.learn(features, boxes, target, iterations=settings.first_iterations)
+    memory = SampleMemory((features, target), settings.memory_size, settings.memory)
+    return DiMPState(centre, extent, scale, base, filters[-1], modulation, memory, centre)
+
+
+def _refined(network, features, box, modulation, settings, uniform):
+    """Refine a box (xywh, crop px) by the IoU-Net. Returns None if no box is left."""
+    start = rules.jittered_boxes(box, uniform((settings.random_boxes, 4)).to(features[0]))
+    boxes, quality = refine_boxes(
+        network.bb_regressor, modulation, features, start[None],
+        settings.refine_space, settings.refine_steps, settings.refine_length,
+    )  # fmt: skip
+    return rules.choose_box(boxes[0], quality[0], box, faithful=settings.faithful)
+
+
+@torch.no_grad()
+def next_frame(
+    network: DiMP, state: DiMPState, image: np.ndarray, settings: DiMPSettings, uniform: Uniform
+) -> DiMPState:
+    """Find the target in the next frame, and learn from it. Arguments as in `first_frame`; returns the new state."""
+    frame = state.frame + 1
+    cells, kernel = state.memory.samples[0].shape[-1], state.filters.shape[-1]
+    middle = rules.search_centre(state.centre, state.scale, settings.size, cells, kernel)
+    patch, window = rules.crop(
+        image, middle, state.scale, settings.size, settings.border, settings.max_shrink, settings.rounding
+    )
+    layers = network.backbone(_normalised(patch, network))
+    features = network.classifier.features(layers["layer3"])
+    scores = apply_filter(features, state.filters)[0, 0]
+    if settings.softmax:
+        scores = scores.flatten().softmax(0).view_as(scores)
+    found = rules.localise(scores, settings.localisation, window, state.centre, state.extent, kernel)
+    if found.flag == "not_found":
+        return replace(state, frame=frame, found=found)
+
+    centre = tuple(place + move for place, move in zip(window.centre, found.translation, strict=True))
+    centre = rules.clamp_centre(centre, state.extent, image.shape[:2], settings.faithful)
+    extent, scale, refined = state.extent, state.scale, state.refined
+    overlap_features = network.bb_regressor.features((layers["layer2"][0], layers["layer3"][0]))
+    box = _refined(network, overlap_features, window.box_to_crop(centre, extent), state.modulation, settings, uniform)
+    if box is not None:
+        centre, extent = window.box_to_image(box, settings.faithful)
+        scale = math.sqrt(extent[0] * extent[1] / (state.base[0] * state.base[1]))
+        refined = centre
+
+    filters = state.filters
+    if found.flag != "uncertain":
+        hard = found.flag == "hard_negative"
+        box = torch.tensor([[window.box_to_crop(centre, extent)]]).to(features)
+        target = _target(network, box, settings, state.base, cells)
+        state.memory.store((features[0], target[0]), settings.hard_negative_rate if hard else None)
+        scheduled = settings.iterations if (frame - 1) % settings.train_every == 0 else 0
+        steps = settings.hard_iterations if hard else scheduled
+        if steps:
+            samples, targets = state.memory.samples
+            optimise = network.classifier.filter_optimizer
+            filters = optimise(filters, samples, targets, state.memory.weights.to(samples), steps)[0][-1]
+    if settings.faithful:
+        # The reference goes back to the last refined centre, even if it is an earlier frame's.
+        centre = refined
+    return replace(
+        state, centre=centre, extent=extent, scale=scale, filters=filters, refined=refined, frame=frame, found=found
+    )

@@ -1,0 +1,596 @@
+"""The rules of discriminative trackers (ATOM, DiMP, PrDiMP, KeepTrack, ToMP) between network and box.
+
+Pure functions: what they know is given, what they find is returned.
+
+Positions and sizes are real numbers of continuous image px, in the order y, x: pixel i spans [i, i + 1), and nothing is
+rounded. The reference implementation rounds in several places. `faithful=True`, or a `rounding` for the crop,
+restores that for comparison with published numbers. Its positions are indices of pixels, 0.5 less than these.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Pair = tuple[float, float]
+Flag = Literal["normal", "hard_negative", "uncertain", "not_found"]
+Border = Literal["replicate", "inside", "inside_major"]
+Rounding = Literal["exact", "integer", "half_pixel"]
+
+
+# The search window
+
+
+@dataclass(frozen=True)
+class Window:
+    """The part of an image that a crop shows: top, left, bottom, right in image px, shown as size x size crop px."""
+
+    top: float
+    left: float
+    bottom: float
+    right: float
+    size: int
+
+    @property
+    def centre(self) -> Pair:
+        """Centre (y, x), image px."""
+        return (self.top + self.bottom) / 2, (self.left + self.right) / 2
+
+    @property
+    def scale(self) -> float:
+        """Image px a crop px, the geometric mean over the two directions."""
+        return math.sqrt((self.bottom - self.top) * (self.right - self.left)) / self.size
+
+    def box_to_crop(self, centre: Pair, extent: Pair) -> list[float]:
+        """Express a target in crop px.
+
+        Args:
+            centre: (y, x) of the target, image px.
+            extent: (h, w) of the target, image px.
+
+        Returns:
+            Its box xywh, crop px.
+        """
+        (middle_y, middle_x), scale = self.centre, self.scale
+        height, width = extent[0] / scale, extent[1] / scale
+        y = (centre[0] - middle_y) / scale + self.size / 2
+        x = (centre[1] - middle_x) / scale + self.size / 2
+        return [x - width / 2, y - height / 2, width, height]
+
+    def box_to_image(self, box_xywh: Sequence[float], faithful: bool = False) -> tuple[Pair, Pair]:
+        """Undo `box_to_crop`.
+
+        Args:
+            box_xywh: box, crop px.
+            faithful: return a centre half a crop px further down and right, as the reference does: it subtracts half a
+                px when it maps a box into the crop, but not when it maps the refined box back.
+
+        Returns:
+            Centre (y, x) and extent (h, w), image px.
+        """
+        (middle_y, middle_x), scale = self.centre, self.scale
+        x, y, width, height = box_xywh
+        half = (self.size - 1) / 2 if faithful else self.size / 2
+        centre = (y + height / 2 - half) * scale + middle_y, (x + width / 2 - half) * scale + middle_x
+        return centre, (height * scale, width * scale)
+
+
+def search_scale(extent: Pair, factor: float, size: int) -> float:
+    """Image px a crop px, for a crop whose side is `factor` times the target's mean side sqrt(h w)."""
+    return math.sqrt(extent[0] * extent[1]) * factor / size
+
+
+def search_centre(centre: Pair, scale: float, size: int, cells: int, kernel: int) -> Pair:
+    """Move the crop by half a cell where the score map's cells would else not be centred on the target.
+
+    Args:
+        centre: (y, x) of the target, image px.
+        scale: image px a crop px.
+        size: side of the crop, px.
+        cells: cells a side of the features.
+        kernel: side of the filter, cells.
+
+    Returns:
+        (y, x) of the crop's centre, image px.
+    """
+    shift = (cells + kernel) % 2 * scale * size / (2 * cells)
+    return centre[0] + shift, centre[1] + shift
+
+
+def search_window(
+    centre: Pair,
+    scale: float,
+    size: int,
+    image_size: tuple[int, int],
+    border: Border = "replicate",
+    max_shrink: float | None = None,
+) -> Window:
+    """Place the window of a crop.
+
+    Args:
+        centre: (y, x) wanted, image px.
+        scale: image px a crop px wanted.
+        size: side of the crop, px.
+        image_size: (H, W) of the image.
+        border: "replicate" leaves the window where it is. "inside_major" shrinks it until it fits the longer overhang's
+            side, and moves it into the image. "inside" shrinks it until it fits both sides.
+        max_shrink: limit of that shrinking, such as 1.5. None for no limit.
+
+    Returns:
+        The window, at exact sub-pixel borders.
+    """
+    side = scale * size
+    if border != "replicate":
+        ratio = [side / length for length in image_size]
+        shrink = max(ratio) if border == "inside" else min(ratio)
+        side /= min(max(shrink, 1.0), max_shrink or math.inf)
+    start = [middle - side / 2 for middle in centre]
+    if border != "replicate":
+        for axis, length in enumerate(image_size):
+            overhang = side - length
+            start[axis] = -overhang / 2 if overhang > 0 else min(max(start[axis], 0.0), -overhang)
+    return Window(start[0], start[1], start[0] + side, start[1] + side, size)
+
+
+def extract_window(image: np.ndarray, window: Window) -> np.ndarray:
+    """Resample a window from an image (H, W, 3) uint8 -> (size, size, 3) uint8. Borders are replicated.
+
+    Bilinear at exact sub-pixel positions. Where a crop px covers two or more image px, blocks of those are averaged
+    first, so that a shrunken crop does not alias.
+    """
+    top, left, bottom, right = window.top, window.left, window.bottom, window.right
+    block = int(min(bottom - top, right - left) / window.size)
+    if block >= 2:
+        rows, columns = (side - side % block for side in image.shape[:2])
+        if rows and columns:
+            image = cv2.resize(image[:rows, :columns], (columns // block, rows // block), interpolation=cv2.INTER_AREA)
+            top, left, bottom, right = (edge / block for edge in (top, left, bottom, right))
+    down, across = (bottom - top) / window.size, (right - left) / window.size
+    # A px's centre lies at +1/2; OpenCV counts positions from the centre of px 0.
+    matrix = np.array([[across, 0, left + across / 2 - 0.5], [0, down, top + down / 2 - 0.5]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(image, matrix, (window.size, window.size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+def crop(
+    image: np.ndarray,
+    centre: Pair,
+    scale: float,
+    size: int,
+    border: Border = "replicate",
+    max_shrink: float | None = None,
+    rounding: Rounding = "exact",
+) -> tuple[Tensor, Window]:
+    """Crop a search window.
+
+    Args:
+        image (H, W, 3): uint8.
+        centre, scale, size, border, max_shrink: as in `search_window`.
+        rounding: "exact" for none. "integer" truncates the centre, rounds the side and takes whole px, as the
+            reference did until May 2022. "half_pixel" is what it does since: half px in the coordinates but not in the
+            picture, which moves every position by 0.25 px.
+
+    Returns:
+        Crop (1, 3, size, size) float32 in [0, 255], and its window.
+    """
+    if rounding == "exact":
+        window = search_window(centre, scale, size, image.shape[:2], border, max_shrink)
+        patch = torch.from_numpy(extract_window(image, window))
+        return patch.permute(2, 0, 1)[None].float(), window
+    return _rounded_crop(image, centre, scale, size, border, max_shrink, rounding)
+
+
+def _rounded_crop(image, centre, scale, size, border, max_shrink, rounding):
+    """The reference's crop. It computes in float32, whose rounding decides about whole px."""
+    whole = np.float32(size) * np.float32(scale)
+    side = [whole, whole]
+    middle = [int(np.float32(position - 0.5)) for position in centre]
+    height, width = image.shape[:2]
+    if border != "replicate":
+        ratio = [np.float32(whole / np.float32(length)) for length in (height, width)]
+        shrink = max(ratio) if border == "inside" else min(ratio)
+        shrink = np.float32(min(max(shrink, np.float32(1)), np.float32(max_shrink or np.inf)))
+        side = [np.float32(int(whole / shrink))] * 2
+    step = max(int(min(side) / np.float32(size) - np.float32(0.1)), 1)
+    if step > 1:
+        offset = [position % step for position in middle]
+        middle = [(position - start) // step for position, start in zip(middle, offset, strict=True)]
+        image = image[offset[0] :: step, offset[1] :: step]
+        side = [length / np.float32(step) for length in side]
+    side = [max(round(float(length)), 2) for length in side]
+    if rounding == "integer":
+        start = [position - (length - 1) // 2 for position, length in zip(middle, side, strict=True)]
+        end = [position + length // 2 + 1 for position, length in zip(middle, side, strict=True)]
+    else:
+        start = [position - (length - 1) / 2 for position, length in zip(middle, side, strict=True)]
+        end = [position + length / 2 + 1 for position, length in zip(middle, side, strict=True)]
+    if border != "replicate":
+        for axis, length in enumerate(image.shape[:2]):
+            shift = max(-start[axis], 0) - max(end[axis] - length, 0)
+            start[axis], end[axis] = start[axis] + shift, end[axis] + shift
+            outside = (-start[axis] + end[axis] - length) // 2
+            if outside > 0:
+                shift = -start[axis] - outside
+                start[axis], end[axis] = start[axis] + shift, end[axis] + shift
+    rows, columns = image.shape[:2]
+    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
+    padding = int(-start[1]), int(end[1]) - columns, int(-start[0]), int(end[0]) - rows
+    patch = F.interpolate(F.pad(pixels, padding, mode="replicate"), (size, size), mode="bilinear")
+    return patch, Window(*(step * edge for edge in (*start, *end)), size)
+
+
+# Localisation
+
+
+@dataclass(frozen=True)
+class LocalisationRule:
+    """Thresholds of `localise`.
+
+    not_found: a lower peak means that the target is not found. distractor: a second peak above this share of the first
+    is a possible target. hard_negative: a second peak above this share is learned from. neighbourhood: side, in target
+    sizes, of what belongs to a peak. displacement: share of half the map within which a peak counts as near.
+    """
+
+    not_found: float = 0.25
+    distractor: float = 0.8
+    hard_negative: float = 0.5
+    neighbourhood: float = 2.2
+    displacement: float = 0.8
+
+
+@dataclass(frozen=True)
+class Localisation:
+    """Where the target is: translation (y, x) from the crop's centre in image px, flag, and its score and cell."""
+
+    translation: Pair
+    flag: Flag
+    score: float
+    cell: tuple[int, int]
+
+
+def highest_cell(scores: np.ndarray) -> tuple[int, int]:
+    """Row and column of the maximum of a map (H, W). Of equal ones the leftmost, then the uppermost."""
+    column, row = np.unravel_index(int(scores.T.argmax()), scores.T.shape)
+    return int(row), int(column)
+
+
+def _judge(scores, rule, centre, expected, neighbourhood, radius):
+    """Choose between the two highest peaks. All lengths are in cells. Returns displacement, flag, score, cell."""
+
+    def displacement(cell):
+        return cell[0] - centre[0], cell[1] - centre[1]
+
+    def near(cell):
+        y, x = displacement(cell)
+        return math.hypot(y - expected[0], x - expected[1])
+
+    first = highest_cell(scores)
+    score = float(scores[first])
+    if score < rule.not_found:
+        return displacement(first), "not_found", score, first
+    rest = scores.copy()
+    spans = [
+        slice(max(round(cell - side / 2), 0), min(round(cell + side / 2 + 1), length))
+        for cell, side, length in zip(first, neighbourhood, scores.shape, strict=True)
+    ]
+    rest[spans[0], spans[1]] = 0
+    second = highest_cell(rest)
+    other = float(rest[second])
+    if other > rule.distractor * score:
+        if near(second) > radius and near(first) < radius:
+            return displacement(first), "hard_negative", score, first
+        if near(second) < radius and near(first) > radius:
+            return displacement(second), "hard_negative", score, second
+        return displacement(first), "uncertain", score, first
+    if other > rule.hard_negative * score and other > rule.not_found:
+        return displacement(first), "hard_negative", score, first
+    return displacement(first), "normal", score, first
+
+
+def localise(
+    scores: Tensor, rule: LocalisationRule, window: Window, centre: Pair, extent: Pair, kernel: int
+) -> Localisation:
+    """Find the target in a score map, and say how far to trust it.
+
+    Args:
+        scores (H, W): the score map.
+        rule: thresholds.
+        window: of the crop.
+        centre: (y, x) where the target was, image px.
+        extent: (h, w) of the target, image px.
+        kernel: side of the filter in cells. An even one gives one row and column more than the features have.
+
+    Returns:
+        The localisation. Where the flag is "not_found" the translation is that of the highest score all the same.
+    """
+    scores = scores.detach().float().cpu().numpy()
+    rows, columns = scores.shape
+    even = (kernel + 1) % 2
+    cell = [window.scale * window.size / (length - even) for length in (rows, columns)]
+    crop_stride = window.size / (rows - even)
+    neighbourhood = [rule.neighbourhood * side / window.scale / crop_stride for side in extent]
+    expected = [(position - middle) / side
+                for position, middle, side in zip(centre, window.centre, cell, strict=True)]  # fmt: skip
+    middle = (rows - 1) / 2, (columns - 1) / 2
+    radius = rule.displacement * math.sqrt(rows * columns) / 2
+    moved, flag, score, found = _judge(scores, rule, middle, expected, neighbourhood, radius)
+    return Localisation((moved[0] * cell[0], moved[1] * cell[1]), flag, score, found)
+
+
+def fourier_interpolate(scores: Tensor, size: int, faithful: bool = False) -> Tensor:
+    """Interpolate a periodic score map by its Fourier series.
+
+    Args:
+        scores (n, n): values at cells 0 .. n-1.
+        size: samples a side, at steps of n / size cells from cell 0 on.
+        faithful: give the highest frequency of an even map twice its weight, as the reference does. It then no longer
+            passes through the given values.
+
+    Returns:
+        (size, size).
+    """
+    cells = scores.shape[-1]
+    place = torch.arange(size, dtype=torch.float64, device=scores.device) * cells / size
+    distance = place[:, None] - torch.arange(cells, dtype=torch.float64, device=scores.device)
+    order = torch.arange(1, cells // 2 + 1, dtype=torch.float64, device=scores.device)
+    weight = torch.full_like(order, 2.0)
+    if cells % 2 == 0 and not faithful:
+        weight[-1] = 1.0
+    waves = torch.cos(2 * math.pi / cells * distance[..., None] * order) @ weight
+    kernel = ((1 + waves) / cells).to(scores)
+    return kernel @ scores @ kernel.T
+
+
+def localise_atom(
+    scores: Tensor, rule: LocalisationRule, scale: float, extent: Pair, size: int = 288, faithful: bool = False
+) -> Localisation:
+    """Find the target in ATOM's score map, which is interpolated to the crop's resolution first.
+
+    Distances are measured from the crop's centre, where the target was. Arguments as in `localise`, `scale` in image px
+    a crop px, and `faithful` as in `fourier_interpolate`.
+    """
+    fine = fourier_interpolate(scores.detach(), size, faithful).float().cpu().numpy()
+    neighbourhood = [rule.neighbourhood * side / scale for side in extent]
+    radius = rule.displacement * size / 2
+    moved, flag, score, found = _judge(fine, rule, (size / 2, size / 2), (0, 0), neighbourhood, radius)
+    return Localisation((moved[0] * scale, moved[1] * scale), flag, score, found)
+
+
+# State and box
+
+
+def clamp_centre(centre: Pair, extent: Pair, image_size: tuple[int, int], faithful: bool = False) -> Pair:
+    """Keep a target's centre (y, x) within 0.3 target sizes (h, w) of the image (H, W).
+
+    faithful: apply the limits to the index of the pixel, as the reference does, half a pixel further down and right.
+    """
+    offset = 0.5 if faithful else 0.0
+    return tuple(
+        max(-0.3 * side + offset, min(length + 0.3 * side + offset, position))
+        for position, side, length in zip(centre, extent, image_size, strict=True)
+    )
+
+
+def jittered_boxes(box_xywh: Sequence[float], uniform: Tensor, position: float = 0.1, size: float = 0.5) -> Tensor:
+    """Make start boxes for the refinement: the given one, and random ones around it.
+
+    Args:
+        box_xywh: box, crop px.
+        uniform (N, 4): random numbers in [0, 1), for x, y, w, h.
+        position: range of the centre, in mean sides sqrt(w h).
+        size: range of the width and height, in mean sides.
+
+    Returns:
+        (N + 1, 4) boxes xywh, crop px. The first is the given one; no side is below a third of its shorter side.
+    """
+    box = torch.as_tensor(box_xywh, dtype=uniform.dtype, device=uniform.device)
+    change = (uniform - 0.5) * box[2:].prod().sqrt()
+    extent = (box[2:] + size * change[:, 2:]).clamp(min=(box[2:].min() / 3).item())
+    centre = box[:2] + box[2:] / 2 + position * change[:, :2]
+    return torch.cat([box[None], torch.cat([centre - extent / 2, extent], dim=1)])
+
+
+def choose_box(
+    boxes: Tensor, quality: Tensor, start: Sequence[float], keep: int = 3, max_aspect: float = 6.0, faithful=False
+) -> list[float] | None:
+    """Average the best refined boxes.
+
+    Args:
+        boxes (N, 4): refined boxes xywh, crop px. Sides below 1 crop px, which is far less than 1 image px for a tiny
+            target, count as 1.
+        quality (N,): predictions, by which they are ranked.
+        start: the box xywh, crop px, that the refinement started from.
+        keep: number of boxes averaged.
+        max_aspect: boxes longer than this many widths, or wider than this many heights, are left out.
+        faithful: keep that limit whatever the target's shape. Otherwise a target that is already longer than half the
+            limit may have twice its aspect, so that a pole 4 px wide is not rejected in every frame.
+
+    Returns:
+        Box xywh, crop px, or None if no box is left.
+    """
+    boxes = torch.cat([boxes[:, :2], boxes[:, 2:].clamp(min=1)], dim=1)
+    if not faithful:
+        width, height = max(start[2], 1e-6), max(start[3], 1e-6)
+        max_aspect = max(max_aspect, 2 * max(width / height, height / width))
+    aspect = boxes[:, 2] / boxes[:, 3]
+    left = (aspect < max_aspect) & (aspect > 1 / max_aspect)
+    if not left.any():
+        return None
+    boxes, quality = boxes[left], quality[left]
+    best = quality.topk(min(keep, len(quality))).indices
+    return boxes[best].mean(dim=0).tolist()
+
+
+def target_label(window: Window, centre: Pair, cells: int, kernel: int, sigma: float) -> Tensor:
+    """Make the Gaussian label of a target in a crop.
+
+    Args:
+        window: of the crop.
+        centre: (y, x) of the target, image px.
+        cells: cells a side of the features.
+        kernel: side of the filter, cells. An even one adds a row and a column.
+        sigma: of the Gaussian, cells.
+
+    Returns:
+        (cells, cells) or (cells + 1, cells + 1), float32.
+    """
+    even = (kernel + 1) % 2
+    side = window.scale * window.size
+    places = [
+        (cells - 1) / 2 + cells * (position - middle) / side + even / 2
+        for position, middle in zip(centre, window.centre, strict=True)
+    ]
+    index = torch.arange(cells + even, dtype=torch.float32)
+    rows, columns = (torch.exp(-(index - place).square() / (2 * sigma**2)) for place in places)
+    return rows[:, None] * columns
+
+
+# First-frame augmentation
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """One way to change the first frame's crop.
+
+    kind: what is done. amount: for "shift" (y, x) in crop sides; for "blur" the sigma (y, x) in px; for "rotate"
+    degrees. Flip, blur and rotate are also moved by a random shift.
+    """
+
+    kind: Literal["identity", "shift", "flip", "blur", "rotate"]
+    amount: tuple[float, ...] = ()
+
+
+def dimp_augmentations() -> list[Augmentation]:
+    """List what DiMP, PrDiMP, Super-DiMP and KeepTrack do; they add two samples with dropped channels."""
+    return _augmentations([(3, 1), (1, 3), (2, 2)], [10, -10, 45, -45])
+
+
+def atom_augmentations() -> list[Augmentation]:
+    """List what ATOM does; it adds seven samples with dropped channels."""
+    blurs = [(2, 0.2), (0.2, 2), (3, 1), (1, 3), (2, 2)]
+    return _augmentations(blurs, [5, -5, 10, -10, 20, -20, 30, -30, 45, -45, -60, 60])
+
+
+def _augmentations(blurs, angles):
+    shifts = [(0.6, 0.6), (-0.6, 0.6), (0.6, -0.6), (-0.6, -0.6)]
+    return [
+        Augmentation("identity"),
+        *(Augmentation("shift", (y / 2, x / 2)) for y, x in shifts),
+        Augmentation("flip"),
+        *(Augmentation("blur", sigma) for sigma in blurs),
+        *(Augmentation("rotate", (angle,)) for angle in angles),
+    ]
+
+
+def _blur(image, sigmas):
+    """Gaussian blur with zeros beyond the image; each sigma gets a kernel of 2 ceil(2 sigma) + 1 px."""
+    channels = image.shape[1]
+    for axis, sigma in enumerate(sigmas):
+        reach = math.ceil(2 * sigma)
+        weights = torch.exp(-torch.arange(-reach, reach + 1, dtype=image.dtype).square() / (2 * sigma**2))
+        shape = (1, 1, -1, 1) if axis == 0 else (1, 1, 1, -1)
+        kernel = (weights / weights.sum()).view(shape).to(image.device).repeat(channels, 1, 1, 1)
+        image = F.conv2d(image, kernel, padding=(reach, 0) if axis == 0 else (0, reach), groups=channels)
+    return image
+
+
+def _rotate(image, degrees):
+    """Rotate a square image (1, C, H, H) about its centre, with replicated borders."""
+    pixels = image[0].permute(1, 2, 0).cpu().numpy()
+    side = pixels.shape[0]
+    matrix = cv2.getRotationMatrix2D(((side - 1) / 2, (side - 1) / 2), degrees, 1.0)
+    turned = cv2.warpAffine(pixels, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE)
+    return torch.from_numpy(turned).permute(2, 0, 1)[None].to(image)
+
+
+def _shifted_centre(image, size, shift):
+    """Cut the middle size x size px after moving the content down and right by whole px (y, x), borders replicated."""
+    spare = size - image.shape[-1]
+    top, left = spare // 2 + shift[0], spare // 2 + shift[1]
+    return F.pad(image, (left, spare - left, top, spare - top), mode="replicate")
+
+
+def augment(image: Tensor, augmentation: Augmentation, size: int, shift: tuple[int, int]) -> Tensor:
+    """Apply one augmentation to a crop.
+
+    Args:
+        image (1, 3, n, n): crop larger than wanted, centred on the target.
+        augmentation: what to do.
+        size: side of the result, px.
+        shift: (y, x) by which the content moves, whole crop px.
+
+    Returns:
+        (1, 3, size, size).
+    """
+    if augmentation.kind == "flip":
+        image = image.flip(-1)
+    elif augmentation.kind == "blur":
+        image = _blur(image, augmentation.amount)
+    elif augmentation.kind == "rotate":
+        image = _rotate(image, augmentation.amount[0])
+    return _shifted_centre(image, size, shift)
+
+
+@dataclass(frozen=True)
+class FirstSamples:
+    """The first frame's training crops (N, 3, S, S) in [0, 255], and boxes (N, 4) xywh, crop px."""
+
+    crops: Tensor
+    boxes: Tensor
+    window: Window
+
+
+def first_samples(
+    image: np.ndarray,
+    centre: Pair,
+    extent: Pair,
+    scale: float,
+    size: int,
+    augmentations: Sequence[Augmentation],
+    uniform: Tensor,
+    expansion: int = 2,
+    shift_range: float = 1 / 3,
+    rounding: Rounding = "exact",
+) -> FirstSamples:
+    """Make the training samples of the first frame.
+
+    The crop is centred on the target exactly, so a mirrored or rotated crop has the same box. The reference centres it
+    on a whole pixel and assumes for the box that it succeeded; any other `rounding` than "exact" does the same.
+
+    Args:
+        image (H, W, 3): uint8.
+        centre, extent: (y, x) and (h, w) of the target, image px.
+        scale: image px a crop px.
+        size: side of the crops, px.
+        augmentations: one a sample.
+        uniform (M, 2): random numbers in [0, 1) for the shifts, one row for each flip, blur and rotation.
+        expansion: side of the crop that is augmented, in crop sides.
+        shift_range: width of the range of random shifts, in crop sides.
+        rounding: as in `crop`.
+
+    Returns:
+        The samples, in the order of the augmentations, and the window of the first.
+    """
+    middle = centre if rounding == "exact" else tuple(round(position - 0.5) + 0.5 for position in centre)
+    wide, _ = crop(image, middle, scale, expansion * size, "replicate", None, rounding)
+    half = scale * size / 2
+    window = Window(middle[0] - half, middle[1] - half, middle[0] + half, middle[1] + half, size)
+    box = torch.tensor(window.box_to_crop(centre, extent))
+    rows = iter(uniform)
+    crops, boxes = [], []
+    for augmentation in augmentations:
+        if augmentation.kind == "identity":
+            shift = 0, 0
+        elif augmentation.kind == "shift":
+            shift = tuple(int(size * amount) for amount in augmentation.amount)
+        else:
+            shift = tuple(int(float(value) * size * shift_range) for value in next(rows) - 0.5)
+        crops.append(augment(wide, augmentation, size, shift))
+        boxes.append(box + box.new_tensor([shift[1], shift[0], 0, 0]))
+    return FirstSamples(torch.cat(crops), torch.stack(boxes), window)

@@ -1,0 +1,150 @@
+"""What STARK and STTrack do around their networks, as functions of values: crops, clipping, template updates.
+
+By default crops are cut at sub-pixel positions and boxes keep their size. With `faithful` the released rules are back.
+They cost tiny targets much: a crop's corner is rounded to whole pixels and its side up to one, so that a target of 4 px
+is reported up to half a pixel off in each frame; and no box is narrower or lower than 10 px, so that a perfect box of
+4 px has an IoU of 0.16.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+
+from ...data import boxes
+from ...data.crop import Crop, window_side
+
+RELEASED_MARGIN = 10  # px: the least width and height of a box in the released trackers
+UPDATE_INTERVAL = 200  # frames between two updates of the later template
+UPDATE_INTERVALS: Mapping[str, int] = {"trackingnet": 25, "vot20": 10}  # of benchmarks with another one
+
+
+def update_interval(dataset: str) -> int:
+    """Frames between two updates of STARK-ST's later template, in its published results.
+
+    Args:
+        dataset: name of a benchmark, in upper or lower case.
+    """
+    return UPDATE_INTERVALS.get(dataset.lower(), UPDATE_INTERVAL)
+
+
+def replaces_template(frame: int, score: float, interval: int, threshold: float) -> bool:
+    """Whether the target just found becomes the later template of STARK-ST.
+
+    Args:
+        frame: number of the frame; the first frame is 0, the first tracked one 1.
+        score: of the classification head, in [0, 1].
+        interval: frames between two updates; see `update_interval`.
+        threshold: the score must be above it; 0.5 in the release.
+    """
+    return frame % interval == 0 and score > threshold
+
+
+def window(
+    box_xywh: Sequence[float],
+    factor: float,
+    size: int,
+    min_side: float,
+    image_size: tuple[int, int],
+    faithful: bool = False,
+) -> Crop:
+    """The square window around a box.
+
+    Args:
+        box_xywh (4): px.
+        factor: side of the window over sqrt(w h); 2 for templates and 5 for the search in the releases.
+        size: side of the patch, px.
+        min_side: least side of the window, px; the released trackers have no such limit, and it does not count there.
+        image_size: width and height of the image, px.
+        faithful: the side is rounded up to whole pixels.
+    """
+    cx, cy, w, h = boxes.xywh_to_cxcywh(box_xywh).tolist()
+    if faithful:
+        side = float(max(math.ceil(factor * math.sqrt(w * h)), 1))
+    else:
+        side = window_side(w, h, factor, min_side, image_size)
+    return Crop(cx, cy, side, size)
+
+
+def extract(crop: Crop, image: np.ndarray, faithful: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Cut a window out of an image.
+
+    Args:
+        crop: of `window`, with the same `faithful`.
+        image (H, W, 3): uint8 RGB.
+        faithful: the window's corner is rounded to whole pixels, half to even, and the last row and column of the image
+            are never shown; a box in the patch is still mapped back by `crop`, which was not rounded.
+
+    Returns:
+        Patch (size, size, 3) uint8, black beyond the image, and padding (size, size) bool, true there.
+    """
+    if faithful:
+        return _extract_rounded(crop, image)
+    shown = crop.side * ((np.arange(crop.size) + 0.5) / crop.size - 0.5)
+    x, y = crop.cx + shown, crop.cy + shown  # centres of the patch's pixels, in the image
+    height, width = image.shape[:2]
+    outside = (y < 0) | (y > height), (x < 0) | (x > width)
+    return crop.extract(image), outside[0][:, None] | outside[1]
+
+
+def _extract_rounded(crop: Crop, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    side, limits = round(crop.side), image.shape[1::-1]
+    corner = [round(centre - side / 2) for centre in (crop.cx, crop.cy)]
+    before = [min(max(-low, 0), side) for low in corner]
+    # The released code pads as if the image had one column and one row less.
+    end = [min(low + side, limit - 1) for low, limit in zip(corner, limits, strict=True)]
+    shown = [max(last - max(low, 0), 0) for low, last in zip(corner, end, strict=True)]
+    patch = np.zeros((side, side, 3), np.uint8)
+    padding = np.ones((side, side), np.float64)
+    inside = tuple(slice(before[axis], before[axis] + shown[axis]) for axis in (1, 0))
+    source = tuple(slice(max(corner[axis], 0), max(corner[axis], 0) + shown[axis]) for axis in (1, 0))
+    if all(shown):
+        patch[inside], padding[inside] = image[source], 0
+    shape = (crop.size, crop.size)
+    return cv2.resize(patch, shape), cv2.resize(padding, shape) > 0
+
+
+def next_box(
+    crop: Crop,
+    found_xyxy: Sequence[float],
+    image_size: tuple[int, int],
+    min_box: float,
+    faithful: bool = False,
+) -> np.ndarray:
+    """The box that the tracker reports and looks around in the next frame.
+
+    Args:
+        crop: the search window.
+        found_xyxy (4): corners that the network found, in shares of the crop.
+        image_size: width and height of the image, px.
+        min_box: least side of a box, px. With `faithful` it is RELEASED_MARGIN whatever is given here.
+        faithful: see `clip_released`.
+
+    Returns:
+        (4,) xywh, px.
+    """
+    low, high = np.asarray(found_xyxy, np.float64).reshape(2, 2) * crop.size
+    box = crop.to_image(np.concatenate([low, high - low]))
+    if faithful:
+        return clip_released(box, *image_size)
+    return boxes.clip(box, *image_size, min_box)
+
+
+def clip_released(
+    box_xywh: Sequence[float], width: float, height: float, margin: float = RELEASED_MARGIN
+) -> np.ndarray:
+    """Cut a box to the image as the released trackers do, which keeps its upper left corner where it must grow.
+
+    Args:
+        box_xywh (4): px.
+        width, height: of the image, px.
+        margin: least width and height, px, and how far the upper left corner stays from the right and lower border.
+
+    Returns:
+        (4,) xywh, px.
+    """
+    box, limits = np.asarray(box_xywh, np.float64), np.array([width, height], np.float64)
+    low = np.clip(box[:2], 0, limits - margin)
+    high = np.clip(box[:2] + box[2:], margin, limits)
+    return np.concatenate([low, np.maximum(high - low, margin)])

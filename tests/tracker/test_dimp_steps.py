@@ -1,0 +1,96 @@
+"""Whole sequences of DiMP and its relatives: equal to the reference frame by frame, and sensible without it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from lib.models.dimp import dimp, prdimp, super_dimp, super_dimp_simple
+from lib.models.parts.resnet import drop_unused
+from lib.test.tracker import discriminative as rules
+from lib.test.tracker.dimp_steps import DiMPSettings, first_frame, next_frame
+from tests.recipe_weights import recipe, recipe_weights
+
+
+def video(fixture):
+    """The frames of a fixture: a sprite pasted on a background."""
+    background, sprite = fixture["background"].numpy(), fixture["sprite"].numpy()
+    for top, left in fixture["top_left_yx"]:
+        frame = background.copy()
+        frame[top : top + sprite.shape[0], left : left + sprite.shape[1]] = sprite
+        yield frame
+
+
+SETTINGS = {
+    "dimp18": DiMPSettings(288, 5, "replicate", rules.LocalisationRule(), "default", 5, 1.0),
+    "super_dimp": DiMPSettings(352, 6, "inside_major", rules.LocalisationRule(), "relative", 10, 2.5e-3),
+    "prdimp50": DiMPSettings(352, 6, "inside_major", rules.LocalisationRule(), "relative", 10, 2.5e-3, softmax=True),
+}
+SETTINGS["super_dimp_simple"] = SETTINGS["super_dimp"]
+NETWORKS = {"dimp18": lambda: dimp(18), "super_dimp": super_dimp, "prdimp50": lambda: prdimp(50),
+            "super_dimp_simple": super_dimp_simple}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "run", ["dimp18.tiny.int_division", "dimp18.medium.head", "super_dimp.medium.int_division", "prdimp50.tiny.head",
+            "super_dimp_simple.medium.head"],
+)  # fmt: skip
+def test_sequence_equals_reference(shared_data, run):
+    folder = shared_data / "parity"
+    if not (folder / "traces.pt").is_file():
+        pytest.skip(f"needs {folder / 'traces.pt'}")
+    traces = torch.load(folder / "traces.pt", weights_only=True)
+    networks = torch.load(folder / "networks.pt", weights_only=True)
+    name, _, crop = run.split(".")
+    trace = traces[run]
+    state_dict = recipe_weights(folder / f"keys_{name}.txt", networks[name]["explicit"], 5)
+    state_dict["bb_regressor.iou_predictor.weight"] *= trace["iou_predictor_gain"]
+    network = NETWORKS[name]().eval()
+    network.load_state_dict(drop_unused(state_dict))
+    rounding = {"head": "half_pixel", "int_division": "integer"}[crop]
+    localisation = rules.LocalisationRule(not_found=trace["overrides"]["target_not_found_threshold"])
+    settings = replace(SETTINGS[name], rounding=rounding, train_every=3, localisation=localisation)
+    calls = 0
+
+    def uniform(shape):
+        nonlocal calls
+        calls += 1
+        return (recipe(f"{trace['random_tag']}.rand{calls - 1}", shape) + 1) / 2
+
+    fixture = traces["videos"][trace["video"]]
+    state = None
+    # Five frames are enough: the filter is updated in the fourth.
+    for image, expected in zip(video(fixture), trace["frames"][:5], strict=False):
+        if state is None:
+            state = first_frame(network, image, fixture["init_bbox_xywh"], settings, uniform)
+        else:
+            state = next_frame(network, state, image, settings, uniform)
+            assert state.found.flag == expected["flag"], state.frame
+            assert state.box_xywh == pytest.approx(expected["target_bbox"], abs=1e-3), state.frame
+        assert state.scale == pytest.approx(expected["target_scale"], rel=1e-4)
+        assert state.filters.abs().sum().item() == pytest.approx(expected["filter_abs_sum"], rel=1e-4)
+
+
+def test_exact_sequence_follows_a_moving_spot():
+    """A random network finds what it has learned online; nothing of the box is rounded."""
+    torch.manual_seed(0)
+    network = dimp(18).eval()
+    settings = replace(SETTINGS["dimp18"], refine_length=0.0, size=144)
+    generator = torch.Generator().manual_seed(1)
+
+    def uniform(shape):
+        return torch.rand(shape, generator=generator)
+
+    noise = np.random.default_rng(0).integers(90, 110, (120, 140, 3), dtype=np.uint8)
+    state = None
+    for step in range(4):
+        image = noise.copy()
+        y, x = 50 + 2 * step, 60 + 3 * step
+        image[y : y + 12, x : x + 12] = np.array([250, 20, 120], np.uint8)
+        if state is None:
+            state = first_frame(network, image, [x + 0.0, y + 0.0, 12.0, 12.0], settings, uniform)
+        else:
+            state = next_frame(network, state, image, settings, uniform)
+        assert state.centre == pytest.approx((y + 6, x + 6), abs=6)
+    assert state.frame == 4 and len(state.memory.samples[0]) >= 15
