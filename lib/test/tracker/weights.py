@@ -42,7 +42,9 @@ def find_weights(script, config_name, config, paths, checkpoint=None, runid=None
     if trained:
         return trained[max(trained)]
     if script == "opencv":
-        raise UserError(f"no such folder; expected the two ONNX files of {named} in it, or in --checkpoint FOLDER", usual)
+        raise UserError(
+            f"no such folder; expected the two ONNX files of {named} in it, or in --checkpoint FOLDER", usual
+        )
     train = f"; or train it: {invocation('train')} --script {script} --config {config_name}" if not named else ""
     raise UserError(
         f"no weights for {script} {config_name}: looked for {usual} and {folder}/*_ep*.pth.tar. "
