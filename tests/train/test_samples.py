@@ -1,4 +1,4 @@
-"""A data set of another family: what lib/train/data shares is enough for a template, a search and an online template."""
+"""A data set of another family: a template, a search and an online template from what lib/train/data shares."""
 
 import numpy as np
 import torch
