@@ -8,7 +8,9 @@ import torch
 
 from lib.models.dimp import dimp, prdimp, super_dimp, super_dimp_simple
 from lib.models.parts.resnet import drop_unused
+from lib.models.tomp import released_state, tomp
 from lib.test.tracker import discriminative as rules
+from lib.test.tracker import tomp_steps
 from lib.test.tracker.dimp_steps import DiMPSettings, first_frame, next_frame
 from tests.recipe_weights import recipe, recipe_weights
 
@@ -94,3 +96,37 @@ def test_exact_sequence_follows_a_moving_spot():
             state = next_frame(network, state, image, settings, uniform)
         assert state.centre == pytest.approx((y + 6, x + 6), abs=6)
     assert state.frame == 4 and len(state.memory.samples[0]) >= 15
+
+
+@pytest.mark.parametrize("run", ["tomp50.tiny.int_division", "tomp50.medium.head"])
+def test_tomp_equals_reference(shared_data, run):
+    folder = shared_data / "parity"
+    if not (folder / "traces.pt").is_file():
+        pytest.skip(f"needs {folder / 'traces.pt'}")
+    traces = torch.load(folder / "traces.pt", weights_only=True)
+    explicit = torch.load(folder / "networks.pt", weights_only=True)["tomp50"]["explicit"]
+    trace = traces[run]
+    state_dict = released_state(recipe_weights(folder / "keys_tomp50.txt", explicit, 5))
+    # What the trace's `weight_changes` says: else random weights find nothing.
+    for key in ("weight", "bias"):
+        state_dict[f"head.classifier.linear.{key}"] *= -0.055
+    state_dict["head.bb_regressor.bbreg_layer.weight"] *= 0.1
+    state_dict["head.bb_regressor.bbreg_layer.bias"] -= 2.4
+    network = tomp(50).eval()
+    network.load_state_dict(state_dict)
+    rounding = {"head": "half_pixel", "int_division": "integer"}[trace["crop"]]
+    overrides = trace["overrides"]
+    settings = tomp_steps.ToMPSettings(
+        localisation=rules.LocalisationRule(not_found=overrides.get("target_not_found_threshold", 0.25)),
+        remember=overrides.get("conf_ths", 0.9), least=10.0, rounding=rounding,
+    )  # fmt: skip
+    fixture = traces["videos"][trace["video"]]
+    state = None
+    for image, expected in zip(video(fixture), trace["frames"][:5], strict=False):
+        if state is None:
+            state = tomp_steps.first_frame(network, image, fixture["init_bbox_xywh"], settings)
+        else:
+            state = tomp_steps.next_frame(network, state, image, settings)
+            assert state.found.flag == expected["flag"]
+            assert state.box_xywh == pytest.approx(expected["target_bbox"], abs=1e-3)
+        assert state.scale == pytest.approx(expected["target_scale"], rel=1e-4)
