@@ -1,5 +1,9 @@
-"""Whole sequences of DiMP and its relatives: equal to the reference frame by frame, and sensible without it."""
+"""Whole sequences of DiMP and its relatives: equal to the reference frame by frame, and sensible without it.
 
+LUNAR_SOAK=1 compares all networks and both ways of cropping, and all nine frames instead of five.
+"""
+
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -34,10 +38,17 @@ NETWORKS = {"dimp18": lambda: dimp(18), "super_dimp": super_dimp, "prdimp50": la
             "super_dimp_simple": super_dimp_simple}  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "run", ["dimp18.tiny.int_division", "dimp18.medium.head", "super_dimp.medium.int_division", "prdimp50.tiny.head",
-            "super_dimp_simple.medium.head"],
-)  # fmt: skip
+SOAK = "LUNAR_SOAK" in os.environ
+QUICK = ["dimp18.tiny.int_division"]
+ALL = [f"{name}.{target}.head" for name in NETWORKS for target in ("tiny", "medium")] + [
+    f"{name}.{target}.int_division" for name in ("dimp18", "super_dimp") for target in ("tiny", "medium")
+]
+TOMP = [f"tomp50.{target}.{crop}" for target in ("tiny", "medium") for crop in ("int_division", "head")]
+# The filter is updated in the fourth frame.
+FRAMES = 9 if SOAK else 5
+
+
+@pytest.mark.parametrize("run", ALL if SOAK else QUICK)
 def test_sequence_equals_reference(shared_data, run):
     folder = shared_data / "parity"
     if not (folder / "traces.pt").is_file():
@@ -62,8 +73,7 @@ def test_sequence_equals_reference(shared_data, run):
 
     fixture = traces["videos"][trace["video"]]
     state = None
-    # Five frames are enough: the filter is updated in the fourth.
-    for image, expected in zip(video(fixture), trace["frames"][:5], strict=False):
+    for image, expected in zip(video(fixture), trace["frames"][:FRAMES], strict=False):
         if state is None:
             state = first_frame(network, image, fixture["init_bbox_xywh"], settings, uniform)
         else:
@@ -98,7 +108,7 @@ def test_exact_sequence_follows_a_moving_spot():
     assert state.frame == 4 and len(state.memory.samples[0]) >= 15
 
 
-@pytest.mark.parametrize("run", ["tomp50.tiny.int_division", "tomp50.medium.head"])
+@pytest.mark.parametrize("run", TOMP if SOAK else TOMP[:1])
 def test_tomp_equals_reference(shared_data, run):
     folder = shared_data / "parity"
     if not (folder / "traces.pt").is_file():
@@ -122,7 +132,7 @@ def test_tomp_equals_reference(shared_data, run):
     )  # fmt: skip
     fixture = traces["videos"][trace["video"]]
     state = None
-    for image, expected in zip(video(fixture), trace["frames"][:5], strict=False):
+    for image, expected in zip(video(fixture), trace["frames"][:FRAMES], strict=False):
         if state is None:
             state = tomp_steps.first_frame(network, image, fixture["init_bbox_xywh"], settings)
         else:
