@@ -9,7 +9,10 @@ from .flight import Sport
 
 _TEXTURE = 40  # px a metre of the floor's texture, for a court of 20 m; smaller courts have more
 _WORDS = ("SPORT", "ARENA", "OPEN", "MOTORS", "BANK", "TV", "LIVE", "AIR", "CUP", "2024", "WATER", "GO")
-_FLOORS = ((60, 110, 75), (45, 85, 150), (195, 155, 110), (160, 85, 65), (95, 70, 125), (80, 85, 90), (180, 140, 100))
+_FLOORS = (
+    (215, 180, 140), (205, 165, 120), (225, 195, 160), (70, 120, 85), (55, 100, 165), (180, 105, 80), (110, 90, 135),
+    (105, 110, 115), (90, 150, 140),
+)  # fmt: skip
 _SHIRTS = ((235, 235, 235), (190, 35, 40), (35, 60, 140), (25, 25, 30), (225, 195, 50), (40, 120, 70), (90, 160, 210))
 _FONTS = (cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_TRIPLEX)
 
@@ -72,23 +75,8 @@ def film(rng: np.random.Generator, sport: Sport, size: tuple) -> Camera:
     return Camera(place, camera.axes, focal, wanted - focal * (low + high) / 2)
 
 
-@dataclass(frozen=True)
-class Hall:
-    """The picture behind everything, and what stands in front of some of it.
-
-    picture (H, W, 3): uint8 RGB, without the net. net (H, W): uint8, how much of each px the net covers, of 255;
-    net_colour (3,). title (h, w, 3): uint8, the scores that broadcasters put over the image, and its corner (x, y).
-    """
-
-    picture: np.ndarray
-    net: np.ndarray
-    net_colour: tuple
-    title: np.ndarray
-    title_corner: tuple
-
-
-def build(rng: np.random.Generator, sport: Sport, camera: Camera, size: tuple) -> Hall:
-    """Draw a hall.
+def hall(rng: np.random.Generator, sport: Sport, camera: Camera, size: tuple) -> np.ndarray:
+    """Draw what is behind everything that moves, without the net.
 
     Args:
         rng: all that is random comes from it.
@@ -97,7 +85,7 @@ def build(rng: np.random.Generator, sport: Sport, camera: Camera, size: tuple) -
         size (width, height): of the picture, px.
 
     Returns:
-        The hall.
+        (height, width, 3) uint8 RGB.
     """
     width, height = size
     picture = _crowd(rng, size)
@@ -110,12 +98,11 @@ def build(rng: np.random.Generator, sport: Sport, camera: Camera, size: tuple) -
     _spare_balls(rng, sport, camera, picture)
     y, x = np.ogrid[:height, :width]
     vignette = 1 - rng.uniform(0.05, 0.3) * (((x / width - 0.5) ** 2 + (y / height - 0.5) ** 2) * 2)
-    picture = (picture * (vignette * rng.uniform(0.7, 1.05))[..., None]).clip(0, 255).astype(np.uint8)
+    picture = (picture * (vignette * rng.uniform(0.85, 1.15))[..., None]).clip(0, 255).astype(np.uint8)
     picture = cv2.GaussianBlur(picture, (0, 0), max(width / 1920 * rng.uniform(0.6, 1.4), 0.3))
-    net = _net(sport, camera, size)
-    title, corner = _title(rng, size)
-    colour = (25, 25, 30) if rng.random() < 0.7 else (225, 225, 225)
-    return Hall(picture, net, colour, title, corner)
+    if rng.random() < 0.3:
+        _heads(rng, picture)
+    return picture
 
 
 def colour_of(rng: np.random.Generator, palette: tuple, spread: int = 18) -> tuple:
@@ -157,9 +144,9 @@ def _crowd(rng, size):
         folds = np.sin(np.arange(width) * 40 / width + np.cumsum(rng.normal(0, 0.15, width)))
         picture *= (1 + 0.25 * folds)[None, :, None].astype(np.float32)
     if kind == "crowd":
-        person = max(int(height * rng.uniform(0.018, 0.035)), 3)
+        person = max(int(height * rng.uniform(0.012, 0.03)), 3)
         rows, columns = height // person + 2, width // max(int(0.7 * person), 2) + 2
-        shirts = rng.uniform(10, 110, (rows, columns, 1)) + rng.normal(0, 12, (rows, columns, 3))
+        shirts = rng.lognormal(3.8, 0.8, (rows, columns, 1)).clip(5, 190) + rng.normal(0, 14, (rows, columns, 3))
         if rng.random() < 0.6:  # a home team
             mine = rng.random((rows, columns)) < rng.uniform(0.2, 0.7)
             shirts[mine] = np.array(_colour(rng, 20, 160)) * rng.uniform(0.5, 1.1, (int(mine.sum()), 1))
@@ -182,8 +169,21 @@ def _crowd(rng, size):
         picture = cv2.resize(people, full, interpolation=cv2.INTER_AREA)
         picture = np.tile(picture, (2, 2, 1))[:height, :width]
         picture = cv2.GaussianBlur(picture, (0, 0), max(0.1 * person, 0.4))
+        picture *= rng.normal(1, 0.12, picture.shape[:2]).astype(np.float32)[..., None]
     picture *= np.linspace(rng.uniform(0.3, 1), 1, height, dtype=np.float32)[:, None, None]
     return picture.clip(0, 255).astype(np.uint8)
+
+
+def _heads(rng, picture):
+    """The backs of spectators who sit before the camera, along the lower border."""
+    height, width = picture.shape[:2]
+    side = height * rng.uniform(0.02, 0.05)
+    for x in np.arange(0, width, 2.2 * side) + rng.uniform(-1, 1, len(np.arange(0, width, 2.2 * side))) * side:
+        if rng.random() < 0.7:
+            y, dark = height - rng.uniform(0.3, 1.6) * side, rng.uniform(0.3, 1)
+            _circle(picture, (x, y), 0.55 * side, tuple(int(c * dark) for c in (45, 35, 30)))
+            cv2.ellipse(picture, (int(x), int(y + 1.6 * side)), (int(side), int(side)), 0, 180, 360,
+                        tuple(int(c * dark) for c in shirt(rng)), -1, cv2.LINE_AA)  # fmt: skip
 
 
 def _lamps(rng, picture, horizon):
@@ -332,8 +332,17 @@ def _spare_balls(rng, sport, camera, picture):
             _circle(picture, point, max(sport.diameter / 2 * float(scale), 0.6), sport.colours[0])
 
 
-def _net(sport, camera, size):
-    """Coverage of the net: fine mesh as an even grey, its tape and posts solid."""
+def net_cover(sport: Sport, camera: Camera, size: tuple) -> np.ndarray:
+    """Draw how much of each px the net covers: a fine mesh evenly, tape and posts wholly.
+
+    Args:
+        sport: a value of SPORTS.
+        camera: see `film`.
+        size (width, height): px.
+
+    Returns:
+        (height, width) uint8, of 255.
+    """
     width, height = size
     cover = np.zeros((height, width), np.uint8)
     top, wide = sport.net
@@ -359,8 +368,16 @@ def _net(sport, camera, size):
     return cover
 
 
-def _title(rng, size):
-    """The scores over the image: names, numbers, and a small picture of a ball."""
+def scores(rng: np.random.Generator, size: tuple) -> tuple[np.ndarray, tuple]:
+    """Draw the scores that broadcasters put over the image: names, numbers, and a small picture of a ball.
+
+    Args:
+        rng: all that is random comes from it.
+        size (width, height): of the image, px.
+
+    Returns:
+        (h, w, 3) uint8 RGB, and its corner (x, y) in the image, px.
+    """
     width, height = size
     wide, tall = int(width * rng.uniform(0.15, 0.4)), max(int(height * rng.uniform(0.05, 0.08)), 6)
     title = np.empty((tall, wide, 3), np.uint8)

@@ -19,6 +19,7 @@ HIDDEN = 0.65  # a ball of which more than this share is covered counts as not s
 _MARGIN = 0.04  # of the image's width, on each side, for a camera that pans
 _NOISE = 256  # px, side of the tile of noise
 _GAMMA = 2.2
+_SMALL = 2.5  # px: a disc of this radius or less, behind the lens, is a Gaussian of the same light and width
 _SHUTTLE = ((0.048, 0.014), (0.016, 0.022), (-0.029, 0.033))  # discs along its axis from its middle: place, radius, m
 _FIXED = 4  # bits of a fraction in OpenCV's drawing
 
@@ -67,6 +68,7 @@ class Rally:
         colours = self.kind.colours
         self._colour = np.array(colours[int(rng.integers(len(colours)))], np.float32)
         self._second = np.array(rng.choice(((50, 80, 170), (180, 60, 50), (60, 130, 80))), np.float32)
+        self._net_colour = (25, 25, 30) if rng.random() < 0.7 else (225, 225, 225)
         self._turn = rng.uniform(0.05, 0.5)  # of the ball's panels, radians a frame
         self._truth(frames)
 
@@ -74,7 +76,7 @@ class Rally:
         time = np.arange(frames)[:, None] / self.fps
         slow, phase = rng.uniform(0.3, 1.0, 2), rng.uniform(0, 6.28, 2)
         shift = np.sin(slow * time * 2 + phase) * (0.8, 0.25)
-        return self._margin * (1 + shift)  # corner of the view in the wide picture, px
+        return np.rint(self._margin * (1 + shift)).astype(int)  # corner of the view in the wide picture, px
 
     def _truth(self, frames):
         middle = self._flight.places[STEPS // 2 :: STEPS][:frames]
@@ -101,8 +103,7 @@ class Rally:
     def __getitem__(self, i: int) -> np.ndarray:
         i = range(len(self))[i]
         rng = np.random.default_rng([self._seed, 1, i])
-        hall = _hall(self)
-        image = hall.picture.copy()
+        image = _hall(self).copy()
         order = self._order(i)
         far = [thing for thing in order if not thing[1]]
         for things in (far, order[len(far) :]):
@@ -112,13 +113,12 @@ class Rally:
                 else:
                     player.draw(image, i, self._camera)
             if things is far:
-                _lay_net(image, hall)
-        if self._margin:
-            move = np.array([[1, 0, self._pan[i][0]], [0, 1, self._pan[i][1]]])
-            image = cv2.warpAffine(image, move, self.size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-        x, y = hall.title_corner
-        part = image[y : y + hall.title.shape[0], x : x + hall.title.shape[1]]
-        part[:] = hall.title[: part.shape[0], : part.shape[1]]
+                _lay_net(image, _net(self), self._net_colour)
+        x, y = self._pan[i]
+        image = image[y : y + self.size[1], x : x + self.size[0]]
+        scores, (x, y) = _scores(self)
+        part = image[y : y + scores.shape[0], x : x + scores.shape[1]]
+        part[:] = scores[: part.shape[0], : part.shape[1]]
         return self._record(image, rng)
 
     def _order(self, i):
@@ -152,38 +152,60 @@ class Rally:
         ahead = places[-1] - places[0]
         return centres, scale, path, ahead / max(np.linalg.norm(ahead), 1e-9)
 
-    def _streak(self, i):
-        """The ball's light on the picture: (corner (x, y), alpha (h, w) float32), or None outside of it."""
+    def _extent(self, i):
+        """Rectangle of the ball's light in the wide picture, not cut: low (2,), high (2,) px, whole; and its discs.
+
+        The discs: centres (K, D, 2) and radii (K, D), px, D of them at each of K times.
+        """
         centres, scale, path, ahead = self._path(i)
         if self.sport == "badminton":
             offsets, radii = np.array(_SHUTTLE).T
-            places = path[:, None] + offsets[:, None] * ahead
-            centres, scale = self._camera.project(places)  # (K, 3, 2)
+            centres, scale = self._camera.project(path[:, None] + offsets[:, None] * ahead)
             radii = radii * scale
         else:
             centres, radii = centres[:, None], (self.kind.diameter / 2 * scale)[:, None]
-        if not np.isfinite(radii).all():
-            return None
         reach = radii.max() + 3 * self._blur + 1
-        low = np.floor(centres.min(axis=(0, 1)) - reach).astype(int).clip(0, self._wide)
-        high = np.ceil(centres.max(axis=(0, 1)) + reach).astype(int).clip(0, self._wide)
+        low, high = centres.min(axis=(0, 1)) - reach, centres.max(axis=(0, 1)) + reach
+        return np.floor(low).astype(int), np.ceil(high).astype(int), centres, radii
+
+    def _streak(self, i):
+        """The ball's light on the picture: (corner (x, y), alpha (h, w) float32), or None outside of it."""
+        low, high, centres, radii = self._extent(i)
+        low, high = low.clip(0, self._wide), high.clip(0, self._wide)
         if (high <= low).any():
             return None
         x = (np.arange(low[0], high[0]) + 0.5).astype(np.float32)
         y = (np.arange(low[1], high[1]) + 0.5).astype(np.float32)
         alpha = np.zeros((len(y), len(x)), np.float32)
+        small = radii.max() < _SMALL
         for discs, sizes in zip(centres.astype(np.float32), radii.astype(np.float32), strict=True):
             cover = np.zeros_like(alpha)
             for (cx, cy), radius in zip(discs, sizes, strict=True):
-                distance = np.sqrt((x - cx) ** 2 + (y[:, None] - cy) ** 2)
-                full = min(1.0, np.pi * radius**2)  # a disc smaller than a px
-                np.maximum(cover, full * np.clip(radius - distance + 0.5, 0, 1), out=cover)
+                if small:
+                    variance = self._blur**2 + radius**2 / 4 + 1 / 12  # of lens, disc and px
+                    across = np.exp(-((x - cx) ** 2) / (2 * variance)) * np.float32(radius**2 / (2 * variance))
+                    part = np.exp(-((y - cy) ** 2) / (2 * variance))[:, None] * across
+                else:
+                    part = np.clip(radius - np.sqrt((x - cx) ** 2 + (y[:, None] - cy) ** 2) + 0.5, 0, 1)
+                np.maximum(cover, part, out=cover)
             alpha += cover
         alpha /= len(centres)
-        return low, cv2.GaussianBlur(alpha, (0, 0), self._blur)
+        return low, alpha.clip(0, 1) if small else cv2.GaussianBlur(alpha, (0, 0), self._blur)
 
     def _covered(self, i):
         """Share of the ball's light in frame i that something in front of it hides."""
+        low, high = self._extent(i)[:2]
+        order = self._order(i)
+        mine = next(k for k, thing in enumerate(order) if thing[2] is None)
+        nearer = [player for _, _, player in order[mine + 1 :] if player.near(i, self._camera, low, high)]
+        scores, corner = _scores(self)
+        title = self._pan[i] + corner
+        below_title = (high > title).all() and (low < title + scores.shape[1::-1]).all()
+        cut = (low < self._pan[i]).any() or (high > self._pan[i] + self.size).any()
+        x, y, w, h = cv2.boundingRect(_net(self))
+        behind_net = not self._near[i] and (high > (x, y)).all() and (low < (x + w, y + h)).all()
+        if not nearer and not below_title and not cut and not behind_net:
+            return 0.0
         streak = self._streak(i)
         if streak is None:
             return 1.0
@@ -191,20 +213,18 @@ class Rally:
         if alpha.sum() <= 0:
             return 1.0
         cover = np.zeros((*alpha.shape, 3), np.uint8)
-        order = self._order(i)
-        mine = next(k for k, thing in enumerate(order) if thing[2] is None)
-        for _, _, player in order[mine + 1 :]:
-            if player.near(i, self._camera, low, low + alpha.shape[::-1]):
-                player.draw(cover, i, self._camera, low, flat=True)
+        for player in nearer:
+            player.draw(cover, i, self._camera, low, flat=True)
         share = cover[..., 0] / np.float32(255)
         height, width = alpha.shape
         rows = np.arange(height)[:, None] + low[1] - self._pan[i][1]
         columns = np.arange(width) + low[0] - self._pan[i][0]
-        title, (x, y) = _title_size(self)
-        share = np.maximum(share, (rows >= y) & (rows < y + title[1]) & (columns >= x) & (columns < x + title[0]))
-        share = np.maximum(share, (rows < 0) | (rows >= self.size[1]) | (columns < 0) | (columns >= self.size[0]))
-        if not self._near[i]:
-            net = _hall(self).net[low[1] : low[1] + height, low[0] : low[0] + width] / np.float32(255)
+        right, bottom = np.add(corner, scores.shape[1::-1])
+        titled = (rows >= corner[1]) & (rows < bottom) & (columns >= corner[0]) & (columns < right)
+        outside = (rows < 0) | (rows >= self.size[1]) | (columns < 0) | (columns >= self.size[0])
+        share = np.maximum(share, titled | outside)
+        if behind_net:
+            net = _net(self)[low[1] : low[1] + height, low[0] : low[0] + width] / np.float32(255)
             share = np.maximum(share, np.where(net > 0.8, net, 0))
         return float((share * alpha).sum() / alpha.sum())
 
@@ -236,18 +256,18 @@ class Rally:
         """What the recorder makes of it: lost resolution, noise, JPEG."""
         if self._soft < 1:
             small = tuple(max(round(side * self._soft), 8) for side in self.size)
-            image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+            way = cv2.INTER_AREA if self._soft <= 0.5 else cv2.INTER_LINEAR
+            image = cv2.resize(image, small, interpolation=way)
         height, width = image.shape[:2]
         if self._noise > 0.5:
-            noise = _noise_tile()
             dy, dx = rng.integers(0, _NOISE, 2)
-            reps = (height // _NOISE + 2, width // _NOISE + 2, 1)
-            field = np.tile(noise, reps)[dy : dy + height, dx : dx + width]
-            image = (
-                cv2.addWeighted(image.astype(np.int16), 1.0, field, self._noise / 16, 0).clip(0, 255).astype(np.uint8)
-            )
-        _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, self._quality])
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+            field = _noise(height, width)[dy : dy + height, dx : dx + width]
+            noisy = cv2.addWeighted(image, 1.0, field, self._noise / 16, 0, dtype=cv2.CV_16S)
+            image = noisy.clip(0, 255).astype(np.uint8)
+        _, data = cv2.imencode(
+            ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, self._quality]
+        )
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
         if self._soft < 1:
             image = cv2.resize(image, self.size, interpolation=cv2.INTER_LINEAR)
         return image
@@ -418,7 +438,7 @@ def _players(rng, sport, flight, frames, fps):
             path = np.stack([np.convolve(np.pad(path[:, k], 3, "edge"), kernel, "valid") for k in range(2)], axis=1)
             players.append(Player(rng, path, mine, -side, shirts[team], shorts, racket))
     if rng.random() < 0.6:  # the umpire
-        where = (rng.normal(0, 0.2), sport.net[1] / 2 + 0.8)  # on the side away from the camera
+        where = (rng.normal(0, 0.2), sport.net[1] / 2 + (2.5 if sport.floor else 0.8))  # away from the camera
         path = np.tile(np.array(where, float), (frames, 1))
         players.append(Player(rng, path, [], 1, (30, 40, 90), (25, 25, 30), 0.0))
     return players
@@ -426,32 +446,41 @@ def _players(rng, sport, flight, frames, fps):
 
 @lru_cache(maxsize=4)
 def _hall(rally):
-    return court.build(np.random.default_rng([rally._seed, 0]), rally.kind, rally._camera, rally._wide)
+    return court.hall(np.random.default_rng([rally._seed, 0]), rally.kind, rally._camera, rally._wide)
 
 
-def _title_size(rally):
-    """(width, height) and corner of the scores over the image."""
-    hall = _hall(rally)
-    return hall.title.shape[1::-1], hall.title_corner
+@lru_cache(maxsize=4)
+def _net(rally):
+    return court.net_cover(rally.kind, rally._camera, rally._wide)
 
 
-@lru_cache(maxsize=1)
-def _noise_tile():
-    """(256, 256, 3) int16 noise of deviation 16: grey grain that neighbours share a little, and some of colour."""
+@lru_cache(maxsize=4)
+def _scores(rally):
+    """Picture of the scores and its corner (x, y), px of the view."""
+    return court.scores(np.random.default_rng([rally._seed, 2]), rally.size)
+
+
+@lru_cache(maxsize=2)
+def _noise(height, width):
+    """(height + 256, width + 256, 3) int16 noise of deviation 16, a tile of 256 px again and again.
+
+    Grey grain that neighbours share a little, and some of colour. A frame takes a window of it at a place of its own.
+    """
     rng = np.random.default_rng(0)
     grain = rng.normal(0, 1, (_NOISE, _NOISE, 1)) + 0.4 * rng.normal(0, 1, (_NOISE, _NOISE, 3))
     grain = grain + 0.4 * np.roll(grain, 1, axis=0) + 0.4 * np.roll(grain, 1, axis=1)
-    return np.round(16 * grain / grain.std()).astype(np.int16)
+    tile = np.round(16 * grain / grain.std()).astype(np.int16)
+    return np.tile(tile, (height // _NOISE + 2, width // _NOISE + 2, 1))[: height + _NOISE, : width + _NOISE]
 
 
-def _lay_net(image, hall):
+def _lay_net(image, net, colour):
     """Lay the net over what is behind it, within its bounding rectangle."""
-    x, y, width, height = cv2.boundingRect(hall.net)
+    x, y, width, height = cv2.boundingRect(net)
     if not width:
         return
     part = np.s_[y : y + height, x : x + width]
-    cover = cv2.merge([hall.net[part]] * 3)
+    cover = cv2.merge([net[part]] * 3)
     tint = np.empty_like(cover)
-    tint[:] = hall.net_colour
+    tint[:] = colour
     kept = cv2.multiply(image[part], cv2.bitwise_not(cover), scale=1 / 255)
     image[part] = cv2.add(kept, cv2.multiply(tint, cover, scale=1 / 255))
