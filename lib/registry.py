@@ -22,7 +22,7 @@ FAMILIES = {
         tracker=".test.tracker.lunar:LunarTracker",
         network=".models.lunar.build:build_network",
         actor=".train.actors.lunar:LunarActor",
-        samples=".train.data.samples:SampleSet",
+        samples=".train.data.lunar:LunarSamples",
     ),
     "opencv": Family(schema=".config.opencv:OpenCV", tracker=".test.tracker.opencv:OpenCVTracker"),
     "identity": Family(schema=".config.identity:Identity", tracker=".test.tracker.identity:IdentityTracker"),

@@ -90,7 +90,6 @@ ALLOWED = (
     (r"lib/models/(profile|parts/\w+)\.py", "", "costs and pretrained weights of this network alone"),
     (r"lib/test/tracker/(calibration|enhanced)\.py", "", "calibrates this family's export, measured beside it"),
     (r"lib/vis/maps\.py", "", "draws the score maps of this family"),
-    (r"lib/train/(actors/clip|admin/picture|data/\w+|trainers/trainer)\.py", "", "clips and pictures of this family"),
 )
 
 
