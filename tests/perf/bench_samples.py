@@ -26,7 +26,8 @@ from lib.data import image as images
 from lib.data.crop import Crop
 from lib.data.frames import ImageFrames, PartialFrame
 from lib.data.sequence import Sequence
-from lib.train.data.lunar import LunarSamples, processing
+from lib.train.data import views
+from lib.train.data.lunar import LunarSamples
 
 MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 OFF = [f"DATA.AUGMENT.{name}=0" for name in ("FLIP", "GRAY", "BRIGHTNESS", "STRETCH", "BLUR", "JPEG", "TINY", "NIGHT")]
@@ -108,9 +109,9 @@ def measure(samples, count):
     places = [
         (samples, "_frame"),
         (PartialFrame, "__getitem__"),
-        (processing, "draw_look"),
+        (views, "draw_appearance"),
         (Crop, "extract"),
-        (processing, "apply_look"),
+        (views, "apply_appearance"),
     ]
     undo = [timed(*place, spent) for place in places]
     for index in range(count):

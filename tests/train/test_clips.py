@@ -297,11 +297,11 @@ def test_what_a_clip_knows_of_its_past():
 
     source, rng = samples([sequence()]), np.random.default_rng(0)
     drawn = [source._past(rng, 0, 0, [8, 10], image, 1) for _ in range(400)]
-    counts = np.bincount([fate for _, fate in drawn], minlength=len(CORRUPTIONS))
-    assert 240 < counts[KEPT] < 320 and all(6 <= counts[fate] <= 40 for fate in (DROPPED, POISONED))
+    counts = np.bincount([kind for _, kind in drawn], minlength=len(CORRUPTIONS))
+    assert 240 < counts[KEPT] < 320 and all(6 <= counts[kind] <= 40 for kind in (DROPPED, POISONED))
     assert 50 < counts[DRAWN_OFF] < 110
-    straight = next(past.history for past, fate in drawn if fate == KEPT and past.history[:, 4].all())
-    bent = [past.history - straight for past, fate in drawn if fate == DRAWN_OFF and past.history[:, 4].all()]
+    straight = next(past.history for past, kind in drawn if kind == KEPT and past.history[:, 4].all())
+    bent = [past.history - straight for past, kind in drawn if kind == DRAWN_OFF and past.history[:, 4].all()]
     for off in bent:  # further and further, in one direction, by less than a target's size
         length = np.hypot(*off[:, :2].T)
         assert not off[:, 2:].any() and (np.diff(length) >= -1e-9).all() and 0 < length[-1] < 12
@@ -390,19 +390,19 @@ def test_confidence_of_absent_targets_goes_to_zero(monkeypatch):
 
 
 @torch.no_grad()
-def test_fates_corrupt_their_own_clip_alone(monkeypatch):
+def test_memory_is_corrupted_in_its_own_clip_alone(monkeypatch):
     actor, batch = actor_and_batch(count=3)
     network = actor.network.eval()
     steps, runs = spied(monkeypatch, network), {}
-    for fate in CORRUPTIONS:
+    for kind in CORRUPTIONS:
         steps.clear()
         torch.manual_seed(0)
-        followed = follow(network, {**batch, "corruption": torch.tensor([KEPT, fate, KEPT])}, 4.0)
-        runs[fate] = steps[1][0], followed.quality.view(3, 3)[0]
+        followed = follow(network, {**batch, "corruption": torch.tensor([KEPT, kind, KEPT])}, 4.0)
+        runs[kind] = steps[1][0], followed.quality.view(3, 3)[0]
     kept, quality = runs[KEPT]
     assert torch.equal(kept.trajectory, batch["history"]) and torch.equal(kept.time, batch["times"][:, 0])
-    for fate in (DROPPED, POISONED):
-        state, other = runs[fate]
+    for kind in (DROPPED, POISONED):
+        state, other = runs[kind]
         assert same(vars(state.select([0, 2])).values(), vars(kept.select([0, 2])).values(), 0)
         assert torch.equal(other[[0, 2]], quality[[0, 2]]) and other[1] != quality[1]
         assert torch.equal(state.time, kept.time)

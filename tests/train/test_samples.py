@@ -1,4 +1,4 @@
-"""A data set of another family: a template, a search and an online template from what lib/train/data shares."""
+"""A data set of another family, of template, search and online template, made of what lib/train/data shares."""
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ class Triples(FrameSamples):
             "search": torch.from_numpy(patch),
             "anno": torch.from_numpy(anno),
             "visible": torch.tensor(visible),
-            "side": torch.tensor(side_of((w, h))),
+            "side": torch.tensor(side_of((0, 0, w, h))),
             "frame_ids": torch.tensor(templates + searches),
             "name": torch.tensor(number),
         }
