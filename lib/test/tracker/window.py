@@ -59,7 +59,7 @@ def search_crop(
         min_side: least side of the window (px).
         crop_size: side of the crop that the network takes (px).
     """
-    side = window_side(*box_xywh[2:], factor, min_side, image_size)
+    side = window_side(box_xywh[2], box_xywh[3], factor, min_side, image_size)
     (cx, cy), (width, height) = centre, image_size
     return Crop(min(max(cx, 0.0), width), min(max(cy, 0.0), height), side, crop_size)
 
@@ -87,7 +87,8 @@ def blended(window: np.ndarray, influence: np.ndarray) -> tuple[np.ndarray, np.n
         influence (B): g in [0, 1].
     """
     weight = influence.astype(np.float32).reshape(-1, 1, 1, 1)
-    return tuple(np.broadcast_arrays(1 - weight, weight * window))
+    factor, addend = np.broadcast_arrays(1 - weight, weight * window)
+    return factor, addend
 
 
 def smoothed(
