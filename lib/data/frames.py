@@ -30,7 +30,7 @@ __all__ = [
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
-_stretches = {}
+_stretches: dict = {}
 URL = re.compile(r"(rtsps?|rtmps?|https?|udp|tcp|srt|rtp|mms)://")
 
 WHOLE = 400 * 400  # px: of an image as small as a stored crop, decoding all costs less than decoding a part

@@ -163,7 +163,7 @@ def parse_cvat(data: bytes, place: str, in_play: bool) -> Labels:
         root = ElementTree.fromstring(data)
     except ElementTree.ParseError as error:
         raise UserError(f"not XML: {error}", place) from None
-    rows = {}
+    rows: dict = {}
     for shape in root.iter("points"):
         number, point, seen = _shape(shape, place, in_play)
         if number in rows and rows[number][1] and seen:
@@ -237,7 +237,7 @@ class BallLayout:
         Raises:
             UserError: where labels are malformed, or frames and labels do not fit together.
         """
-        found = {}
+        found: dict = {}
         for pattern in self.labels:
             for file, words in _matches(storage, pattern):
                 if "*" in pattern:

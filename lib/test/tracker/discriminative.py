@@ -371,10 +371,11 @@ def clamp_centre(centre: Pair, extent: Pair, image_size: tuple[int, int], faithf
     faithful: apply the limits to the index of the pixel, as the reference does, half a pixel further down and right.
     """
     offset = 0.5 if faithful else 0.0
-    return tuple(
+    y, x = (
         max(-0.3 * side + offset, min(length + 0.3 * side + offset, position))
         for position, side, length in zip(centre, extent, image_size, strict=True)
     )
+    return y, x
 
 
 def jittered_boxes(box_xywh: Sequence[float], uniform: Tensor, position: float = 0.1, size: float = 0.5) -> Tensor:
@@ -582,7 +583,7 @@ def first_samples(
     Returns:
         The samples, in the order of the augmentations, and the window of the first.
     """
-    middle = centre if rounding == "exact" else tuple(round(position - 0.5) + 0.5 for position in centre)
+    middle = centre if rounding == "exact" else (round(centre[0] - 0.5) + 0.5, round(centre[1] - 0.5) + 0.5)
     wide, _ = crop(image, middle, scale, expansion * size, "replicate", None, rounding)
     half = scale * size / 2
     window = Window(middle[0] - half, middle[1] - half, middle[0] + half, middle[1] + half, size)
@@ -593,9 +594,11 @@ def first_samples(
         if augmentation.kind == "identity":
             shift = 0, 0
         elif augmentation.kind == "shift":
-            shift = tuple(int(size * amount) for amount in augmentation.amount)
+            down, right = augmentation.amount
+            shift = int(size * down), int(size * right)
         else:
-            shift = tuple(int(float(value) * size * shift_range) for value in next(rows) - 0.5)
+            down, right = next(rows) - 0.5
+            shift = int(float(down) * size * shift_range), int(float(right) * size * shift_range)
         crops.append(augment(wide, augmentation, size, shift))
         boxes.append(box + box.new_tensor([shift[1], shift[0], 0, 0]))
     return FirstSamples(torch.cat(crops), torch.stack(boxes), window)
