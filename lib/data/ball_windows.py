@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-_MEAN, _DEVIATION = np.float32((0.485, 0.456, 0.406)), np.float32((0.229, 0.224, 0.225))  # ImageNet
+# of ImageNet
+_MEAN, _DEVIATION = np.array((0.485, 0.456, 0.406), np.float32), np.array((0.229, 0.224, 0.225), np.float32)
 
 
 def window(frames: list[np.ndarray], size: tuple) -> np.ndarray:
@@ -54,6 +55,9 @@ def released_window_tracknetv3(
     Returns:
         (channels, height, width) uint8; the network takes it divided by 255.
     """
+    if mode and background is None:
+        raise ValueError(f"mode {mode!r}: expected a background")
+    background = np.zeros((1, 1, 3)) if background is None else background
     if mode == "concat":
         return np.concatenate([_bicubic(image, size) for image in (background.astype(np.uint8), *frames)])
     parts = []

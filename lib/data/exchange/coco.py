@@ -60,7 +60,8 @@ def read(data: bytes, place: object) -> dict | None:
     try:
         images = {image["id"]: {**image, "file_name": str(image["file_name"])} for image in table["images"]}
         labels = {one["id"]: str(one["name"]) for one in table.get("categories", ())}
-        boxes, tracks = {}, {}
+        boxes: dict = {}
+        tracks: dict = {}
         for one in table["annotations"]:
             box = [float(value) for value in one["bbox"]] if not one.get("iscrowd") and one.get("bbox") else None
             if box is None or len(box) != 4 or min(box[2:]) <= 0:
@@ -120,7 +121,7 @@ def write(clip: Clip, tolerance: float = 0.0) -> dict[str, bytes]:
         {"id": frame + 1, "file_name": name, "width": width, "height": height, "video_id": 1, "frame_id": frame}
         for frame, name in enumerate(clip.files)
     ]
-    annotations = []
+    annotations: list = []
     for track in clip.tracks:
         for frame, box in enumerate(track.boxes_xywh.round(3).tolist()):
             if box[0] == box[0]:

@@ -44,7 +44,7 @@ def read(data: bytes, place: object) -> dict:
     try:
         root = ElementTree.fromstring(data)
         tracks = root.iter("track")
-        return {(int(one.get("id")), one.get("label") or ""): _boxes(one.findall("box")) for one in tracks}
+        return {(int(one.get("id") or ""), one.get("label") or ""): _boxes(one.findall("box")) for one in tracks}
     except ElementTree.ParseError as error:
         raise UserError(f"not XML: {error}", place) from None
     except (TypeError, ValueError) as error:

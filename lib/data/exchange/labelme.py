@@ -74,7 +74,7 @@ def write(clip: Clip, tolerance: float = 0.0) -> dict[str, bytes]:
             for x, y, w, h in [track.boxes_xywh[frame].round(3).tolist()]
             if x == x
         ]
-        table = {"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": image, "imageData": None,
+        table: dict = {"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": image, "imageData": None,
                  "imageHeight": clip.size[1], "imageWidth": clip.size[0]}  # fmt: skip
         files[str(PurePosixPath(image).with_suffix(".json"))] = json.dumps(table, indent=1).encode()
     return files

@@ -37,7 +37,7 @@ class Mot(ReadAtOnce):
 
 def read(data: bytes, place: object) -> dict:
     """{(id, class): {frame from 0: [x, y, w, h]}} of a file's bytes. Raises UserError with file and line."""
-    tracks = {}
+    tracks: dict = {}
     for line, row in enumerate(parse_rows(data, place, least=6), 1):
         frame, identity = int(row[0]), int(row[1])
         if frame < 1 or frame != row[0]:

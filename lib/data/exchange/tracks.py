@@ -59,7 +59,9 @@ class OpenPart:
         return OrderedFrames(VideoFrames(self.path), range(self.first, self.last + 1))
 
 
-def sequences(storage, dataset: str, name: str, place: object, tracks: Mapping, frames: object) -> list[Sequence]:
+def sequences(
+    storage, dataset: str, name: str, place: object, tracks: Mapping, frames: list[str] | str
+) -> list[Sequence]:
     """A Sequence for each track of a video, from the first frame in which it is seen to the last.
 
     Args:
@@ -84,7 +86,7 @@ def sequences(storage, dataset: str, name: str, place: object, tracks: Mapping, 
         if not (np.isnan(table) | (np.abs(table) < LIMIT)).all():
             raise UserError(f"{name}: track {number} has a box that is not four finite numbers", place)
         if isinstance(frames, str):
-            opener = OpenPart(storage.place(frames), first, last)
+            opener: OpenPart | OpenFiles = OpenPart(storage.place(frames), first, last)
         else:
             opener = OpenFiles(storage, tuple(frames[first : last + 1]))
         called = f"{name}_{number}" if len(tracks) > 1 else name

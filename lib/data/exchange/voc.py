@@ -40,7 +40,7 @@ def read(data: bytes, place: object) -> np.ndarray:
     """Boxes (n, 4) xywh px of a file's bytes. Raises UserError."""
     try:
         objects = ElementTree.fromstring(data).iter("object")
-        corners = [[float(one.findtext(f"bndbox/{side}")) for side in SIDES] for one in objects]
+        corners = [[float(one.findtext(f"bndbox/{side}") or "") for side in SIDES] for one in objects]
     except ElementTree.ParseError as error:
         raise UserError(f"not XML: {error}", place) from None
     except (TypeError, ValueError):

@@ -124,13 +124,15 @@ def apply_appearance(image: np.ndarray, appearance: Appearance, number: int, rng
         frames = [
             night.darken(image, appearance.night, rng) for _ in range(appearance.frames[number])
         ]  # with noise and JPEG
-        return frames[0] if len(frames) == 1 else np.mean(frames, axis=0, dtype=np.float32).round().astype(np.uint8)
+        if len(frames) == 1:
+            return frames[0]
+        return np.asarray(np.mean(frames, axis=0, dtype=np.float32)).round().astype(np.uint8)
     if appearance.noise > 0:
         noise = rng.standard_normal(image.shape, np.float32)
         image = cv2.add(image, noise * np.float32(appearance.noise), dtype=cv2.CV_8U)
     if appearance.quality is not None:
         _, data = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, appearance.quality])
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+        image = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR_RGB))
     return image
 
 

@@ -213,10 +213,10 @@ class Clips:
             stranger = other() if number in away and window is None else None
             crop = len(templates) + number
             found.append(self._search(rng, frame, scene, crop, moves[: number + 1], past, window, stranger))
-        patches, template_anno, size = np.stack(patches), np.stack(boxes_of), self.data.TEMPLATE.SIZE
+        shown, template_anno, size = np.stack(patches), np.stack(boxes_of), self.data.TEMPLATE.SIZE
         images = np.stack([each.image for each in found])
         sample = {
-            "template_images": torch.from_numpy(patches[:, :3]),
+            "template_images": torch.from_numpy(shown[:, :3]),
             "template_masks": torch.from_numpy(coverage(template_anno * size, size, self.grid)),
             "template_anno": torch.from_numpy(template_anno.astype(np.float32)),
             "search_images": torch.from_numpy(images[:, :3]),
@@ -230,7 +230,7 @@ class Clips:
             sample["search_windows"] = torch.tensor([each.window for each in found], dtype=torch.float32)
             sample["search_centre_size"] = torch.tensor([each.target for each in found], dtype=torch.float32)
         if self.views.clean:
-            sample["template_clean"] = torch.from_numpy(patches[:, 3:])
+            sample["template_clean"] = torch.from_numpy(shown[:, 3:])
             sample["search_clean"] = torch.from_numpy(images[:, 3:])
         return sample
 

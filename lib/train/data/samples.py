@@ -47,14 +47,15 @@ class Samples(torch.utils.data.Dataset, ABC):
             raise UserError(f"{len(ratios)} ratios for {len(datasets)} datasets")
         if not sum(ratios) > 0:
             raise UserError("no dataset to draw samples from: each has a ratio of 0, or there is none")
-        self.sequences, self.groups = [], []
+        self.sequences: list = []
+        self.groups: list = []
         for sequences in datasets.values():
             first = len(self.sequences)
             self.sequences += sequences
             self.groups.append(range(first, len(self.sequences)))
         self.cumulated = (np.cumsum(ratios) / sum(ratios)).tolist()
         self.names = [f"{sequence.dataset}/{sequence.name}" for sequence in self.sequences]
-        self._process, self._open = None, OrderedDict()
+        self._process, self._open = None, OrderedDict()  # type: ignore[var-annotated]
 
     def __len__(self):
         return self.length

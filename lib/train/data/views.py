@@ -122,10 +122,10 @@ class Views:
         first = templates[0]
         if rng.random() < augment.DISTRACTORS:
             own = augment.PARTS and rng.random() < augment.PARTS
-            frame = first if own else other()
-            if frame is not None:
+            shown = first if own else other()
+            if shown is not None:
                 draw = Distractor.part if own else Distractor.draw
-                distractor = draw(rng, frame.image, np.asarray(frame.around, np.float64))
+                distractor = draw(rng, shown.image, np.asarray(shown.around, np.float64))
         elif crossing and rng.random() < augment.CROSSING:
             frame = (other() if rng.random() < 0.3 else None) or first
             distractor = Distractor.crossing(rng, frame.image, np.asarray(frame.around, np.float64), len(searches))
@@ -170,8 +170,9 @@ class Views:
 
     def search_window(self, window: Crop, frame_size: tuple[float, float], scene: Scene) -> Crop:
         """A search window as the tracker has it: a prediction may run off the image, the search does not."""
-        centre = (min(max(at, 0.0), length) for at, length in zip((window.cx, window.cy), frame_size, strict=True))
-        return Crop(*centre, window.side, window.size, scene.appearance.stretch)
+        width, height = frame_size
+        cx, cy = min(max(window.cx, 0.0), width), min(max(window.cy, 0.0), height)
+        return Crop(cx, cy, window.side, window.size, scene.appearance.stretch)
 
     def window(
         self, rng: np.random.Generator, section, box_cxcywh, frame_size: tuple, jitter_centre: bool = True
@@ -192,7 +193,7 @@ class Views:
         box = boxes.xywh_to_cxcywh(frame.around) * ratio
         size = np.array(frame.size(ratio))
         for centre in rng.uniform(0, 1, (TRIES, 2)) * size:
-            window = self.window(rng, self.data.SEARCH, [*centre, *box[2:]], size)
+            window = self.window(rng, self.data.SEARCH, [*centre, *box[2:]], frame.size(ratio))
             if (np.abs(box[:2] - (window.cx, window.cy)) > (window.side + box[2:]) / 2).any():
                 return window
         return None
