@@ -108,7 +108,7 @@ class LunarTracker(OneStreamRules, Staged):
         inputs = {"score_map": grid, "size_map": grid.repeat(1, 2, 1, 1), "offset_map": grid.repeat(1, 2, 1, 1)}
         inner = {}
         if self.config.TEST.WINDOW in HANN:
-            inputs |= {"factor": grid, "addend": grid}
+            inputs |= {"factor": grid.clone(), "addend": grid.clone()}  # the exporter takes one tensor for one input
         if self._torch.remembers:
             query = self._torch.query
             inputs |= {"query": torch.zeros(COUNT, query.dim, device=self.device)}
@@ -147,6 +147,7 @@ class LunarTracker(OneStreamRules, Staged):
             templates = self.network.enhance(images[None], self._gate([level]))
             return self.network.encode_template(templates, masks[None])
 
+    @torch.inference_mode()
     def _first_query(self):
         return self.network.query.start(1, self.device)
 
@@ -175,7 +176,7 @@ class LunarTracker(OneStreamRules, Staged):
     @torch.inference_mode()
     def _find(self, look, hann):
         output, readout, *_ = look
-        inputs = [*output, *map(self._upload, hann)]
+        inputs = [*output, *(self._upload(np.stack(hann)) if hann else ())]
         inputs += [] if readout is None else [readout.query, readout.expected]
         run = self.runs.get("find")
         with self.autocast() if self.remembers else nullcontext():
