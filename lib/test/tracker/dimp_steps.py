@@ -177,8 +177,8 @@ def next_frame(
     if found.flag == "not_found":
         return replace(state, frame=frame, found=found)
 
-    centre = tuple(place + move for place, move in zip(window.centre, found.translation, strict=True))
-    centre = rules.clamp_centre(centre, state.extent, image.shape[:2], settings.faithful)
+    (y, x), (down, right) = window.centre, found.translation
+    centre = rules.clamp_centre((y + down, x + right), state.extent, image.shape[:2], settings.faithful)
     extent, scale, refined = state.extent, state.scale, state.refined
     overlap_features = network.bb_regressor.features((layers["layer2"][0], layers["layer3"][0]))
     box = _refined(network, overlap_features, window.box_to_crop(centre, extent), state.modulation, settings, uniform)
