@@ -59,7 +59,11 @@ def claim(
         UserError: results of another run, or of other videos of the same names, in one line that names both.
     """
     note = results.boxes_path(run, dataset, "x").with_name(NOTE)
-    now: dict = {"source": str(source or dataset), "run": dict(made), "videos": {one.name: _digest(one) for one in sequences}}
+    now: dict = {
+        "source": str(source or dataset),
+        "run": dict(made),
+        "videos": {one.name: _digest(one) for one in sequences},
+    }
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
