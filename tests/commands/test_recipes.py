@@ -115,7 +115,7 @@ def test_nights_are_compared_with_real_ones(tmp_path, capsys):
 
 def test_results_are_drawn_as_a_picture(tmp_path, command, capsys):
     """A row for each sequence and a column for each time, the true box in green on every frame."""
-    words = ["identity", "baseline", "--dataset", "lunar_demo#[bc]a[lr]_[pr]*", "--save_dir", tmp_path]
+    words = ["identity", "baseline", "--dataset", "lunar_demo#[bc]a[lr]*_[pr]*", "--save_dir", tmp_path]
     assert command("test.py", *words) == 0
     recipe = runpy.run_path(str(ROOT / "docs/recipes/picture.py"))["main"]
     words = ["--sequences", "ball_park", "car_road", "--tracker", "identity:baseline", "--results", str(tmp_path)]
