@@ -20,9 +20,10 @@ FAMILIES = {
     "lunar": Family(
         schema=".config.lunar:Lunar",
         tracker=".test.tracker.lunar:LunarTracker",
+        light=".test.tracker.lunar_light:load",
         network=".models.lunar.build:build_network",
         actor=".train.actors.lunar:LunarActor",
-        samples=".train.data.samples:SampleSet",
+        samples=".train.data.lunar:LunarSamples",
     ),
     "opencv": Family(schema=".config.opencv:OpenCV", tracker=".test.tracker.opencv:OpenCVTracker"),
     "identity": Family(schema=".config.identity:Identity", tracker=".test.tracker.identity:IdentityTracker"),
@@ -70,6 +71,18 @@ def tracker(script: str) -> Any:
     if place is None:
         raise UserError(f"this script has no tracker; those that have: {', '.join(names())}")
     return _resolve(place)
+
+
+def light(script: str, name: str) -> Any:
+    """The tracker of a configuration that runs without torch.
+
+    Raises:
+        UserError: the family has none, or no graphs of this configuration are there.
+    """
+    place = family(script).light
+    if place is None:
+        raise UserError(f"{script} {name}: needs torch: pip install 'lunar-tracking[train]'")
+    return _resolve(place)(script, name)
 
 
 def trained(script: str) -> Family:

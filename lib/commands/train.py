@@ -128,19 +128,11 @@ def _parse(argv):
     arguments.add_argument("--world-size", "--world_size", type=int, help="multi_node: how many machines")
     arguments.add_argument("--ip", default="127.0.0.1", help="multi_node: address of machine 0")
     arguments.add_argument("--port", "--master_port", type=int, default=20000, help="multi_node: a free port there")
-    arguments.add_argument("--use_wandb", type=int, default=0, choices=(0, 1), help="not supported")
-    arguments.add_argument("--distill", type=int, default=0, choices=(0, 1), help="not supported yet")
-    arguments.add_argument("--script_teacher", help="with --distill")
-    arguments.add_argument("--config_teacher", help="with --distill")
     cli.add_config_flags(arguments)
     return arguments.parse_args(argv)
 
 
 def _check(options):
-    if options.distill:
-        raise UserError("--distill 1: learning from a teacher is not supported yet")
-    if options.use_wandb:
-        logging.warning("--use_wandb 1: not supported; TensorBoard and JSON lines are written")
     cli.at_least(options, nproc_per_node=1)
     if not 0 <= options.seed < 2**32:
         raise UserError(f"--seed {options.seed}: expected 0 to 2^32 - 1")

@@ -89,8 +89,16 @@ class DiMPState:
         return [x - width / 2, y - height / 2, width, height]
 
 
-def _normalised(crops: Tensor, network: torch.nn.Module) -> Tensor:
-    """Crops (N, 3, S, S) in [0, 255] -> (N, 1, 3, S, S), normalised, where the network is."""
+def normalised(crops: Tensor, network: torch.nn.Module) -> Tensor:
+    """Normalise crops by ImageNet's mean and standard deviation, on the network's device and in its precision.
+
+    Args:
+        crops (N, 3, S, S): in [0, 255].
+        network: that they are for.
+
+    Returns:
+        (N, 1, 3, S, S).
+    """
     parameter = next(network.parameters())
     crops = crops.to(parameter)
     mean, std = (crops.new_tensor(values).view(3, 1, 1) for values in (MEAN, STD))
@@ -133,7 +141,7 @@ def first_frame(
     samples = rules.first_samples(
         image, centre, extent, scale, settings.size, kinds, shifts, rounding=settings.rounding
     )
-    layers = network.backbone(_normalised(samples.crops, network))
+    layers = network.backbone(normalised(samples.crops, network))
     features = network.classifier.features(layers["layer3"])
     boxes = samples.boxes.to(features)[:, None]
     modulation = network.bb_regressor.modulation((layers["layer2"][0], layers["layer3"][0]), boxes[0])
@@ -168,7 +176,7 @@ def next_frame(
     patch, window = rules.crop(
         image, middle, state.scale, settings.size, settings.border, settings.max_shrink, settings.rounding
     )
-    layers = network.backbone(_normalised(patch, network))
+    layers = network.backbone(normalised(patch, network))
     features = network.classifier.features(layers["layer3"])
     scores = apply_filter(features, state.filters)[0, 0]
     if settings.softmax:

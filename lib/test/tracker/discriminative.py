@@ -398,7 +398,12 @@ def jittered_boxes(box_xywh: Sequence[float], uniform: Tensor, position: float =
 
 
 def choose_box(
-    boxes: Tensor, quality: Tensor, start: Sequence[float], keep: int = 3, max_aspect: float = 6.0, faithful=False
+    boxes: Tensor,
+    quality: Tensor,
+    start: Sequence[float],
+    keep: int = 3,
+    max_aspect: float = 6.0,
+    faithful: bool = False,
 ) -> list[float] | None:
     """Average the best refined boxes.
 
