@@ -337,7 +337,7 @@ def test_a_crossing_distractor_meets_the_target():
             centres.append(changed.mean(axis=0) if len(changed) else np.full(2, 1e3))
         distance = np.linalg.norm(np.array(centres) - 50, axis=1) / 12
         assert distance.min() < 1.5, "it comes this near, in sizes, also between frames"
-        assert np.abs(np.linalg.norm(distractor.way[1]) - 0.55) <= 0.35
+        assert np.abs(np.linalg.norm(distractor.trajectory[1]) - 0.55) <= 0.35
 
 
 def actor_and_batch(*overrides, count=3, epoch=1, **query):
