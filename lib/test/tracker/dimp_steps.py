@@ -14,12 +14,12 @@ from torch import Tensor
 from ...models.dimp import DiMP
 from ...models.dimp.model import FILTER_SIZE
 from ...models.parts.filters import apply_filter
+from ...models.parts.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from ...models.parts.iounet import refine_boxes
 from ...models.parts.memory import MemoryRule, SampleMemory
 from ...models.parts.optimisers import HingeOptimiser, gaussian_label, target_cells
 from . import discriminative as rules
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Uniform = Callable[[tuple[int, ...]], Tensor]
 
 
@@ -101,7 +101,7 @@ def normalised(crops: Tensor, network: torch.nn.Module) -> Tensor:
     """
     parameter = next(network.parameters())
     crops = crops.to(parameter)
-    mean, std = (crops.new_tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+    mean, std = (crops.new_tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     return ((crops / 255 - mean) / std)[:, None]
 
 
