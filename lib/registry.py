@@ -67,10 +67,15 @@ def schema(script: str) -> Any:
 
 def tracker(script: str) -> Any:
     """The tracker's class of a family. Raises UserError for a family that does not track."""
-    place = family(script).tracker
-    if place is None:
+    return _resolve(tracking(script).tracker)
+
+
+def tracking(script: str) -> Family:
+    """The Family of this name, if it tracks. Raises UserError otherwise."""
+    found = family(script)
+    if found.tracker is None:
         raise UserError(f"this script has no tracker; those that have: {', '.join(names())}")
-    return _resolve(place)
+    return found
 
 
 def light(script: str, name: str) -> Any:

@@ -183,7 +183,7 @@ def test_wrong_flags_are_one_line(dataset, flags, message):
         ),
         (("lunar", "ostrack_256"), [], "OSTrack_ep0300.pth.tar"),
         (("opencv", "nano"), [], "nanotrack"),
-        (("opencv", "nano"), ["--checkpoint", "docs/recipes"], "expected *backbone*.onnx"),
+        (("opencv", "nano"), ["--checkpoint", "/tmp"], "expected *backbone*.onnx"),
         (("lunr", "tiny"), [], "did you mean lunar?"),
     ],
 )
