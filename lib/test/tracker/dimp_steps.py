@@ -19,6 +19,7 @@ from ...models.parts.iounet import refine_boxes
 from ...models.parts.memory import MemoryRule, SampleMemory
 from ...models.parts.optimisers import HingeOptimiser, gaussian_label, target_cells
 from . import discriminative as rules
+from .first_samples import dimp_augmentations, first_samples
 
 Uniform = Callable[[tuple[int, ...]], Tensor]
 
@@ -135,12 +136,10 @@ def first_frame(
     centre, extent = (y + height / 2, x + width / 2), (height, width)
     scale = rules.search_scale(extent, settings.factor, settings.size)
     base = height / scale, width / scale
-    kinds = rules.dimp_augmentations()
+    kinds = dimp_augmentations()
     moved = sum(kind.kind in ("flip", "blur", "rotate") for kind in kinds)
     shifts = torch.stack([uniform((2,)) for _ in range(moved)])
-    samples = rules.first_samples(
-        image, centre, extent, scale, settings.size, kinds, shifts, rounding=settings.rounding
-    )
+    samples = first_samples(image, centre, extent, scale, settings.size, kinds, shifts, rounding=settings.rounding)
     layers = network.backbone(normalised(samples.crops, network))
     features = network.classifier.features(layers["layer3"])
     boxes = samples.boxes.to(features)[:, None]

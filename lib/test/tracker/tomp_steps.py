@@ -11,6 +11,7 @@ from ...models.tomp import ToMP, box_at, clip_box, ltrb_map
 from . import discriminative as rules
 from .candidates import lost_scale
 from .dimp_steps import normalised
+from .first_samples import Augmentation, first_samples
 
 STRIDE = 16
 
@@ -94,8 +95,8 @@ def first_frame(network: ToMP, image: np.ndarray, box_xywh: list[float], setting
     x, y, width, height = box_xywh
     centre, extent = (y + height / 2, x + width / 2), (height, width)
     scale = rules.search_scale(extent, settings.factor, settings.size)
-    samples = rules.first_samples(
-        image, centre, extent, scale, settings.size, [rules.Augmentation("identity")], torch.zeros(0, 2),
+    samples = first_samples(
+        image, centre, extent, scale, settings.size, [Augmentation("identity")], torch.zeros(0, 2),
         rounding=settings.rounding,
     )  # fmt: skip
     features = network.features(normalised(samples.crops, network)[:, 0])
