@@ -212,9 +212,7 @@ def _fatal(_):
 @functools.cache
 def libjpeg():
     """The first libjpeg-turbo that can decode regions, or None: torchvision brings one, else the system's."""
-    package = None
-    with contextlib.suppress(ImportError):
-        package = importlib.util.find_spec("torchvision")
+    package = importlib.util.find_spec("torchvision")
     places = sorted(Path(package.origin).parents[1].glob("torchvision.libs/libjpeg*")) if package else []
     for place in (*places, find_library("jpeg")):
         with contextlib.suppress(OSError):
