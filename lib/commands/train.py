@@ -194,7 +194,7 @@ def _processes(options):
 
 
 def _launch(options, processes, words):
-    """Run this command as several processes through torchrun and pass on the exit code of the first that failed."""
+    """Run this command as several processes through torchrun and pass on the exit code of one that failed."""
     from torch.distributed import run as torchrun
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -210,8 +210,9 @@ def _launch(options, processes, words):
     try:
         torchrun.run(torchrun.parse_args([str(word) for word in command]))
     except ChildFailedError as error:
-        _, failure = error.get_first_failure()
-        return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
+        # The code of a process that ended by itself says more than that of one which was killed when it lost the other.
+        codes = [failure.exitcode for failure in error.failures.values()]
+        return next((code for code in codes if code > 0), 128 - codes[0])
     except SignalException as error:
         return 128 + error.sigval
     return 0
