@@ -1,6 +1,6 @@
 """Configuration of the family `lunar`: the one-stream tracker, and OSTrack as one of its settings."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -113,12 +113,8 @@ class Query(Section):
     HEADS: Count = key(3, "heads of its attention")
     LAYERS: Annotated[int, Field(ge=1, le=4)] = key(1, "times that it looks at a frame")
     SLOTS: Annotated[int, Field(ge=1, le=64)] = key(6, "frames remembered; the first frame's stays, 1 = it alone")
-    TRAIL: Annotated[int, Field(ge=1, le=64)] = key(24, "last places remembered")
     WRITE: Share = key(0.6, "confidence from which a frame is remembered")
     HOLD: Share = key(0.35, "confidence below which the query decays; from here to WRITE it goes half-way")
-    DECAY: Share = key(0.8, "factor of the query in a frame below HOLD")
-    RESET: Count = key(10, "such frames in a row after which it is given up, and the last memories with it")
-    GRADIENT: Annotated[int, Field(ge=0, le=16)] = key(2, "training: memories through which losses reach back")
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -155,14 +151,12 @@ class Train(Optimisation):
     FOCAL_WEIGHT: NonNegative = key(1.0, "of the score map's focal loss")
     GIOU_WEIGHT: NonNegative = key(2.0, "of 1 - GIoU (for tiny targets mixed with 1 - NWD)")
     L1_WEIGHT: NonNegative = key(5.0, "of the L1 distance of corners, in shares of the crop")
-    ARGMAX_WEIGHT: NonNegative = key(0.25, "of the box losses at the score's peak, beside those at the true cell")
     NEAR_WEIGHT: NonNegative = key(0.0, "of the box losses at the eight cells around the true one, weighted by label")
     FEATURE_WEIGHT: NonNegative = key(
         0.0, "of the squared distance of the head's input from that of the same crops by day; 0 = not made (stage B)"
     )
     PLACE_WEIGHT: NonNegative = key(0.1, "of the surprise at the target's place; with a query")
     QUALITY_WEIGHT: NonNegative = key(0.5, "of the cross-entropy of the confidence and the overlap; with a query")
-    NWD_SIDE: tuple[NonNegative, Positive] = key((8.0, 24.0), "1 - NWD alone below, 1 - GIoU alone above, source px")
     LABEL: Literal["subpixel", "ostrack"] = key("subpixel", "the score map's target (spec A.4)")
     VAL_FRAMES: Annotated[int, Field(ge=0)] = key(100, "frames of each validation video tracked closed-loop; 0 = none")
 
@@ -184,21 +178,10 @@ class Test(Tracking):
         "hill^g with a hill where the query expects the target, as wide as its doubt",
     )
     WINDOW_INFLUENCE: Share = key(0.3, "g of the window while the target is held; training follows clips with it too")
-    WINDOW_INFLUENCE_LOST: Share = key(0.1, "g after LOST_FRAMES uncertain frames")
     CONFIDENCE: Share = key(0.35, "score below which a frame counts as uncertain: size and velocity are then kept")
-    SIZE_RETURN: Share = key(
-        0.0,
-        "share of the way (in the logarithm) back to the median size of the last certain frames that the size goes "
-        "in an uncertain frame",
-    )
     PRESENT: Share = key(0.0, "score below which a frame's result says that the target is not there")
-    LOST_FRAMES: Count = key(3, "uncertain frames in a row after which the target counts as lost")
-    LOST_GROWTH: Annotated[float, Field(ge=1, le=2)] = key(1.15, "growth of the search window per lost frame")
-    LOST_MAX_GROWTH: Annotated[float, Field(ge=1)] = key(4.0, "largest growth of the search window while lost")
     MODULATE: bool = key(True, "whether the query changes the features that the head sees, where it learned to")
     MOTION: Literal["kalman", "none"] = key("kalman", "centre of the search window: predicted, or the last box")
-    UPDATE_INTERVAL: Count = key(25, "frames between updates of the online templates")
-    UPDATE_THRESHOLD: Share = key(0.7, "score above which a frame may become a template")
 
 
 class Lunar(Section):
@@ -208,6 +191,15 @@ class Lunar(Section):
     MODEL: Model = part(Model, "the network")
     TRAIN: Train = part(Train, "training")
     TEST: Test = part(Test, "the online tracker")
+
+    FIXED: ClassVar = {
+        "MODEL.QUERY.TRAIL": 24,
+        "MODEL.QUERY.DECAY": 0.8,
+        "MODEL.QUERY.RESET": 10,
+        "MODEL.QUERY.GRADIENT": 2,
+        "TRAIN.ARGMAX_WEIGHT": 0.25,
+        "TRAIN.NWD_SIDE": [8.0, 24.0],
+    }
 
     @model_validator(mode="after")
     def _consistent(self):

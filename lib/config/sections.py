@@ -3,7 +3,7 @@
 Names are OSTrack's where OSTrack has the key.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -22,7 +22,14 @@ def part(section, meaning):
 
 
 class Section(BaseModel):
+    """Keys of a configuration, or sections of them.
+
+    FIXED: {dotted key: value} of keys that earlier versions had, for what is now always so; checkpoints name them.
+    """
+
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    FIXED: ClassVar[dict[str, Any]] = {}
 
 
 class Search(Section):

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from lib.errors import MachineError, UserError
+from lib.train.run_training import differences
 from lib.train.trainers import checkpoint
 from lib.train.trainers.checkpoint import Store
 from lib.train.trainers.trainer import Trainer
@@ -313,3 +314,11 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path):
     assert done.stderr.startswith(f"lunar: error: {path}: cannot write") and done.stderr.count("\n") == 1
     assert checkpoint.read(path)["step"] == 5
     assert sorted(file.name for file in tmp_path.iterdir()) == ["x.pth.tar", "x.pth.tar.sha256"]
+
+
+def test_a_key_that_no_longer_exists_counts_by_the_value_it_now_always_has():
+    made = {"config": {"TRAIN": {"LR": 0.1, "OLD": 2}}, "seed": 1, "processes": 1}
+    now = {"TRAIN": {"LR": 0.1}}
+    assert differences(made, now, 1, 1, {"TRAIN.OLD": 2, "TRAIN.OLDER": 3}) == []
+    assert differences(made, now, 1, 1, {"TRAIN.OLD": 5}) == ["TRAIN.OLD: 2 -> 5"]
+    assert differences(made, now, 1, 1) == ["TRAIN.OLD: 2 -> None"]
