@@ -114,7 +114,7 @@ def _load(name_or_folder, pattern, data_root, use_lmdb, cache, boxes_needed):
     if name in RENDERED and not cache:
         return _like(pattern or "*", name, _rendered(name))
     if cache or use_lmdb:
-        path = crops_path(name, cache) if cache else lmdb_path(name, data_root)
+        path = crops_path(dataset_name(name), cache) if cache else lmdb_path(name, data_root)
         if not path.exists():
             command, out = ("make_crops", cache) if cache else ("make_lmdb", path)
             raise UserError(f"no such LMDB; make it with: {invocation(command)} {name} {out}", path)
@@ -224,9 +224,9 @@ def lmdb_path(name_or_folder, data_root=None):
     return path if path.suffix == ".lmdb" else path.with_name(f"{dataset_name(name)}.lmdb")
 
 
-def crops_path(name_or_folder, cache):
-    """Where the crops of a dataset lie in a crop cache: <cache>/<dataset>.lmdb."""
-    return Path(os.path.expanduser(cache)) / f"{dataset_name(name_or_folder)}.lmdb"
+def crops_path(dataset, cache):
+    """Where the crops of a dataset of that name lie in a crop cache: <cache>/<dataset>.lmdb."""
+    return Path(os.path.expanduser(cache)) / f"{dataset}.lmdb"
 
 
 def load_all(text, data_root=None):
