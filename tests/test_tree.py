@@ -89,11 +89,6 @@ ALLOWED = (
     (r"lib/commands/ablate_enhancer\.py", "such as opencv/mil", "an example in a message"),
     (r"lib/__init__\.py", "load_tracker", "an example of the public API"),
     (r"lib/commands/track\.py", "FAMILY:CONFIG", "the tracker of those who name none"),
-    # Still to be opened to other families:
-    (r"lib/commands/(export_onnx|train)\.py", "", "exports and pretrained trunks are this family's alone"),
-    (r"lib/models/(precision|profile|weights)\.py", "", "costs and pretrained weights of this network alone"),
-    (r"lib/test/tracker/(calibration|enhanced)\.py", "", "calibrates this family's export, measured beside it"),
-    (r"lib/vis/maps\.py", "", "draws the score maps of this family"),
 )
 
 

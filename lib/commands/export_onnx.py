@@ -55,7 +55,7 @@ def main(argv=None):
 
 def _parse(argv):
     arguments = cli.parser(__doc__, EXAMPLES)
-    arguments.add_argument("tracker_name", help="a tracker with a network, such as lunar")
+    arguments.add_argument("tracker_name", help="a tracker with a network")
     arguments.add_argument("tracker_param", help="configuration: experiments/<tracker_name>/<tracker_param>.yaml")
     arguments.add_argument("--checkpoint", help="weights: a file, `latest`, or the number of a trained epoch")
     arguments.add_argument("--out", metavar="DIR", help="where to write (default: <output>/export/<tracker>_<config>)")
