@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from lib.models.weights import load_weights
 from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 
@@ -15,6 +14,7 @@ from lib.models.parts.corner_head import CornerHead, attended_map, mean_position
 from lib.models.parts.frozen_resnet import FrozenResNet, load_imagenet
 from lib.models.parts.positions import LearnedPositions, sine_positions
 from lib.models.parts.transformer import Tokens
+from lib.models.parts.weights import load_weights
 from lib.models.stark import Stark
 from lib.models.stark.model import classification_parameters
 from tests.models.recipe import hash_tensor, hash_unit, recipe_state

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
 from ...errors import UserError
-from ..weights import LoadReport, load_weights
+from .weights import LoadReport, load_weights
 
 DEPTHS: Mapping[str, int] = {"resnet18": 256, "resnet34": 256, "resnet50": 1024, "resnet101": 1024}
 STRIDE = 16  # px of the image per cell of the third stage

@@ -126,15 +126,18 @@ class Processing:
         for number, shot in enumerate(searches):
             crop = (rng, shot, ratio, look, len(templates) + number)
             found.append(self._search(*crop, moves[: number + 1], distractor, other, number in away, past, number))
-        images, annos, seen, params, windows, places, sides = (list(column) for column in zip(*found, strict=True))
-        images, patches = np.stack(images), np.stack([image for image, _ in shown])
-        template_annos = np.stack([anno for _, anno in shown])
+        columns = (list(column) for column in zip(*found, strict=True))
+        images, annos, seen, params, windows, places, sides, insides = columns
+        images, patches = np.stack(images), np.stack([image for image, *_ in shown])
+        template_annos = np.stack([anno for _, anno, _ in shown])
         size = self.data.TEMPLATE.SIZE
         sample = {
             "template_images": torch.from_numpy(patches[:, :3]),
             "template_masks": template_mask(template_annos * size, size, self.grid),
             "template_anno": torch.from_numpy(template_annos.astype(np.float32)),
+            "template_inside": torch.from_numpy(np.stack([inside for *_, inside in shown])),
             "search_images": torch.from_numpy(images[:, :3]),
+            "search_inside": torch.from_numpy(np.stack(insides)),
             "search_anno": torch.from_numpy(np.stack(annos).astype(np.float32)),
             "search_visible": torch.tensor(seen),
             "crop_params": torch.tensor(params, dtype=torch.float32),
@@ -174,14 +177,15 @@ class Processing:
         return moves
 
     def _template(self, rng, shot, ratio, look, number):
-        """(patch (3, Z, Z) uint8, box (4,) in shares of the patch)."""
+        """(patch (3, Z, Z) uint8, box (4,) in shares of the patch, what of it shows the frame; see _inside)."""
         box = boxes.xywh_to_cxcywh(shot.around) * ratio
         if number:
             box[:2] += rng.normal(0, ONLINE_JITTER, 2) * box[2:]
             box[2:] *= np.exp(rng.normal(0, ONLINE_JITTER, 2))
-        window = self._window(rng, self.data.TEMPLATE, box, _frame_size(shot.image, ratio))
+        size = _frame_size(shot.image, ratio)
+        window = self._window(rng, self.data.TEMPLATE, box, size)
         patch = self._shoot(rng, shot.image, window, ratio, look, number, turn=look.turn)
-        return patch, _shares(boxes.cxcywh_to_xywh(box), window, look.flip)
+        return patch, _shares(boxes.cxcywh_to_xywh(box), window, look.flip), _inside(window, size, look.flip)
 
     def _known(self, rng, shot, ratio, look, past):
         """What the query knows before the first search frame, as SampleSet says: of a template's shot, and the Past."""
@@ -211,7 +215,7 @@ class Processing:
         """What SampleSet says of a search frame.
 
         (patch (3, S, S) uint8, box (4,) in shares of it, visible, what it shows (3,), the window (3,), the place (3,),
-        target's side), all px of the whole frame.
+        target's side, what of the patch shows the frame; see _inside), all px of the whole frame.
         """
         # A tracker that knows where its target was looks there when it is gone: a clip shows another place instead.
         clip, gone = past.times is not None, shot
@@ -249,7 +253,8 @@ class Processing:
             cx, cy, size = _placed(gone.to_source(gone.around) + drift, look)
             scale = size / _side(stranger.around)
             places = [(cx, cy, scale * extent) for _, _, extent in places[:2]] + [(cx, cy, size)]
-        return patch, anno if visible else np.zeros(4), visible, *places, side
+        inside = _inside(shown, (width, height), look.flip)
+        return patch, anno if visible else np.zeros(4), visible, *places, side, inside
 
     def _chained(self, rng, before_cxcywh, frame_size):
         """The window of a tracker that found its target at a box one frame earlier, not quite exactly."""
@@ -347,6 +352,15 @@ def _shares(box_xywh, window, flip):
     if flip:
         anno[0] = 1 - anno[0] - anno[2]
     return anno
+
+
+def _inside(window, frame_size, flip):
+    """The part of a window's patch that shows the frame, (4,) float32 x0, y0, x1, y1 in shares of the patch.
+
+    A turn of the camera is not counted.
+    """
+    frame = _shares(np.array([0, 0, *frame_size]), window, flip)
+    return np.concatenate([frame[:2], frame[:2] + frame[2:]]).clip(0, 1).astype(np.float32)
 
 
 def _window_box(window, shot, ratio):

@@ -100,6 +100,8 @@ class SampleSet(Samples):
         template_images (T, 3, Z, Z) uint8; template_masks (T, Lz) float32, see template_mask
         template_anno (T, 4), search_anno (N, 4) float32: xywh in shares of the crop, zeros where nothing is visible
         search_images (N, 3, S, S) uint8
+        template_inside (T, 4), search_inside (N, 4) float32: x0, y0, x1, y1 of the part of the crop that shows the
+            frame, in shares of the crop; beyond it the crop is black
         search_visible (N,) bool: the target is there and its centre in the crop
         crop_params (N, 3) float32: centre and side of what the search image shows, px of the whole frame, mirrored at
             x = 0 and stretched as the image is, so that they are the same for all frames of a clip
