@@ -13,7 +13,7 @@ setup(
     package_dir={f"lunar_tracking{name}": folder for name, folder in FOLDERS.items()},
     package_data={
         "lunar_tracking.experiments": ["*/*.yaml"],
-        "lunar_tracking.pretrained": ["*.safetensors", "*.md", "LICENSE.*"],
+        "lunar_tracking.pretrained": ["*.safetensors", "*_onnx/*.onnx", "*.md", "LICENSE.*"],
     },
     include_package_data=False,
 )

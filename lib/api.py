@@ -159,15 +159,13 @@ def load_tracker(
         UserError: there is no such tracker, configuration, weights file or setting.
     """
     if importlib.util.find_spec("torch") is None and registry.family(family).network:
-        from .test.tracker.standalone import load
-
         given = {"checkpoint": checkpoint, "enhancer": enhancer, "settings": list(settings) or None}
         for flag, value in given.items():
             if value is not None:
                 raise UserError(f"load_tracker: {flag} needs torch: pip install 'lunar-tracking[train]'")
         if backend not in (None, "onnx") or device not in ("auto", "cpu"):
             raise UserError("load_tracker: without torch there is backend onnx on the CPU alone")
-        return LoadedTracker(lambda: load(family, name))
+        return LoadedTracker(lambda: registry.light(family, name))
     from .config.paths import paths
     from .test.evaluation.runner import Experiment
     from .test.tracker.weights import find_weights

@@ -103,6 +103,8 @@ SUBCOMMANDS = {
     "profile": ("profile_model", "count parameters and operations, measure time"),
     "check": ("check_data", "check datasets"),
     "census": ("census", "describe a dataset: sizes, motion, brightness"),
+    "trust": ("trust", "how far scores say that the target is lost"),
+    "convert": ("convert", "write boxes in the form of CVAT, MOT, COCO, YOLO, VOC or LabelMe"),
     "ablate": ("ablate", "compare settings of one tracker"),
     "ablate_enhancer": ("ablate_enhancer", "compare enhancers"),
     "compare": ("vis_results", "draw the boxes of several trackers side by side"),

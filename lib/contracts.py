@@ -259,6 +259,8 @@ class Family:
         schema: the pydantic model of its configuration.
         tracker: a Tracker, LockstepTracker or ClipTracker, built as Tracker(config, weights, device); None if it does
             not track. One whose family is trained also takes `network=`, a network to track with instead of weights.
+        light: function from the names of family and configuration to a tracker that runs without torch; None if there
+            is none.
         network: function from a configuration to the network with random weights; None for a tracker without one.
         actor: an Actor, built from (network, config); None if there is nothing to train.
         samples: the training set, built from (datasets, config, seed=, training=); needed with `actor`.
@@ -267,6 +269,7 @@ class Family:
 
     schema: str
     tracker: str | None = None
+    light: str | None = None
     network: str | None = None
     actor: str | None = None
     samples: str | None = None

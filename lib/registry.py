@@ -20,9 +20,10 @@ FAMILIES = {
     "lunar": Family(
         schema=".config.lunar:Lunar",
         tracker=".test.tracker.lunar:LunarTracker",
+        light=".test.tracker.lunar_light:load",
         network=".models.lunar.build:build_network",
         actor=".train.actors.lunar:LunarActor",
-        samples=".train.data.samples:SampleSet",
+        samples=".train.data.lunar:LunarSamples",
     ),
     "stark": Family(
         schema=".config.stark:Stark",
@@ -80,10 +81,27 @@ def schema(script: str) -> Any:
 
 def tracker(script: str) -> Any:
     """The tracker's class of a family. Raises UserError for a family that does not track."""
-    place = family(script).tracker
-    if place is None:
+    return _resolve(tracking(script).tracker)
+
+
+def tracking(script: str) -> Family:
+    """The Family of this name, if it tracks. Raises UserError otherwise."""
+    found = family(script)
+    if found.tracker is None:
         raise UserError(f"this script has no tracker; those that have: {', '.join(names())}")
-    return _resolve(place)
+    return found
+
+
+def light(script: str, name: str) -> Any:
+    """The tracker of a configuration that runs without torch.
+
+    Raises:
+        UserError: the family has none, or no graphs of this configuration are there.
+    """
+    place = family(script).light
+    if place is None:
+        raise UserError(f"{script} {name}: needs torch: pip install 'lunar-tracking[train]'")
+    return _resolve(place)(script, name)
 
 
 def trained(script: str) -> Family:

@@ -74,7 +74,7 @@ def test_a_file_keeps_the_rules(path):
 # Files that are a family's own. `enhancer` is a family and also a part of others, so its name may stand anywhere.
 FAMILIES = tuple(name for name in registry.FAMILIES if name != "enhancer")
 OWN = re.compile(
-    r"lib/(registry\.py|config/{0}\.py|models/{0}/.*|train/(actors|data)/{0}(_\w+)?\.py|test/tracker/{0}\.py)".format(
+    r"lib/(registry\.py|config/{0}\.py|models/{0}/.*|train/(actors|data)/{0}(_\w+)?\.py|test/tracker/{0}(_\w+)?\.py)".format(
         f"({'|'.join(FAMILIES)})"
     )
 )
@@ -96,7 +96,6 @@ ALLOWED = (
     (r"lib/models/(precision|profile|weights)\.py", "", "costs and pretrained weights of this network alone"),
     (r"lib/test/tracker/(calibration|enhanced)\.py", "", "calibrates this family's export, measured beside it"),
     (r"lib/vis/maps\.py", "", "draws the score maps of this family"),
-    (r"lib/train/(actors/clip|admin/picture|data/\w+|trainers/trainer)\.py", "", "clips and pictures of this family"),
 )
 
 

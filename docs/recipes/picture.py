@@ -32,7 +32,10 @@ def main(argv=None):
     run = results.Run(results.results_root(options.results or paths().output), name, config)
     rows = []
     for wanted in options.sequences:
-        (sequence,) = named(sequences, wanted)
+        found = named(sequences, wanted)
+        if not found:
+            raise UserError(f"--sequences {wanted}: there is no such sequence in {sequences[0].dataset}")
+        (sequence,) = found
         found = results.find(run, options.dataset, sequence.name)
         if found is None:
             raise UserError(f"no results of {sequence.name} by {options.tracker}; make them with tracking/test.py")

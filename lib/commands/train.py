@@ -129,19 +129,11 @@ def _parse(argv):
     arguments.add_argument("--world-size", "--world_size", type=int, help="multi_node: how many machines")
     arguments.add_argument("--ip", default="127.0.0.1", help="multi_node: address of machine 0")
     arguments.add_argument("--port", "--master_port", type=int, default=20000, help="multi_node: a free port there")
-    arguments.add_argument("--use_wandb", type=int, default=0, choices=(0, 1), help="not supported")
-    arguments.add_argument("--distill", type=int, default=0, choices=(0, 1), help="not supported yet")
-    arguments.add_argument("--script_teacher", help="with --distill")
-    arguments.add_argument("--config_teacher", help="with --distill")
     cli.add_config_flags(arguments)
     return arguments.parse_args(argv)
 
 
 def _check(options):
-    if options.distill:
-        raise UserError("--distill 1: learning from a teacher is not supported yet")
-    if options.use_wandb:
-        logging.warning("--use_wandb 1: not supported; TensorBoard and JSON lines are written")
     cli.at_least(options, nproc_per_node=1)
     if not 0 <= options.seed < 2**32:
         raise UserError(f"--seed {options.seed}: expected 0 to 2^32 - 1")
@@ -203,7 +195,7 @@ def _processes(options):
 
 
 def _launch(options, processes, words):
-    """Run this command as several processes through torchrun and pass on the exit code of the first that failed."""
+    """Run this command as several processes through torchrun and pass on the exit code of one that failed."""
     from torch.distributed import run as torchrun
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -219,8 +211,9 @@ def _launch(options, processes, words):
     try:
         torchrun.run(torchrun.parse_args([str(word) for word in command]))
     except ChildFailedError as error:
-        _, failure = error.get_first_failure()
-        return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
+        # The code of a process that ended by itself says more than that of one which was killed when it lost the other.
+        codes = [failure.exitcode for failure in error.failures.values()]
+        return next((code for code in codes if code > 0), 128 - codes[0])
     except SignalException as error:
         return 128 + error.sigval
     return 0

@@ -35,9 +35,14 @@ def follow(options):
     from ..test.evaluation.runner import build_tracker
     from ..test.tracker.weights import find_weights
 
+    if options.show_first:
+        return _show_first(open_frames(options.videofile, turn=not options.as_stored), options)
     display = not options.no_display and _has_display()
     if options.optional_box is None and not display:
-        raise UserError("there is no display to draw the first box on: give it as --optional_box x y w h")
+        raise UserError(
+            "there is no display to draw the first box on: give it as --optional_box x y w h "
+            "(--show_first FILE.png writes the first frame with a grid to read it from)"
+        )
     if not (display or options.save_video or options.save_results):
         raise UserError("there is no display here and nothing to save: add --save_video OUT.mp4 or --save_results")
     frames = open_frames(options.videofile, turn=not options.as_stored)
@@ -62,7 +67,11 @@ def _parse(argv):
 
 def parse(arguments, argv):
     """The flags of a command that tracks through one video. Raises UserError for a box without area."""
-    arguments.add_argument("videofile", help="video file, folder, zip or LMDB of frames, or the number of a camera")
+    arguments.add_argument(
+        "videofile",
+        help="video file, folder, zip or LMDB of frames, images as img_%%04d.png or img_*.png, a stream's URL, "
+        "or a camera's number",
+    )
     arguments.add_argument(
         "--optional_box",
         "--box",
@@ -70,6 +79,9 @@ def parse(arguments, argv):
         nargs=4,
         metavar=("X", "Y", "W", "H"),
         help="first box, px (default: draw it)",
+    )
+    arguments.add_argument(
+        "--show_first", metavar="FILE", help="only write the first frame with a grid, as .png or .jpg"
     )
     arguments.add_argument("--save_video", metavar="FILE", help="write the annotated video: .mp4, .avi or .webm")
     arguments.add_argument("--save_results", action="store_true", help="write the boxes under the output folder")
@@ -93,6 +105,25 @@ def parse(arguments, argv):
         if min(options.optional_box[2:]) <= 0:
             raise UserError(f"--optional_box {written}: width and height must be above 0")
     return options
+
+
+def _show_first(frames, options):
+    import cv2
+
+    from ..files import atomic_path, check_not_over
+    from ..vis.draw import draw_grid
+
+    path = Path(options.show_first)
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise UserError("expected a name ending in .png or .jpg", path)
+    check_not_over(path, options.videofile)
+    image = next(iter(frames), None)
+    if image is None:
+        raise UserError("no frame could be read", options.videofile)
+    with atomic_path(path) as temporary:
+        cv2.imwrite(str(temporary), cv2.cvtColor(draw_grid(image), cv2.COLOR_RGB2BGR))
+    print(f"wrote {path}: {image.shape[1]} x {image.shape[0]} px; read x y w h off its grid for --optional_box")
+    return 0
 
 
 @dataclasses.dataclass

@@ -171,6 +171,9 @@ class Test(Tracking):
     SIZE_STEP: Share = key(
         1.0, "share of the change of size (in its logarithm) that a frame takes over; below 1 sizes drift less", gt=0
     )
+    WINDOW_GRID: NonNegative = key(
+        0.0, "centre and side of the search window are multiples of this, px (0 = any): engines then see equal pixels"
+    )
     SIZE_CORRECTION: Share = key(
         0.0, "power of the ratio of the given to the found box in the first frame by which later sizes are multiplied"
     )

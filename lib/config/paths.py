@@ -28,9 +28,9 @@ class Paths:
     pretrained: Path
 
     def weights(self, name: str) -> Path:
-        """The file `name` in `pretrained` or, where it is not there, among the weights that ship with the package."""
+        """The file `name` in `pretrained`; where it is not there, the one inside the installed package."""
         own, shipped = self.pretrained / name, SHIPPED / "pretrained" / name
-        return shipped if shipped.exists() and not own.exists() else own
+        return shipped if not CHECKOUT and shipped.exists() and not own.exists() else own
 
 
 def paths(data=None, output=None):

@@ -79,6 +79,26 @@ def window_side(width, height, factor, min_side, image_size):
     return float(min(max(side, min_side, 1.0), 1.5 * max(image_size)))
 
 
+def coverage(boxes_xywh: np.ndarray, size: int, grid: int) -> np.ndarray:
+    """Share of every cell of a patch that a box covers, exact also for boxes smaller than a cell.
+
+    Args:
+        boxes_xywh (..., 4): px of the patch.
+        size: side of the patch (px).
+        grid: cells a side.
+
+    Returns:
+        (..., grid^2) float32 in [0, 1], row by row.
+    """
+    scaled = np.asarray(boxes_xywh, np.float32) * np.float32(grid / size)
+    low, high = scaled[..., :2, None], scaled[..., :2, None] + scaled[..., 2:, None]
+    edges = np.arange(grid, dtype=np.float32)
+    # A box is a product of two intervals, so its overlap with a cell is the product of theirs.
+    overlap = np.maximum(np.minimum(high, edges + 1) - np.maximum(low, edges), 0)
+    covered = overlap[..., 1, :, None] * overlap[..., 0, None, :]
+    return covered.reshape(*covered.shape[:-2], grid * grid)
+
+
 def window_on(cx, cy, side, image_size, grid):
     """A square around a centre, cut to the image, never empty: (x0, y0, x1, y1), px, multiples of `grid` or a border.
 

@@ -42,7 +42,8 @@ def stretch_of(values: np.ndarray, place: object) -> Stretch:
     """
     text = os.environ.get(VARIABLE)
     if text:
-        low, high, how = *_given(text), f"as {VARIABLE} says"
+        low, high = _given(text)
+        how = f"as {VARIABLE} says"
     else:
         finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
         low, high = map(float, np.percentile(finite, PERCENTILES)) if finite.size else (0.0, 1.0)

@@ -8,9 +8,11 @@ one size. A frame that cannot be decoded raises FrameError.
 import itertools
 import logging
 import os
+import re
 import time
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -20,15 +22,16 @@ from ..errors import FrameError, UserError
 from . import image as images
 from .depth import VARIABLE, stretch_of
 from .storage import Folder, open_storage
-from .video import VIDEO_EXTENSIONS, VideoFrames
+from .video import VIDEO_EXTENSIONS, VideoFrames, VideoStream
 
 __all__ = [
-    "VIDEO_EXTENSIONS", "CameraFrames", "ImageFrames", "OrderedFrames", "PartialFrame", "VideoFrames",
-    "expected_length", "image_names", "is_video", "open_frames", "partial_frame",
+    "VIDEO_EXTENSIONS", "CameraFrames", "ImageFrames", "OrderedFrames", "PartialFrame", "StreamFrames",
+    "VideoFrames",    "expected_length", "image_names", "is_video", "open_frames", "partial_frame",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
-_stretches = {}
+_stretches: dict = {}
+URL = re.compile(r"(rtsps?|rtmps?|https?|udp|tcp|srt|rtp|mms)://")
 
 WHOLE = 400 * 400  # px: of an image as small as a stored crop, decoding all costs less than decoding a part
 
@@ -186,14 +189,34 @@ class CameraFrames:
             yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
 
 
+class StreamFrames:
+    """A stream of a network, such as rtsp://... or http://...: frames until it ends, without a length.
+
+    Raises FrameError where it cannot be opened, or is lost; what came before is then read.
+    """
+
+    def __init__(self, url: str):
+        self.url, self._stream = url, VideoStream(url)
+        self.fps = self._stream.fps
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return iter(self._stream)
+
+
 def open_frames(source, turn=True):
-    """Open what a user names: a video file, a folder, zip or LMDB of frames, or a camera index ("0").
+    """Open what a user names: a video file, a folder, zip or LMDB of frames, images as a pattern (`img_%04d.png`,
+    `img_*.png`), a stream of a network (rtsp://, http://, udp://, ...) or a camera index ("0").
 
     turn: images are turned as their EXIF data says. Raises UserError where there is nothing to open, naming what was
     expected.
     """
     path = Path(source)
+    if URL.match(str(source)):
+        return StreamFrames(str(source))
     if not os.path.exists(path):  # unlike Path.exists, also for what can name no file
+        names = _like(path)
+        if names:
+            return ImageFrames(Folder(path.parent), names, turn)
         if str(source).isdecimal() and len(str(source)) <= 4:
             return CameraFrames(int(source))
         raise UserError("no such video, folder of frames or camera", path)
@@ -211,11 +234,22 @@ def open_frames(source, turn=True):
     return VideoFrames(path)
 
 
+def _like(path):
+    """Names of the images in a folder that a pattern fits, of numbers (%04d) or of any letters (*)."""
+    pattern = re.sub(r"%0?\d*d", "*", path.name)
+    if not any(letter in pattern for letter in "*?[") or not path.parent.is_dir():
+        return []
+    digits = re.compile(re.sub(r"%0?\\?\d*d", r"\\d+", re.escape(path.name).replace(r"\%", "%")))
+    numbered = pattern != path.name
+    names = image_names(Folder(path.parent), pattern)
+    return [name for name in names if digits.fullmatch(name)] if numbered else names
+
+
 def expected_length(frames):
     """How many frames a source is thought to have: for a video what its file claims; None where nobody knows."""
     if isinstance(frames, VideoFrames):
         return frames.claimed
-    return None if isinstance(frames, CameraFrames) else len(frames)
+    return None if isinstance(frames, CameraFrames | StreamFrames) else len(frames)
 
 
 def partial_frame(frames, index, checked=False):

@@ -53,7 +53,7 @@ def doubts(boxes_xywh: np.ndarray, visible: np.ndarray, size: tuple[int, int]) -
     beyond = (high > frame + BEYOND).any(axis=1)
     if beyond.mean() > OFTEN and _are_corners(low, sides, frame):
         return [said(beyond.argmax(), f"looks like the corners x1 y1 x2 y2 in {of}: expected x y w h", True)]
-    outside = ((low >= frame) | (high <= 0)).any(axis=1)
+    outside = np.asarray(((low >= frame) | (high <= 0)).any(axis=1))
     found = []
     if outside.any():
         grave = bool(outside.mean() > 0.5 or (outside[0] and rows[0] == 0))

@@ -49,6 +49,21 @@ def parse_numbers(data, path):
     return _parse(data, path, None, False).ravel()
 
 
+def parse_rows(data, path, least):
+    """Rows of finite numbers that need not be equally long, each of at least `least`: a list of lists. Blank lines are
+    left out. `path` only names the place in errors. Raises UserError with file and line.
+    """
+    rows = []
+    for number, line in enumerate(_text(data, path).splitlines(), 1):
+        row = _row(line, path, number) if line.strip() else []
+        if line.strip() and len(row) < least:
+            raise UserError(f"expected at least {least} numbers, found {len(row)}", path, number)
+        if any(value != value for value in row):
+            raise UserError("expected finite numbers, found nan", path, number)
+        rows += [row] if row else []
+    return rows
+
+
 def _parse(data, path, columns, allow_nan):
     rows = _parse_fast(data)
     if rows is None or (columns and rows.shape[1] not in columns) or not _plausible(rows, allow_nan):

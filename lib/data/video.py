@@ -30,6 +30,7 @@ VIDEO_EXTENSIONS = (
 )  # fmt: skip
 KEPT = 2**27  # bytes: of frames decoded together where a video is read backwards
 THREADS = 4  # of a decoder; more hold more frames in memory and gain little
+WAIT = 10.0  # s for a stream's next data, then it is lost
 NO_VIDEO = ("ansi", "bintext", "xbin", "idf")  # text that FFmpeg draws as pictures
 # Of these, in an MP4 or MOV file, one packet is one frame, so that packets are counted in the place of frames.
 PLAIN_FORMATS, PLAIN_CODECS = ("mov",), ("h264", "hevc", "av1", "mjpeg", "prores", "mpeg4")
@@ -156,12 +157,7 @@ class _Decoder:
     """A video on its way through the decoder. Raises FrameError where the file holds no video that can be decoded."""
 
     def __init__(self, path, options=None):
-        if not os.path.isfile(path):
-            raise FrameError("is a folder, expected a video" if os.path.isdir(path) else "no such file", path)
-        try:
-            self._container = av.open(f"file:{path}")  # or a colon in its name would be taken for a protocol
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            raise FrameError(_why_not(path, error), path) from None
+        self._container = _open_stream(path) if isinstance(path, str) else _open_file(path)
         self._stream = self._video_stream(path)
         codec = self._stream.codec_context
         codec.thread_type, codec.thread_count = "AUTO", THREADS
@@ -235,15 +231,51 @@ class _Decoder:
         return True
 
 
+class VideoStream:
+    """A video that comes once, from a network: iterate over it. Raises FrameError where it is not there, or lost."""
+
+    def __init__(self, url: str):
+        self.url, self._decoder = url, _Decoder(url)
+        self.fps = self._decoder.fps
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        picture = None
+        for number in itertools.count():
+            try:
+                frame = self._decoder.next()
+            except (av.error.FFmpegError, OSError) as error:
+                raise FrameError(f"the stream was lost after {number} frames ({error.strerror})", self.url) from error
+            if frame is None:
+                return
+            picture = picture or _Picture(self.url, frame)
+            yield picture(frame, number)
+
+
+def _open_file(path):
+    if not os.path.isfile(path):
+        raise FrameError("is a folder, expected a video" if os.path.isdir(path) else "no such file", path)
+    try:
+        return av.open(f"file:{path}")  # or a colon in its name would be taken for a protocol
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise FrameError(_why_not(path, error), path) from None
+
+
+def _open_stream(url):
+    try:
+        return av.open(url, timeout=WAIT)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise FrameError(f"cannot be opened: {getattr(error, 'strerror', None) or error}", url) from None
+
+
 class _Picture:
     """From decoded frames to arrays (H, W, 3) uint8 RGB: turned, of one size, and deep grey stretched to 8 bits.
 
     The first frame, wherever reading begins, decides the size and the stretch.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, first=None):
         self.path, self._stretch, self._warned = path, None, set()
-        first = _Decoder(path).next()
+        first = first or _Decoder(path).next()
         if first is None:
             raise FrameError("holds no frame that can be decoded", path)
         self._size = first.width, first.height

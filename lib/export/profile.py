@@ -73,19 +73,31 @@ class Spans:
 
     @contextlib.contextmanager
     def __call__(self, name: str) -> Iterator[None]:
-        part = self.names.get(name, name)
+        with self._part(self.names.get(name, name)):
+            yield
+
+    def watch(self, modules: Iterable[torch.nn.Module], part: str) -> None:
+        """Let every call of these modules be of a part."""
+        spans: list[contextlib.AbstractContextManager] = []
+
+        def enter(*_):
+            spans.append(self._part(part))
+            spans[-1].__enter__()
+
+        def leave(*_):
+            spans.pop().__exit__(None, None, None)
+
+        for module in modules:
+            self._hooks += [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
+
+    @contextlib.contextmanager
+    def _part(self, part):
         self._enter(part)
         try:
             with torch.profiler.record_function(part):
                 yield
         finally:
             self._leave()
-
-    def watch(self, modules: Iterable[torch.nn.Module], part: str) -> None:
-        """Let every call of these modules be of a part."""
-        for module in modules:
-            self._hooks.append(module.register_forward_pre_hook(lambda *_: self._enter(part)))
-            self._hooks.append(module.register_forward_hook(lambda *_: self._leave()))
 
     def _enter(self, part):
         self._lap()

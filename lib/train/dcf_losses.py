@@ -4,7 +4,7 @@ Score maps are (N, S, H, W): N images of each of S sequences.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -58,7 +58,7 @@ def hinge_loss(prediction: Tensor, label: Tensor, threshold: float, clip: float 
     return loss if clip is None else loss.clamp(max=clip)
 
 
-def classification_losses(scores: Sequence[Tensor], loss) -> dict[str, Tensor]:
+def classification_losses(scores: Sequence[Tensor], loss: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
     """Apply a loss to the scores of an unrolled optimiser.
 
     Args:

@@ -11,7 +11,7 @@ import torch
 
 from .. import registry
 from ..config import flat
-from ..errors import UserError
+from ..errors import MachineError, UserError
 from ..models.parts.weights import initialise_backbone, load_weights
 from .admin import distributed
 from .admin.journal import Journal
@@ -71,6 +71,9 @@ def run(job, validate_tracking=None):
     except RuntimeError as error:
         if distributed.world() > 1 and distributed.is_about_peers(error):
             raise distributed.peer_lost(error) from error
+        raise
+    except (UserError, MachineError):
+        distributed.stop()  # a group that outlives the interpreter can end the process by SIGABRT
         raise
     distributed.stop()
     return code

@@ -31,3 +31,19 @@ def draw_box(image, box_xywh, color, thickness=1, label=None):
         for ink, width in (((0, 0, 0), 3), (color, 1)):
             cv2.putText(image, label, (left, bottom), cv2.FONT_HERSHEY_SIMPLEX, scale, ink, width, cv2.LINE_AA)
     return image
+
+
+def draw_grid(image: np.ndarray) -> np.ndarray:
+    """A copy of an image (H, W, 3) uint8 RGB with lines at round numbers of px and those numbers beside them."""
+    image = np.array(image)
+    height, width = image.shape[:2]
+    step = next(each for each in (10, 20, 50, 100, 200, 500, 1000, 2000) if max(height, width) / each <= 16)
+    scale = max(0.35, min(height, width) / 1500)
+    for along, length in ((0, width), (1, height)):
+        for place in range(step, length, step):
+            ends = ((place, 0), (place, height - 1)) if along == 0 else ((0, place), (width - 1, place))
+            cv2.line(image, *ends, (255, 220, 40), 1)
+            where = (place + 2, round(24 * scale)) if along == 0 else (2, place - 2)
+            for ink, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+                cv2.putText(image, str(place), where, cv2.FONT_HERSHEY_SIMPLEX, scale, ink, thickness, cv2.LINE_AA)
+    return image

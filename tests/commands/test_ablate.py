@@ -219,7 +219,7 @@ def test_a_wrong_section_is_one_line(tmp_path, recipe, clips, command, capsys, t
         (["--row", "whole: TEST.MIN_BOX=2"], "a row cannot be called 'whole'"),
         (
             ["--rows", "no windw"],
-            "--rows no windw: no such row (did you mean 'no window'?); there are: whole, Hann window, no window",
+            "--rows no windw: no such row (did you mean no window?); there are: whole, Hann window, no window",
         ),
         (["--set", "TEST.WINDO=none"], "--set TEST.WINDO=none: unknown key TEST.WINDO"),
         (["--dataset", "lunar_deno"], "did you mean lunar_demo?"),

@@ -69,6 +69,18 @@ def test_video_demo_without_a_display(tmp_path, clip, kind, extension):
     assert rows.shape == (12, 4) and np.allclose(rows[0], box, atol=1e-3)
 
 
+def test_track_is_the_demo_with_fewer_words(tmp_path, clip, command, capsys):
+    frames, box = clip
+    source, found = write("folder", tmp_path / "clip", frames[:4]), []
+    for script, words in (("track.py", [source, "--tracker", "opencv:mil", "--box"]),
+                          ("video_demo.py", ["opencv", "mil", source, "--optional_box"])):  # fmt: skip
+        assert command(script, *words, *box, "--save_results", "--save_dir", tmp_path / script, "--no_display") == 0
+        found.append(next((tmp_path / script).rglob("video_clip.txt")).read_bytes())
+    assert found[0] == found[1]
+    assert command("track.py", source, "--tracker", "mil", "--box", *box) == 2
+    assert "expected FAMILY:CONFIG" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

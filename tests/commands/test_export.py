@@ -25,7 +25,7 @@ def test_export_says_how_far_it_is_from_torch(command, tmp_path, capsys):
     text = capsys.readouterr().out
     difference = float(re.search(r"onnx and torch, of 4 frames: they differ by at most (\S+)", text)[1])
     assert 0 < difference < 1e-4, "two engines, never equal in every bit"
-    assert {path.name for path in out.iterdir()} == {"template.onnx", "track.onnx"}
+    assert {path.name for path in out.iterdir()} == {"template.onnx", "track.onnx", "find.onnx"}
 
 
 def test_int8_finds_the_same_boxes(command, tmp_path, capsys):

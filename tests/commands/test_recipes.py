@@ -111,3 +111,20 @@ def test_nights_are_compared_with_real_ones(tmp_path, capsys):
     ):
         assert recipe(["--day", str(tmp_path / "day"), *wrong]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_results_are_drawn_as_a_picture(tmp_path, command, capsys):
+    """A row for each sequence and a column for each time, the true box in green on every frame."""
+    words = ["identity", "baseline", "--dataset", "lunar_demo#[bc]a[lr]*_[pr]*", "--save_dir", tmp_path]
+    assert command("test.py", *words) == 0
+    recipe = runpy.run_path(str(ROOT / "docs/recipes/picture.py"))["main"]
+    words = ["--sequences", "ball_park", "car_road", "--tracker", "identity:baseline", "--results", str(tmp_path)]
+    assert recipe([str(tmp_path / "out.png"), *words, "--columns", "3", "--width", "160"]) == 0
+    picture = cv2.imread(str(tmp_path / "out.png")).astype(int)
+    assert picture.shape == (2 * 90 + 4, 3 * 160 + 2 * 4, 3)
+    assert (picture[90:94] == 255).all(), "a gap"
+    green = (picture[..., 1] > 150) & (picture[..., 0] < 150) & (picture[..., 2] < 150)
+    assert all(green[y : y + 90, x : x + 160].any() for y in (0, 94) for x in (0, 164, 328))
+    capsys.readouterr()
+    assert recipe([str(tmp_path / "out.png"), *words, "--dataset", "lunar_day"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1

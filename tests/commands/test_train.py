@@ -74,7 +74,6 @@ def test_wrong_budgets_are_one_line(recipe, text, message):
         (["--set", "DATA.TRAIN.DATASETS_NAME=[lunar]", "--data_root", "/gone"], 2, "/gone/lunar"),
         ([*DEMO, "--set", "DATA.VAL.DATASETS_NAME=[/gone]"], 2, "no benchmark or folder '/gone'"),
         ([*DEMO, "--budget", "huge"], 2, "--budget huge: not among this recipe's BUDGETS"),
-        ([*DEMO, "--distill", "1"], 2, "--distill 1: learning from a teacher is not supported yet"),
         ([*DEMO, "--resume", "gone.tar"], 2, "gone.tar: --resume: expected auto, never or a checkpoint"),
         ([*DEMO, "--seed", "-1"], 2, "--seed -1: expected 0"),
         ([*DEMO, "--mode", "multi_node", "--rank", "2", "--world-size", "2"], 2, "--rank 0 to N-1"),

@@ -33,7 +33,7 @@ def write_sequence(folder, name, frames=6, width=10.0):
     place.mkdir(parents=True)
     for number in range(frames):
         (place / f"{number:04d}.jpg").write_bytes(encode_jpeg(RNG.integers(0, 255, (40, 60, 3), np.uint8)))
-    rows = [f"{20 + number / 3:.3f},{15:.3f},{width},{8}" for number in range(frames)]
+    rows = [f"{20 + number % 90 / 3:.3f},{15:.3f},{width},{8}" for number in range(frames)]
     (folder / name / "groundtruth.txt").write_text("\n".join(rows))
 
 

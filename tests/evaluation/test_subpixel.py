@@ -67,7 +67,7 @@ class TrueCell(lunar.LunarTracker):
         self.now = [self.boxes[side][high * 256 + low] for side, high, low in numbers]
         return super().track_frames(states, images)
 
-    def _locate(self, output, readout, states, crops):
+    def _locate(self, look, states, crops):
         cells = self.cells
         output = TrackerOutput(*(torch.zeros(len(crops), channels, cells, cells) for channels in (1, 2, 2)))
         for index, (crop, box) in enumerate(zip(crops, self.now, strict=True)):
@@ -78,7 +78,7 @@ class TrueCell(lunar.LunarTracker):
                 [(x + w / 2) * cells - column, (y + h / 2) * cells - row]
             )
             output.size_map[index, :, row, column] = torch.tensor([w, h])
-        return super()._locate(output, readout, states, crops)
+        return super()._locate((output, None, None, None), states, crops)
 
 
 class InheritedCrop(Crop):

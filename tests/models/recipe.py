@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def hash_unit(key: str, count: int) -> np.ndarray:
@@ -52,3 +52,9 @@ def recipe_state(tag: str, state: dict[str, Tensor], factors=()) -> dict[str, Te
                 value = (value.double() * factor).float()
         made[name] = value
     return made
+
+
+def recipe_network(network: nn.Module, tag: str, factors=()) -> nn.Module:
+    """The network with all its weights by the recipe, in eval mode; tag, factors: see recipe_state."""
+    network.load_state_dict(recipe_state(tag, network.state_dict(), factors), strict=True)
+    return network.eval()

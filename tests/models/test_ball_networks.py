@@ -7,7 +7,7 @@ import torch
 
 from lib.models.ball.hrnet import WasbHRNet
 from lib.models.ball.tracknet import InpaintNet, TrackNetV1, TrackNetV3, input_channels
-from tests.models.hashed import hash_tensor, hash_unit, load_hashed
+from tests.models.recipe import hash_tensor, hash_unit, recipe_network
 
 NETWORKS = {
     "tracknetv3_tracknet": TrackNetV3,
@@ -56,7 +56,7 @@ def test_input_channels():
 @torch.inference_mode()
 def test_tracknetv3_equals_the_reference(shared_data):
     data = parity(shared_data, "tracknetv3.pt")
-    network = load_hashed(TrackNetV3(), "tracknetv3", data["tracknet"]["mult"])
+    network = recipe_network(TrackNetV3(), "tracknetv3", data["tracknet"]["mult"])
     out = network(hash_tensor("tracknetv3/input", (1, 27, 32, 64), 12**-0.5, 0.5))
     assert (out - data["tracknet"]["out"]).abs().max() < 2e-5
 
@@ -64,7 +64,7 @@ def test_tracknetv3_equals_the_reference(shared_data):
 @torch.inference_mode()
 def test_inpaintnet_equals_the_reference(shared_data):
     data = parity(shared_data, "tracknetv3.pt")["inpaint"]
-    network = load_hashed(InpaintNet(), "inpaintnet")
+    network = recipe_network(InpaintNet(), "inpaintnet")
     out = network(data["coor"] * (1 - data["mask"]), data["mask"])
     assert (out - data["out"]).abs().max() < 1e-5
 
@@ -72,7 +72,7 @@ def test_inpaintnet_equals_the_reference(shared_data):
 @torch.inference_mode()
 def test_wasb_equals_the_reference(shared_data):
     data = parity(shared_data, "wasb.pt")["hrnet"]
-    network = load_hashed(WasbHRNet(), "wasb", data["mult"])
+    network = recipe_network(WasbHRNet(), "wasb", data["mult"])
     assert (network(hash_tensor("wasb/input", (1, 9, 32, 64))) - data["logits"]).abs().max() < 5e-5
 
 

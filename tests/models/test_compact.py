@@ -157,7 +157,7 @@ def test_impossible_options():
     for options in ({"search_size": 100}, {"template_size": 256}, {"position": "rope"}):
         with pytest.raises(ValueError):
             build(**options)
-    with pytest.raises(ValueError, match="template_mask"):
+    with pytest.raises(ValueError, match="coverage"):
         build().encode_template(inputs(build())[0])
 
 

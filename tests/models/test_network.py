@@ -7,8 +7,9 @@ import pytest
 import torch
 from timm.layers import Attention
 
+from lib.data.crop import coverage
 from lib.export.profile import count
-from lib.models.lunar import TemplateState, TrackerOutput, boxes_at, decode, template_mask
+from lib.models.lunar import TemplateState, TrackerOutput, boxes_at, decode
 from lib.models.lunar.stages import stages
 from lib.models.parts.block import Block
 from tests.networks import make_lunar
@@ -269,7 +270,7 @@ def test_wrong_shapes_are_named():
         model.encode_template(search, masks)
     with pytest.raises(ValueError, match=r"expected \(B, 3, 128, 128\)"):
         model.track(model.encode_template(templates, masks), templates[:, 0])
-    with pytest.raises(ValueError, match="template_mask"):
+    with pytest.raises(ValueError, match="coverage"):
         model.encode_template(templates)
 
 
@@ -305,10 +306,10 @@ def test_template_mask_is_exact():
         picture = np.zeros((fine, fine), np.float32)
         picture[max(y, 0) : max(y + h, 0), max(x, 0) : max(x + w, 0)] = 1
         counted = picture.reshape(grid, fine // grid, grid, fine // grid).mean((1, 3)).ravel()
-        mask = template_mask(np.array([x, y, w, h]) * size / fine, size, grid)
-        assert np.abs(mask.numpy() - counted).max() < 1e-5
-    assert template_mask(torch.tensor([[[60.0, 60.0, 8.0, 8.0]]]), 128, 8).sum() * 16**2 == 64
-    assert template_mask(torch.tensor([50.0, 50.0, 0.0, -3.0]), 128, 8).sum() == 0
+        mask = coverage(np.array([x, y, w, h]) * size / fine, size, grid)
+        assert np.abs(mask - counted).max() < 1e-5
+    assert coverage([[[60.0, 60.0, 8.0, 8.0]]], 128, 8).sum() * 16**2 == 64
+    assert coverage([50.0, 50.0, 0.0, -3.0], 128, 8).sum() == 0
 
 
 @pytest.mark.parametrize(

@@ -18,14 +18,14 @@ import torch
 from easydict import EasyDict
 
 from lib.errors import UserError
-from lib.models.lunar import Lunar
 from lib.models.parts.weights import initialise_backbone, load_state, load_weights, save_weights
+from tests.networks import make_lunar
 
 SMALL = {"embed_dim": 48, "depth": 2, "num_heads": 3, "head_channels": 16, "template_size": 64, "search_size": 128}
 
 
 def build(**options):
-    return Lunar(**(SMALL | options)).eval()
+    return make_lunar(**(SMALL | options)).eval()
 
 
 def ostrack_state(model, seed=0):

@@ -26,7 +26,8 @@ from lib.data import image as images
 from lib.data.crop import Crop
 from lib.data.frames import ImageFrames, PartialFrame
 from lib.data.sequence import Sequence
-from lib.train.data import SampleSet, processing
+from lib.train.data import views
+from lib.train.data.lunar import LunarSamples
 
 MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 OFF = [f"DATA.AUGMENT.{name}=0" for name in ("FLIP", "GRAY", "BRIGHTNESS", "STRETCH", "BLUR", "JPEG", "TINY", "NIGHT")]
@@ -108,9 +109,9 @@ def measure(samples, count):
     places = [
         (samples, "_frame"),
         (PartialFrame, "__getitem__"),
-        (processing, "draw_look"),
+        (views, "draw_appearance"),
         (Crop, "extract"),
-        (processing, "apply_look"),
+        (views, "apply_appearance"),
     ]
     undo = [timed(*place, spent) for place in places]
     for index in range(count):
@@ -136,7 +137,7 @@ def main(argv=None):
     for title, data, sizes in cases:
         print(title)
         rng = np.random.default_rng(0)
-        plain = SampleSet({"bench": data}, config.load("lunar", "baseline_pairs", sizes), seed=0, ratios=[])
+        plain = LunarSamples({"bench": data}, config.load("lunar", "baseline_pairs", sizes), seed=0, ratios=[])
         loops = max(count // 4, 10)
         began = time.process_time()
         for _ in range(loops):
@@ -149,7 +150,7 @@ def main(argv=None):
             ("everything", everything),
             ("everything, always night", [*everything, "DATA.AUGMENT.NIGHT=1"]),
         ):
-            samples = SampleSet(
+            samples = LunarSamples(
                 {"bench": data}, config.load("lunar", "baseline_pairs", [*sizes, *settings]), seed=0, ratios=[]
             )
             total, stages = measure(samples, count)

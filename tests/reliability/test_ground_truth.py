@@ -7,7 +7,7 @@ from lib.data import benchmarks
 from lib.data.image import encode_jpeg
 from lib.errors import UserError
 
-FRAME = encode_jpeg(np.full((48, 64, 3), 90, np.uint8))
+FRAME = encode_jpeg(np.full((96, 128, 3), 90, np.uint8))
 
 ROWS = [[10.5, 20.25, 30.0, 40.125], [11.0, 21.0, 31.0, 41.0], [-3.5, 0.0, 7.75, 8.0]]
 

@@ -54,7 +54,7 @@ def test_read_only_repository(tmp_path):
     output = ROOT / "output"
     code, _, err = run("test.py", "identity", "baseline", "--dataset", dataset, "--save_dir", output, before=before)
     place = output / "test/tracking_results/identity/baseline" / dataset.name
-    assert code == 3 and err.startswith(f"lunar: error: {place}/") and err.count("\n") == 1
+    assert code == 3 and err.startswith(f"lunar: error: {place}") and err.count("\n") == 1
     assert err.endswith(": cannot write: Read-only file system\n") and not place.exists()
 
 

@@ -1,5 +1,9 @@
-"""Whole sequences of DiMP and its relatives: equal to the reference frame by frame, and sensible without it."""
+"""Whole sequences of DiMP and its relatives: equal to the reference frame by frame, and sensible without it.
 
+LUNAR_SOAK=1 compares all networks and both ways of cropping, and all nine frames instead of five.
+"""
+
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +12,9 @@ import torch
 
 from lib.models.dimp import dimp, prdimp, super_dimp, super_dimp_simple
 from lib.models.parts.resnet import drop_unused
+from lib.models.tomp import released_state, tomp
 from lib.test.tracker import discriminative as rules
+from lib.test.tracker import tomp_steps
 from lib.test.tracker.dimp_steps import DiMPSettings, first_frame, next_frame
 from tests.recipe_weights import recipe, recipe_weights
 
@@ -32,10 +38,17 @@ NETWORKS = {"dimp18": lambda: dimp(18), "super_dimp": super_dimp, "prdimp50": la
             "super_dimp_simple": super_dimp_simple}  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "run", ["dimp18.tiny.int_division", "dimp18.medium.head", "super_dimp.medium.int_division", "prdimp50.tiny.head",
-            "super_dimp_simple.medium.head"],
-)  # fmt: skip
+SOAK = "LUNAR_SOAK" in os.environ
+QUICK = ["dimp18.tiny.int_division"]
+ALL = [f"{name}.{target}.head" for name in NETWORKS for target in ("tiny", "medium")] + [
+    f"{name}.{target}.int_division" for name in ("dimp18", "super_dimp") for target in ("tiny", "medium")
+]
+TOMP = [f"tomp50.{target}.{crop}" for target in ("tiny", "medium") for crop in ("int_division", "head")]
+# The filter is updated in the fourth frame.
+FRAMES = 9 if SOAK else 5
+
+
+@pytest.mark.parametrize("run", ALL if SOAK else QUICK)
 def test_sequence_equals_reference(shared_data, run):
     folder = shared_data / "parity"
     if not (folder / "traces.pt").is_file():
@@ -60,8 +73,7 @@ def test_sequence_equals_reference(shared_data, run):
 
     fixture = traces["videos"][trace["video"]]
     state = None
-    # Five frames are enough: the filter is updated in the fourth.
-    for image, expected in zip(video(fixture), trace["frames"][:5], strict=False):
+    for image, expected in zip(video(fixture), trace["frames"][:FRAMES], strict=False):
         if state is None:
             state = first_frame(network, image, fixture["init_bbox_xywh"], settings, uniform)
         else:
@@ -94,3 +106,37 @@ def test_exact_sequence_follows_a_moving_spot():
             state = next_frame(network, state, image, settings, uniform)
         assert state.centre == pytest.approx((y + 6, x + 6), abs=6)
     assert state.frame == 4 and len(state.memory.samples[0]) >= 15
+
+
+@pytest.mark.parametrize("run", TOMP if SOAK else TOMP[:1])
+def test_tomp_equals_reference(shared_data, run):
+    folder = shared_data / "parity"
+    if not (folder / "traces.pt").is_file():
+        pytest.skip(f"needs {folder / 'traces.pt'}")
+    traces = torch.load(folder / "traces.pt", weights_only=True)
+    explicit = torch.load(folder / "networks.pt", weights_only=True)["tomp50"]["explicit"]
+    trace = traces[run]
+    state_dict = released_state(recipe_weights(folder / "keys_tomp50.txt", explicit, 5))
+    # What the trace's `weight_changes` says: else random weights find nothing.
+    for key in ("weight", "bias"):
+        state_dict[f"head.classifier.linear.{key}"] *= -0.055
+    state_dict["head.bb_regressor.bbreg_layer.weight"] *= 0.1
+    state_dict["head.bb_regressor.bbreg_layer.bias"] -= 2.4
+    network = tomp(50).eval()
+    network.load_state_dict(state_dict)
+    rounding = {"head": "half_pixel", "int_division": "integer"}[trace["crop"]]
+    overrides = trace["overrides"]
+    settings = tomp_steps.ToMPSettings(
+        localisation=rules.LocalisationRule(not_found=overrides.get("target_not_found_threshold", 0.25)),
+        remember=overrides.get("conf_ths", 0.9), least=10.0, rounding=rounding,
+    )  # fmt: skip
+    fixture = traces["videos"][trace["video"]]
+    state = None
+    for image, expected in zip(video(fixture), trace["frames"][:FRAMES], strict=False):
+        if state is None:
+            state = tomp_steps.first_frame(network, image, fixture["init_bbox_xywh"], settings)
+        else:
+            state = tomp_steps.next_frame(network, state, image, settings)
+            assert state.found.flag == expected["flag"]
+            assert state.box_xywh == pytest.approx(expected["target_bbox"], abs=1e-3)
+        assert state.scale == pytest.approx(expected["target_scale"], rel=1e-4)

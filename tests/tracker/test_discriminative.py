@@ -10,6 +10,7 @@ from lib.models.atom.classifier import filter_scores, learn_first, normalise_fea
 from lib.models.parts.iounet import IoUNet, refine_boxes
 from lib.models.parts.memory import MemoryRule, SampleMemory, next_weights
 from lib.test.tracker import discriminative as dcf
+from lib.test.tracker.first_samples import Augmentation, augment, dimp_augmentations, first_samples
 
 RULES = {"dimp.dimp50": dcf.LocalisationRule(), "dimp.prdimp50": dcf.LocalisationRule(not_found=0.04),
          "dimp.super_dimp": dcf.LocalisationRule()}  # fmt: skip
@@ -98,15 +99,15 @@ def test_augmentation_equals_reference(reference):
     fixture = reference("online")
     image = fixture["augmentation_input"]
     kinds = {
-        "identity": dcf.Augmentation("identity"), "translation": dcf.Augmentation("shift"),
-        "fliplr_shift": dcf.Augmentation("flip"), "blur_3_1": dcf.Augmentation("blur", (3, 1)),
-        "blur_0.2_2": dcf.Augmentation("blur", (0.2, 2)), "rotate_10": dcf.Augmentation("rotate", (10,)),
-        "rotate_-45": dcf.Augmentation("rotate", (-45,)),
+        "identity": Augmentation("identity"), "translation": Augmentation("shift"),
+        "fliplr_shift": Augmentation("flip"), "blur_3_1": Augmentation("blur", (3, 1)),
+        "blur_0.2_2": Augmentation("blur", (0.2, 2)), "rotate_10": Augmentation("rotate", (10,)),
+        "rotate_-45": Augmentation("rotate", (-45,)),
     }  # fmt: skip
     for name, augmentation in kinds.items():
         case = fixture["augmentation"][name]
         # OpenCV rotates in fixed point: its rounding leaves a few thousandths.
-        found = dcf.augment(image, augmentation, 48, case["shift"])
+        found = augment(image, augmentation, 48, case["shift"])
         assert (found - case["out"]).abs().max() < (1e-3 if "rotate" in name else 1e-4), name
 
 
@@ -117,7 +118,7 @@ def test_first_samples_equal_reference(reference):
         size, factor = (288, 5) if "dimp18" in name else (352, 6)
         extent = case["target_sz_hw"]
         scale = dcf.search_scale(extent, factor, size)
-        found = dcf.first_samples(image, continuous(case["pos_yx"]), extent, scale, size, dcf.dimp_augmentations(),
+        found = first_samples(image, continuous(case["pos_yx"]), extent, scale, size, dimp_augmentations(),
                                   case["random"], rounding="half_pixel")  # fmt: skip
         assert scale == pytest.approx(case["init_sample_scale"].item(), rel=1e-6)
         assert found.window.centre == pytest.approx(continuous(case["init_sample_pos"]))
@@ -254,9 +255,9 @@ def test_mirror_and_rotation_keep_the_box_of_an_exact_crop():
     spot = np.exp(-((rows + 0.5 - centre[0]) ** 2 + (columns + 0.5 - centre[1]) ** 2) / 8)
     image[:] = (255 * spot).astype(np.uint8)[..., None]
     scale = dcf.search_scale(extent, 5, 96)
-    kinds = [dcf.Augmentation("identity"), dcf.Augmentation("flip"), dcf.Augmentation("rotate", (45,)),
-             dcf.Augmentation("blur", (2, 2)), dcf.Augmentation("shift", (0.2, -0.1))]  # fmt: skip
-    found = dcf.first_samples(image, centre, extent, scale, 96, kinds, torch.rand(3, 2))
+    kinds = [Augmentation("identity"), Augmentation("flip"), Augmentation("rotate", (45,)),
+             Augmentation("blur", (2, 2)), Augmentation("shift", (0.2, -0.1))]  # fmt: skip
+    found = first_samples(image, centre, extent, scale, 96, kinds, torch.rand(3, 2))
     place = torch.arange(96) + 0.5
     for patch, box in zip(found.crops[:, 0], found.boxes, strict=True):
         weight = patch / patch.sum()

@@ -10,6 +10,7 @@ from lib.data import boxes
 from lib.data.crop import Crop
 from lib.models.lunar.model import TrackerOutput
 from lib.test.tracker import motion
+from lib.test.tracker.lunar_rules import VIEWS
 from lib.test.tracker.window import hann
 
 RNG = np.random.default_rng(0)
@@ -235,27 +236,25 @@ def test_a_target_may_be_lost_for_ever(small_tracker):
 
 @pytest.mark.parametrize(("strength", "expected"), [(0.0, 1.25), (1.0, 1.0), (0.5, 1.25**0.5)])
 def test_sizes_are_corrected_by_what_the_first_frame_shows(small_tracker, strength, expected):
-    """A network that finds every box 1.25 times too wide, and whose boxes are centred on the window."""
+    """A network that finds the target's place and height, and 1.25 times its width."""
     tracker = small_tracker(
         "MODEL.HEAD.STRIDE=8", "TEST.MOTION=none", "TEST.WINDOW=none", "TEST.SIZE_STEP=1", "TEST.CONFIDENCE=0",
         "DATA.SEARCH.MIN_SIDE=0", f"TEST.SIZE_CORRECTION={strength}",
     )  # fmt: skip
-    box = np.array([60.0, 50.0, 10.0, 10.0])
 
-    def too_wide(crops):
-        shares = [(crop.to_patch(box)[2:] / 128 * (1.25, 1.0), crop) for crop in crops]
-        output = maps(16, {(8, 8): 0.9})
-        size = torch.stack([torch.tensor(share, dtype=torch.float32) for share, _ in shares])[:, :, None, None]
-        centres = [(crop.to_patch(box)[:2] + crop.to_patch(box)[2:] / 2) / 8 - 8 for _, crop in shares]
-        offset = torch.stack([torch.tensor(centre, dtype=torch.float32) for centre in centres])[:, :, None, None]
-        count = len(crops)
-        return TrackerOutput(
-            output.score_map.expand(count, -1, -1, -1), size.expand(-1, -1, 16, 16), offset.expand(-1, -1, 16, 16)
-        )
+    def too_wide(tensors):
+        shifts = VIEWS if len(tensors[0]) > 1 else ((0.0, 0.0),)
+        places = (0.5 - torch.tensor(shifts)) * 16 - 8  # of the centre, from the corner of cell (8, 8)
+        size = torch.tensor([1.25, 1.0]) / 4  # a window has 4 sizes of the target
+        count = len(shifts)
+        return [
+            maps(16, {(8, 8): 0.9}).score_map.expand(count, -1, -1, -1),
+            size[None, :, None, None].expand(count, -1, 16, 16),
+            places[:, :, None, None].expand(-1, -1, 16, 16),
+        ]
 
-    locate = tracker._locate
-    tracker._locate = lambda _, readout, states, crops: locate(too_wide(crops), readout, states, crops)
-    tracker.initialize(FRAMES[0], box)
+    tracker.use({"track": too_wide})
+    tracker.initialize(FRAMES[0], np.array([60.0, 50.0, 10.0, 10.0]))
     found = np.array(tracker.track(FRAMES[1]).box)
     assert found[2:] == pytest.approx([10 * expected, 10], rel=1e-5)
     assert found[:2] + found[2:] / 2 == pytest.approx([65, 55], abs=1e-4), "the centre stays"

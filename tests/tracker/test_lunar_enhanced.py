@@ -12,7 +12,7 @@ from lib.models.enhancer import build_enhancer, save_enhancer
 from lib.models.lunar.build import build_network
 from lib.test.tracker.lunar import LunarTracker
 from lib.train.actors.lunar import LunarActor
-from lib.train.data.samples import SampleSet
+from lib.train.data.lunar import LunarSamples
 
 ON = "MODEL.ENHANCER.ENABLE=true"
 BOX = [60.3, 50.7, 9.5, 7.25]
@@ -92,7 +92,7 @@ def test_training_sees_what_tracking_sees():
     cfg = config.load("lunar", "tiny_pairs", [ON, "TRAIN.PRECISION=fp32"])
     net = network(ON)
     actor = LunarActor(net, cfg)
-    samples = SampleSet(dark_clip(), cfg, seed=0)
+    samples = LunarSamples(dark_clip(), cfg, seed=0)
     batch = {name: value[None] for name, value in samples[1, 0].items()}
     with torch.no_grad():
         net.eval()
@@ -108,7 +108,7 @@ def test_the_gradient_reaches_the_enhancer_through_a_frozen_tracker(name):
     net = network(ON, name=name)
     for name, parameter in net.named_parameters():
         parameter.requires_grad_(name.startswith("enhancer"))
-    samples = SampleSet(dark_clip(), cfg, seed=0)
+    samples = LunarSamples(dark_clip(), cfg, seed=0)
     loss, _ = LunarActor(net, cfg).batch_loss({name: value[None] for name, value in samples[1, 0].items()})
     loss.backward()
     assert net.enhancer.trunk.maps.bias.grad.abs().max() > 0
@@ -124,7 +124,7 @@ def test_the_clean_crop_is_that_of_the_same_place_and_its_features_are_the_goal(
     clip = {"made": [Sequence("a", "made", np.tile([40.0, 30.0, 12.0, 12.0], (4, 1)), lambda: frames(150, 255))]}
     batches = {}
     for night, setting in settings.items():
-        sample = SampleSet(clip, setting, seed=0)[0, 0]
+        sample = LunarSamples(clip, setting, seed=0)[0, 0]
         batches[night] = {name: value[None] for name, value in sample.items() if torch.is_tensor(value)}
         assert sample["search_clean"].equal(sample["search_images"]) == (not night)
     assert batches[0]["template_clean"].equal(batches[1]["template_clean"]), "the same draws, whatever the light"
@@ -136,4 +136,4 @@ def test_the_clean_crop_is_that_of_the_same_place_and_its_features_are_the_goal(
     assert stats["Loss/feature"] > 0 and stats["Loss/total"] == loss
     loss.backward()
     assert any(value.grad.abs().max() > 0 for value in net.enhancer.parameters() if value.grad is not None)
-    assert "search_clean" not in SampleSet(clip, settings[1], seed=0, training=False)[0, 0]
+    assert "search_clean" not in LunarSamples(clip, settings[1], seed=0, training=False)[0, 0]

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib import config, registry
-from lib.models.lunar.model import TrackerOutput, template_mask
+from lib.data.crop import coverage
+from lib.models.lunar.model import TrackerOutput
 from lib.train import losses
 from lib.train.actors.lunar import LunarActor, corners, iou, usable
 from tests.networks import make_lunar
@@ -112,7 +113,7 @@ def test_frames_of_a_clip_are_what_single_frames_are(attention):
     boxes = torch.rand(2, 3, 4) * 0.3 + 0.2
     batch = {
         "template_images": torch.randint(0, 256, (2, 1, 3, 32, 32), dtype=torch.uint8),
-        "template_masks": template_mask(torch.tensor([[[8, 8, 12, 9.0]]] * 2), 32, 2),
+        "template_masks": torch.from_numpy(coverage([[[8, 8, 12, 9.0]]] * 2, 32, 2)),
         "search_images": torch.randint(0, 256, (2, 3, 3, 64, 64), dtype=torch.uint8),
         "search_anno": boxes,
         "search_visible": torch.ones(2, 3, dtype=torch.bool),

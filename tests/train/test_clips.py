@@ -16,11 +16,19 @@ from lib.data.sequence import Sequence
 from lib.test.tracker.lunar import LunarTracker
 from lib.train.actors import lunar_clip as clip
 from lib.train.actors.lunar import LunarActor
-from lib.train.actors.lunar_clip import _befall, _show, follow
-from lib.train.data import SampleSet
+from lib.train.actors.lunar_clip import _corrupt, _show, follow
 from lib.train.data.augmentation import Distractor
-from lib.train.data.processing import CHAIN_GT, CHAIN_PRED, INDEPENDENT
-from lib.train.data.samples import DRAWN_OFF, DROPPED, FATES, KEPT, POISONED
+from lib.train.data.lunar import (
+    CHAIN_GT,
+    CHAIN_PRED,
+    CORRUPTIONS,
+    DRAWN_OFF,
+    DROPPED,
+    INDEPENDENT,
+    KEPT,
+    POISONED,
+    LunarSamples,
+)
 from tests.networks import make_lunar
 
 SIZES = [
@@ -61,7 +69,7 @@ def sequence(number=0, visible=None):
 
 
 def samples(sequences, *overrides, **options):
-    return SampleSet({"made": sequences}, settings(*overrides), **{"seed": 0, "ratios": [], **options})
+    return LunarSamples({"made": sequences}, settings(*overrides), **{"seed": 0, "ratios": [], **options})
 
 
 def build(cfg, **query):
@@ -105,7 +113,8 @@ def spied(monkeypatch, network):
 
 
 def without_noise(monkeypatch):
-    monkeypatch.setattr("lib.train.data.processing.ONLINE_JITTER", 0)
+    monkeypatch.setattr("lib.train.data.views.ONLINE_JITTER", 0)
+    monkeypatch.setattr("lib.train.data.lunar.ONLINE_JITTER", 0)
     monkeypatch.setattr(clip, "NOISE", 0)
 
 
@@ -122,13 +131,13 @@ def test_training_does_what_tracking_does(monkeypatch):
     """Q2: the same crops to the bit, the same maps and, field by field, the same states after every frame."""
     without_noise(monkeypatch)
     count = 9
-    monkeypatch.setattr("lib.train.data.samples.draw_frames", lambda *_: ([0], list(range(1, count + 1))))
+    monkeypatch.setattr("lib.train.data.lunar.draw_frames", lambda *_: ([0], list(range(1, count + 1))))
     test = ["TEST.WINDOW=none", "TEST.MOTION=none", "TEST.SIZE_STEP=1", "TEST.CONFIDENCE=0"]
     cfg = settings(*CALM, *test, f"DATA.SEARCH.NUMBER={count}")
     network = build(cfg, reset=2).eval()
     network.query.quality[-1].weight.mul_(4)
     sequences = [sequence(number) for number in range(2)]
-    batch = default_collate([SampleSet({"a": [one]}, cfg, seed=0, training=False)[1, 0] for one in sequences])
+    batch = default_collate([LunarSamples({"a": [one]}, cfg, seed=0, training=False)[1, 0] for one in sequences])
     steps = spied(monkeypatch, network)
     usual = follow(network, batch, cfg.DATA.SEARCH.FACTOR).quality.sigmoid()
     network.query.thresholds = write, hold = usual.quantile(0.6).item(), usual.quantile(0.3).item()
@@ -176,8 +185,8 @@ def test_crops_in_a_cache_are_placed_as_in_whole_frames(tmp_path, size, least, t
     sample = samples(crops, "DATA.SEARCH.MIN_SIDE=20", training=training)[1, 0]
     side = crops[int(sample["name"])].windows[int(sample["frame_ids"][0]), 3]
     assert sample["least_window"].item() == pytest.approx(20 * side / size, rel=1e-6)
-    names = ("search_windows", "search_places", "crop_params", "history", "anchor_window", "anchor_place")
-    names += ("times", "chain", "fate", "least_window", "search_anno", "search_visible", "frame_ids")
+    names = ("search_windows", "search_centre_size", "crop_params", "history", "anchor_window", "anchor_centre_size")
+    names += ("times", "chain", "corruption", "least_window", "search_anno", "search_visible", "frame_ids")
     for key in [(1, 0), (1, 1), (1, 2), (6, 3), (10, 4), (10, 5)]:
         first, second = ours[key], theirs[key]
         for name in names:
@@ -196,13 +205,20 @@ def test_mirrored_and_stretched_clips(monkeypatch):
         kept, mirrored, wide = (
             samples(sequences, *change)[key] for change in ([], ["DATA.AUGMENT.FLIP=1"], ["DATA.AUGMENT.STRETCH=0.2"])
         )
-        places = ("search_windows", "search_places", "crop_params", "anchor_window", "anchor_place", "history")
+        places = (
+            "search_windows",
+            "search_centre_size",
+            "crop_params",
+            "anchor_window",
+            "anchor_centre_size",
+            "history",
+        )
         for name in places:
             assert torch.allclose(mirrored[name][..., 0], -kept[name][..., 0], atol=1e-4)
             assert torch.allclose(mirrored[name][..., 1:], kept[name][..., 1:], atol=1e-4)
         for name in ("search_images", "anchor_image"):
             assert torch.equal(mirrored[name], kept[name].flip(-1))
-        stretch = (kept["anchor_place"][0] / wide["anchor_place"][0]).item()
+        stretch = (kept["anchor_centre_size"][0] / wide["anchor_centre_size"][0]).item()
         stretches.add(stretch)
         factors = torch.tensor([stretch, 1 / stretch, 1])
         for name in places:
@@ -214,7 +230,7 @@ def test_mirrored_and_stretched_clips(monkeypatch):
     for key in [(epoch, index) for epoch in (1, 7, 10) for index in range(6)]:
         sample = source[key]
         seen, anno = sample["search_visible"], sample["search_anno"]
-        shown, place = sample["crop_params"], sample["search_places"]
+        shown, place = sample["crop_params"], sample["search_centre_size"]
         centre = 0.5 + (place[:, :2] - shown[:, :2]) / shown[:, 2:]
         assert seen.any() and torch.allclose((anno[:, :2] + anno[:, 2:] / 2)[seen], centre[seen], atol=1e-5)
         side = (anno[:, 2] * anno[:, 3]).sqrt()
@@ -281,11 +297,11 @@ def test_what_a_clip_knows_of_its_past():
 
     source, rng = samples([sequence()]), np.random.default_rng(0)
     drawn = [source._past(rng, 0, 0, [8, 10], image, 1) for _ in range(400)]
-    counts = np.bincount([fate for _, fate in drawn], minlength=len(FATES))
-    assert 240 < counts[KEPT] < 320 and all(6 <= counts[fate] <= 40 for fate in (DROPPED, POISONED))
+    counts = np.bincount([kind for _, kind in drawn], minlength=len(CORRUPTIONS))
+    assert 240 < counts[KEPT] < 320 and all(6 <= counts[kind] <= 40 for kind in (DROPPED, POISONED))
     assert 50 < counts[DRAWN_OFF] < 110
-    straight = next(past.history for past, fate in drawn if fate == KEPT and past.history[:, 4].all())
-    bent = [past.history - straight for past, fate in drawn if fate == DRAWN_OFF and past.history[:, 4].all()]
+    straight = next(past.history for past, kind in drawn if kind == KEPT and past.history[:, 4].all())
+    bent = [past.history - straight for past, kind in drawn if kind == DRAWN_OFF and past.history[:, 4].all()]
     for off in bent:  # further and further, in one direction, by less than a target's size
         length = np.hypot(*off[:, :2].T)
         assert not off[:, 2:].any() and (np.diff(length) >= -1e-9).all() and 0 < length[-1] < 12
@@ -299,7 +315,7 @@ def test_what_a_clip_knows_of_its_past():
 
 def test_chained_windows_lie_where_the_target_was(monkeypatch):
     source = samples([sequence()], *CALM, training=False)
-    monkeypatch.setattr("lib.train.data.samples.draw_frames", lambda *_: ([1], [4, 6, 8]))
+    monkeypatch.setattr("lib.train.data.lunar.draw_frames", lambda *_: ([1], [4, 6, 8]))
     sample, boxes = source[1, 0], sequence().boxes_xywh
     for row, frame in zip(sample["search_windows"], (2, 4, 6), strict=True):
         x, y, w, h = boxes[frame]
@@ -321,7 +337,7 @@ def test_a_crossing_distractor_meets_the_target():
             centres.append(changed.mean(axis=0) if len(changed) else np.full(2, 1e3))
         distance = np.linalg.norm(np.array(centres) - 50, axis=1) / 12
         assert distance.min() < 1.5, "it comes this near, in sizes, also between frames"
-        assert np.abs(np.linalg.norm(distractor.way[1]) - 0.55) <= 0.35
+        assert np.abs(np.linalg.norm(distractor.trajectory[1]) - 0.55) <= 0.35
 
 
 def actor_and_batch(*overrides, count=3, epoch=1, **query):
@@ -374,19 +390,19 @@ def test_confidence_of_absent_targets_goes_to_zero(monkeypatch):
 
 
 @torch.no_grad()
-def test_fates_befall_their_own_clip_alone(monkeypatch):
+def test_memory_is_corrupted_in_its_own_clip_alone(monkeypatch):
     actor, batch = actor_and_batch(count=3)
     network = actor.network.eval()
     steps, runs = spied(monkeypatch, network), {}
-    for fate in FATES:
+    for kind in CORRUPTIONS:
         steps.clear()
         torch.manual_seed(0)
-        followed = follow(network, {**batch, "fate": torch.tensor([KEPT, fate, KEPT])}, 4.0)
-        runs[fate] = steps[1][0], followed.quality.view(3, 3)[0]
+        followed = follow(network, {**batch, "corruption": torch.tensor([KEPT, kind, KEPT])}, 4.0)
+        runs[kind] = steps[1][0], followed.quality.view(3, 3)[0]
     kept, quality = runs[KEPT]
     assert torch.equal(kept.trajectory, batch["history"]) and torch.equal(kept.time, batch["times"][:, 0])
-    for fate in (DROPPED, POISONED):
-        state, other = runs[fate]
+    for kind in (DROPPED, POISONED):
+        state, other = runs[kind]
         assert same(vars(state.select([0, 2])).values(), vars(kept.select([0, 2])).values(), 0)
         assert torch.equal(other[[0, 2]], quality[[0, 2]]) and other[1] != quality[1]
         assert torch.equal(state.time, kept.time)
@@ -395,7 +411,7 @@ def test_fates_befall_their_own_clip_alone(monkeypatch):
     poisoned = runs[POISONED][0]
     assert torch.equal(poisoned.memory[1], kept.memory[0]) and torch.equal(poisoned.prior[1], kept.prior[0])
     assert torch.equal(poisoned.marks, kept.marks) and torch.equal(poisoned.trajectory, kept.trajectory)
-    assert _befall(kept, torch.full((3,), KEPT)).time.equal(kept.time)
+    assert _corrupt(kept, torch.full((3,), KEPT)).time.equal(kept.time)
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lib import config
 from lib.data.sequence import Sequence
 from lib.errors import FrameError, UserError
-from lib.train.data import SampleSet
+from lib.train.data.lunar import LunarSamples
 from lib.train.data.sampler import draw_frames, usable
 from tests.train.fragile import Frames
 
@@ -25,7 +25,7 @@ def sequence(name="a", length=10, visible=None, dataset="made", fail=()):
 
 
 def samples(datasets, *overrides, **options):
-    return SampleSet(
+    return LunarSamples(
         datasets, config.load("lunar", "baseline_pairs", [*SIZES, *overrides]), **{"seed": 0, "ratios": [], **options}
     )
 

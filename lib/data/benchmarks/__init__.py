@@ -16,7 +16,7 @@ from ..render.training import crossing_clips, day_clips, night_clips, training_c
 from ..sequence import Sequence
 from ..storage import open_storage
 from .annotated import Photographs
-from .entries import ALIASES, ANY_FOLDER, BENCHMARKS
+from .entries import ALIASES, BENCHMARKS, OWN_FOLDER
 from .layout import reader
 
 log = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ def _load(name_or_folder, pattern, data_root, use_lmdb, cache, boxes_needed):
         if not path.exists():
             command, out = ("make_crops", cache) if cache else ("make_lmdb", path)
             raise UserError(f"no such LMDB; make it with: {invocation(command)} {name} {out}", path)
-        return _look(path, dataset_name(name), ANY_FOLDER).part(pattern).load()
+        return _look(path, dataset_name(name), OWN_FOLDER).part(pattern).load()
     found = find(name, data_root, boxes_needed)
     if found.missing and not (pattern and found.seen):
         benchmark, count = BENCHMARKS[name], len(found.missing)
@@ -192,8 +192,18 @@ def find(name_or_folder, data_root=None, boxes_needed=True):
     if not path.exists():
         hint = nearest(name, names())
         raise NotThereError(f"no benchmark or folder {name!r}{hint}; the benchmarks are: {', '.join(names())}")
-    layouts = ANY_FOLDER if boxes_needed else (*ANY_FOLDER, Photographs())
+    layouts = any_folder() if boxes_needed else (*any_folder(), Photographs())
     return _look(path.resolve(), dataset_name(name), layouts)
+
+
+def any_folder():
+    """The layouts that a user's folder may have: our own, and those of annotation programs."""
+    from ..exchange import FORMATS  # which builds on this package
+
+    layouts = {name: one.layout for name, one in FORMATS.items()}
+    # ours would take MOT's gt/gt.txt for a sequence called gt, and miss a text beside the videos of CVAT
+    first = [layouts.pop(name) for name in ("mot", "cvat")]
+    return (*first, *OWN_FOLDER, *layouts.values())
 
 
 def dataset_name(name_or_folder):

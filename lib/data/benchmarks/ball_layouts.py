@@ -27,6 +27,7 @@ import numpy as np
 from ...errors import UserError
 from ..frames import VIDEO_EXTENSIONS, ImageFrames, VideoFrames, image_names
 from ..textfile import LIMIT
+from .points import number as read_number
 
 log = logging.getLogger(__name__)
 
@@ -102,10 +103,10 @@ def parse_table(data: bytes, place: str, visible: tuple = (1,)) -> Labels:
         number = _frame_number(fields[columns["frame"]], place, line)
         if number in rows:
             raise UserError(f"frame {number} a second time", place, line)
-        code = int(_number(fields[columns["visibility"]] or "0", place, line))
+        code = int(read_number(fields[columns["visibility"]] or "0", place, line))
         point = np.full(2, np.nan)
         if code in visible:
-            point[:] = [_number(fields[columns[axis]], place, line) for axis in "xy"]
+            point[:] = [read_number(fields[columns[axis]], place, line) for axis in "xy"]
             if not point.any():
                 point[:] = np.nan
         rows[number] = (point, code)
@@ -137,7 +138,7 @@ def parse_lines(data: bytes, place: str) -> Labels:
         fields = text.split()
         if len(fields) != 2:
             raise UserError(f"expected x and y, found {len(fields)} fields", place, line)
-        point = np.array([_number(field, place, line) for field in fields])
+        point = np.array([read_number(field, place, line) for field in fields])
         rows[line - 1] = (point if point.any() else np.full(2, np.nan), int(point.any()))
     return _labels(rows, place)
 
@@ -163,7 +164,7 @@ def parse_cvat(data: bytes, place: str, in_play: bool) -> Labels:
         root = ElementTree.fromstring(data)
     except ElementTree.ParseError as error:
         raise UserError(f"not XML: {error}", place) from None
-    rows = {}
+    rows: dict = {}
     for shape in root.iter("points"):
         number, point, seen = _shape(shape, place, in_play)
         if number in rows and rows[number][1] and seen:
@@ -237,7 +238,7 @@ class BallLayout:
         Raises:
             UserError: where labels are malformed, or frames and labels do not fit together.
         """
-        found = {}
+        found: dict = {}
         for pattern in self.labels:
             for file, words in _matches(storage, pattern):
                 if "*" in pattern:
@@ -353,16 +354,6 @@ def _frame_number(text, place, line):
     if not match:
         raise UserError(f"expected a frame's number or file, found {text[:40]!r}", place, line)
     return int(match[1])
-
-
-def _number(text, place, line):
-    try:
-        value = float(text)
-    except ValueError:
-        value = np.nan
-    if not abs(value) < LIMIT:
-        raise UserError(f"expected a number, found {text[:40]!r}", place, line)
-    return value
 
 
 def _labels(rows, place):

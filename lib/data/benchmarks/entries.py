@@ -30,7 +30,7 @@ class Benchmark:
     to_train: bool = False
 
 
-ANY_FOLDER = (*FOLDER_LAYOUTS, Stills())
+OWN_FOLDER = (*FOLDER_LAYOUTS, Stills())
 GOT10K = (
     Layout(
         boxes="{seq}/groundtruth.txt",

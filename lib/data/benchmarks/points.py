@@ -48,8 +48,8 @@ def parse_points(data, path, points):
         frame = _frame(fields[columns["frame"]], path, line)
         if frame in rows:
             raise UserError(f"frame {frame} a second time", path, line)
-        seen = _number(fields[columns["visibility"]], path, line) in points.visible
-        rows[frame] = [_number(fields[columns[axis]], path, line) for axis in "xy"] if seen else (np.nan, np.nan)
+        seen = number(fields[columns["visibility"]], path, line) in points.visible
+        rows[frame] = [number(fields[columns[axis]], path, line) for axis in "xy"] if seen else (np.nan, np.nan)
     if not rows:
         raise UserError("has no row below its head", path)
     start = min(min(rows), 1)
@@ -81,7 +81,8 @@ def _frame(text, path, line):
     return int(match[1])
 
 
-def _number(text, path, line):
+def number(text, path, line):
+    """The number that a field holds, below LIMIT. Raises UserError."""
     try:
         value = float(text)
     except ValueError:

@@ -357,14 +357,16 @@ def net_cover(sport: Sport, camera: Camera, size: tuple) -> np.ndarray:
     if pitch * scale.min() > 4:  # the mesh is seen
         for y in np.arange(-wide / 2, wide / 2, pitch):
             ends, _ = camera.project(np.array([(0, y, low), (0, y, top)]))
-            cv2.line(cover, *(tuple(p) for p in np.round(ends * 16).astype(int).tolist()), 150, 1, cv2.LINE_AA, 4)
+            near, far = np.round(ends * 16).astype(int).tolist()
+            cv2.line(cover, near, far, 150, 1, cv2.LINE_AA, 4)
     cv2.line(
         cover, fixed[0].tolist(), fixed[1].tolist(), 235, max(round(0.06 * float(scale.mean())), 1), cv2.LINE_AA, 4
     )
     for y in (-wide / 2, wide / 2):
         ends, across = camera.project(np.array([(0, y, sport.floor), (0, y, top + (0.8 if top > 2 else 0.0))]))
         thick = max(round((0.1 if top > 2 else 0.04) * float(across.mean())), 1)
-        cv2.line(cover, *(tuple(p) for p in np.round(ends * 16).astype(int).tolist()), 255, thick, cv2.LINE_AA, 4)
+        near, far = np.round(ends * 16).astype(int).tolist()
+        cv2.line(cover, near, far, 255, thick, cv2.LINE_AA, 4)
     return cover
 
 

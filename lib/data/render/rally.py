@@ -438,7 +438,7 @@ def _players(rng, sport, flight, frames, fps):
             path = np.stack([np.convolve(np.pad(path[:, k], 3, "edge"), kernel, "valid") for k in range(2)], axis=1)
             players.append(Player(rng, path, mine, -side, shirts[team], shorts, racket))
     if rng.random() < 0.6:  # the umpire
-        where = (rng.normal(0, 0.2), sport.net[1] / 2 + 0.8)  # on the side away from the camera
+        where = (rng.normal(0, 0.2), sport.net[1] / 2 + (2.5 if sport.floor else 0.8))  # away from the camera
         path = np.tile(np.array(where, float), (frames, 1))
         players.append(Player(rng, path, [], 1, (30, 40, 90), (25, 25, 30), 0.0))
     return players

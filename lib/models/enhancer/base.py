@@ -18,6 +18,7 @@ class Enhancer(nn.Module):
 
     type = ""
     own = ()
+    number = 1  # of steps, see `steps`
 
     def __init__(self, gate=GATE, average=False, strength=1.0):
         super().__init__()

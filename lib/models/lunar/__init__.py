@@ -3,7 +3,7 @@
 from .backbone import OneStreamViT, TemplateState
 from .compact import CompactHybrid
 from .decode import boxes_at, decode
-from .model import Lunar, TrackerOutput, template_mask
+from .model import Lunar, TrackerOutput
 from .query import TemporalQuery
 
 __all__ = [
@@ -15,5 +15,4 @@ __all__ = [
     "TrackerOutput",
     "boxes_at",
     "decode",
-    "template_mask",
 ]

@@ -251,7 +251,7 @@ class OneStreamViT(TokenBackbone):
             ValueError: token types without masks.
         """
         if self.type_embed is not None and masks is None:
-            raise ValueError("token types need the masks of the templates (template_mask)")
+            raise ValueError("token types need the masks of the templates (data.crop.coverage)")
         features = self.patch_embed(templates.flatten(0, 1)).unflatten(0, templates.shape[:2])
         tokens = self.template_tokens(features, masks)
         return TemplateState(tokens) if self.attention == "joint" else self.remember(tokens)

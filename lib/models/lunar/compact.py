@@ -150,7 +150,7 @@ class CompactHybrid(TokenBackbone):
     def encode_template(self, templates: Tensor, masks: Tensor | None = None) -> TemplateState:
         """Encode the templates; see OneStreamViT.encode_template. Masks are always needed."""
         if masks is None:
-            raise ValueError("correlation needs the masks of the templates (template_mask)")
+            raise ValueError("correlation needs the masks of the templates (data.crop.coverage)")
         features = self.patch_embed(templates.flatten(0, 1), TEMPLATE).unflatten(0, templates.shape[:2])
         target = F.normalize(features.float(), dim=-1) * masks.unsqueeze(-1)
         state = self.remember(self.template_tokens(features, masks))

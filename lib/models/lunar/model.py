@@ -1,7 +1,7 @@
 """The network of `lunar` (and of OSTrack, as one of its settings): crops in, maps out."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -122,7 +122,7 @@ class Lunar(nn.Module):
 
         Args:
             templates (B, T, 3, Z, Z): as `enhance` returns them.
-            masks (B, T, Lz): from template_mask; needed with token types only.
+            masks (B, T, Lz): from data.crop.coverage; needed with token types only.
 
         Raises:
             ValueError: templates or masks of another shape than the network was built for.
@@ -198,21 +198,3 @@ class Lunar(nn.Module):
     def forward(self, templates: Tensor, masks: Tensor | None, search: Tensor) -> TrackerOutput:
         """Enhance, encode_template and track: (B, T, 3, Z, Z), (B, T, Lz) or None, (B, 3, S, S) -> TrackerOutput."""
         return self.track(self.encode_template(self.enhance(templates), masks), self.enhance(search))
-
-
-def template_mask(boxes_xywh: Any, size: int, grid: int) -> Tensor:
-    """Share of every cell of a template crop that the target covers, exact also for boxes smaller than a cell.
-
-    Args:
-        boxes_xywh (..., 4): tensor or array, px of the crop.
-        size: side of the crop (px).
-        grid: cells a side.
-
-    Returns:
-        (..., grid^2) float32 in [0, 1], row by row.
-    """
-    low, extent = torch.as_tensor(boxes_xywh, dtype=torch.float32).mul(grid / size).unsqueeze(-1).split(2, dim=-2)
-    edges = torch.arange(grid, device=low.device)
-    # A box is a product of two intervals, so its overlap with a cell is the product of theirs.
-    overlap = (torch.minimum(low + extent, edges + 1) - torch.maximum(low, edges)).clamp(min=0)
-    return (overlap[..., 1, :, None] * overlap[..., 0, None, :]).flatten(-2)

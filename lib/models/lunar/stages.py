@@ -131,15 +131,16 @@ def stages(network: Lunar) -> list[Stage]:
     )
     if network.remembers:
         query = network.query
-        zeros = torch.zeros(COUNT, query.dim, device=device)
-        read = {"spatial": zeros, "query": zeros, "expected": torch.zeros(COUNT, 4, device=device)}
+        # Two tensors: the exporter would take one tensor for one input.
+        spatial, queried = torch.zeros(2, COUNT, query.dim, device=device)
+        read = {"spatial": spatial.clone(), "query": queried.clone(), "expected": torch.zeros(COUNT, 4, device=device)}
         decided = {"centre_size": torch.ones(COUNT, 3, device=device), "confidence": torch.ones(COUNT, device=device)}
         found.append(
             Stage(
                 name="write",
                 module=Write(query),
                 inputs=read | decided | _query_inputs(query, device),
-                engines=frozenset({"compile"}),
+                engines=frozenset({"onnx", "compile"}),
                 part="query",
                 frames=1,
             )

@@ -49,7 +49,9 @@ class IoUNet(nn.Module):
         outputs: channels of the pooled linear layers, for both levels.
     """
 
-    def __init__(self, inputs: tuple[int, int], hidden: tuple[int, int] = (256, 256), outputs=(256, 256)):
+    def __init__(
+        self, inputs: tuple[int, int], hidden: tuple[int, int] = (256, 256), outputs: tuple[int, int] = (256, 256)
+    ):
         super().__init__()
         self.conv3_1r = _conv(inputs[0], 128)
         self.conv3_1t = _conv(inputs[0], 256)

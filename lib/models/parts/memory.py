@@ -97,7 +97,7 @@ class SampleMemory:
         return self._certainties[: self.count]
 
     def store(
-        self, sample: tuple[Tensor, ...], rate: float | None = None, certainty: float = 1.0, keep_weight=False
+        self, sample: tuple[Tensor, ...], rate: float | None = None, certainty: float = 1.0, keep_weight: bool = False
     ) -> int:
         """Store one sample.
 

@@ -19,8 +19,9 @@ from .filters import apply_filter, apply_filter_transposed
 class ScoreLoss:
     """A loss of scores (N, S, H, W), as steepest descent needs it.
 
-    value (S,): the loss of each sequence. slope (N, S, H, W): half its derivative for squared losses, see `descend`.
-    curvature: maps a change of the scores (N, S, H, W) to the (S,) second-order change of the loss.
+    value (S,): the loss of each sequence, to report. slope (N, S, H, W): derivative of what is minimised; that is the
+    loss for PrDiMP, and half of it for sums of squares. curvature: maps a change of the scores (N, S, H, W) to the (S,)
+    second derivative along it.
     """
 
     value: Tensor
@@ -37,8 +38,9 @@ def steepest_descent(
     step_factor: Tensor | float = 1.0,
     damping: float = 0.0,
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Minimise loss(features * filter) + weight_decay |filter|^2, with the exact step along each gradient.
+    """Minimise a loss of the scores plus weight_decay / 2 |filter|^2, with the exact step along each gradient.
 
+    The reported losses add weight_decay |filter|^2: for sums of squares, they are twice what is minimised.
     With the gradient g, the step is |g|^2 / (curvature along g + (weight_decay + damping) |g|^2), times step_factor.
 
     Args:

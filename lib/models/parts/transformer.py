@@ -18,12 +18,12 @@ class Tokens(NamedTuple):
 
     features: (B, L, C).
     positions: (B, L, C), added to the features wherever they are compared.
-    padding: (B, L) bool, true for tokens that no token may attend to.
+    padding: (B, L) bool, true for tokens that no token may attend to; None where there are none such.
     """
 
     features: Tensor
     positions: Tensor
-    padding: Tensor
+    padding: Tensor | None
 
     @staticmethod
     def of_map(features: Tensor, padding: Tensor) -> "Tokens":
@@ -198,7 +198,8 @@ class Transformer(nn.Module):
         Returns:
             Features of the queries (B, N, C), and the encoded tokens.
         """
-        tokens = tokens._replace(padding=tokens.padding & ~tokens.padding.all(dim=1, keepdim=True))
+        if tokens.padding is not None:
+            tokens = tokens._replace(padding=tokens.padding & ~tokens.padding.all(dim=1, keepdim=True))
         memory = self.encoder(tokens)
         return self.decoder(query, memory), memory
 

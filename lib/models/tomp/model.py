@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..parts.filters import InstanceL2Norm, apply_filter
 from ..parts.resnet import ResNet, drop_unused
-from .transformer import Transformer
+from ..parts.transformer import Tokens, Transformer
 
 # A second name, in the released checkpoints, of the query's weights.
 ALIAS = "head.filter_predictor.query_embed_fg_decoder.weight"
@@ -106,7 +106,7 @@ class FilterPredictor(nn.Module):
         mark_test: bool = True,
     ):
         super().__init__()
-        self.transformer = Transformer(width, heads, encoder_layers, decoder_layers, hidden)
+        self.transformer = Transformer(width, heads, hidden, encoder_layers, decoder_layers, dropout=0.1)
         self.box_encoding = nn.Sequential(
             nn.Conv1d(4, width // 4, 1), nn.BatchNorm1d(width // 4), nn.ReLU(inplace=True),
             nn.Conv1d(width // 4, width, 1), nn.BatchNorm1d(width), nn.ReLU(inplace=True),
@@ -152,8 +152,8 @@ class FilterPredictor(nn.Module):
             whole = torch.cat([ignored_frames, ignored_frames.new_zeros(1, sequences)])
             ignored = whole.T.repeat_interleave(cells, dim=1)
         query = foreground.expand(sequences, 1, -1)
-        decoded, encoded = self.transformer(torch.cat([marked, latest], dim=1), place, query, ignored)
-        features = encoded[:, -cells:].transpose(1, 2).reshape(sequences, channels, rows, columns)
+        decoded, encoded = self.transformer(Tokens(torch.cat([marked, latest], dim=1), place, ignored), query)
+        features = encoded.features[:, -cells:].transpose(1, 2).reshape(sequences, channels, rows, columns)
         return decoded.transpose(1, 2)[..., None], features
 
 

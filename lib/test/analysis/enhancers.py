@@ -86,7 +86,8 @@ class Bench:
     """
 
     def __init__(self, distances: Sequence[Callable] = ()) -> None:
-        self.distances, self._made = distances, {}
+        self.distances = distances
+        self._made: dict = {}
         torch.set_num_threads(1)
         cv2.setNumThreads(1)
 
@@ -242,9 +243,10 @@ def flattest(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     smooth = cv2.blur(image.astype(np.float32) / 255, (3, 3))
     spread, light = _blocks(smooth).std(axis=2).mean(axis=2), _brightness(image)
     fit = (light >= LIT[0]) & (light <= LIT[1])
-    if not fit.any():
-        return np.nonzero(fit)
-    return np.nonzero(fit & (spread <= np.quantile(spread[fit], FLAT)))
+    if fit.any():
+        fit &= spread <= np.quantile(spread[fit], FLAT)
+    rows, columns = np.nonzero(fit)
+    return rows, columns
 
 
 def measure_image(image: np.ndarray, blocks: tuple[np.ndarray, np.ndarray]) -> np.ndarray:

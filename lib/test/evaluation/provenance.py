@@ -59,7 +59,11 @@ def claim(
         UserError: results of another run, or of other videos of the same names, in one line that names both.
     """
     note = results.boxes_path(run, dataset, "x").with_name(NOTE)
-    now = {"source": str(source or dataset), "run": dict(made), "videos": {one.name: _digest(one) for one in sequences}}
+    now: dict = {
+        "source": str(source or dataset),
+        "run": dict(made),
+        "videos": {one.name: _digest(one) for one in sequences},
+    }
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -81,7 +85,7 @@ def describe_source(source: Any) -> dict[str, str] | str:
     if not path.exists():
         return f"{source} at {datetime.datetime.now().isoformat(timespec='seconds')}"
     digest = hashlib.sha256()
-    for file in [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.is_file()):
+    for file in _files(path):
         digest.update(str(file.relative_to(path)).encode())
         digest.update(file_mark(file) if path.is_file() else str(file.stat().st_size).encode())
     return {"name": str(path.resolve()), "sha256": digest.hexdigest()}
@@ -183,11 +187,19 @@ def _file(path):
     if path is None or not Path(path).exists():
         return None if path is None else str(path)
     path, digest = Path(path), hashlib.sha256()
-    for file in [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.is_file()):
-        with open(file, "rb") as opened:
+    for file in _files(path, below=False):
+        # What is deleted meanwhile is no file of weights: whether those are there, the tracker says.
+        with contextlib.suppress(FileNotFoundError), open(file, "rb") as opened:
             while block := opened.read(HEAD):
                 digest.update(block)
     return {"name": path.name, "sha256": digest.hexdigest()}
+
+
+def _files(path, below=True):
+    """The file itself, or the files of a folder in order; below: also those of the folders in it."""
+    if path.is_file():
+        return [path]
+    return sorted(each for each in path.glob("**/*" if below else "*") if each.is_file())
 
 
 def _said(value):

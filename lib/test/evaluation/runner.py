@@ -25,7 +25,6 @@ from ... import cli, registry
 from ... import config as configuration
 from ...contracts import LockstepTracker, Result, Tracker
 from ...data import plausible
-from ...data.attributes import frame_size
 from ...data.frames import PartialFrame, partial_frame
 from ...errors import MachineError, UserError
 from . import results
@@ -287,8 +286,6 @@ class _Session:
         self.boxes, self.scores, self.times = [], [], []
         self.first_box = sequence.first_box
         frames = sequence.frames()
-        for line in plausible.check(sequence, frame_size(frames)):
-            log.warning("%s", line)
         self.frames = frames if readers is None else _Ahead(frames, readers)
 
     def frame(self):
@@ -433,6 +430,8 @@ def _decodes_ahead(tracker, cores):
 def _start(driver, session):
     """Start on the first frame; returns the tracker's state."""
     frame, box = session.frame(), session.first_box
+    for line in plausible.check(session.sequence, frame.shape[1::-1]):
+        log.warning("%s", line)
     began = time.perf_counter()
     state = driver.start(frame, box)
     decoding = _decoding(frame)

@@ -14,12 +14,13 @@ from torch import Tensor
 from ...models.dimp import DiMP
 from ...models.dimp.model import FILTER_SIZE
 from ...models.parts.filters import apply_filter
+from ...models.parts.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from ...models.parts.iounet import refine_boxes
 from ...models.parts.memory import MemoryRule, SampleMemory
 from ...models.parts.optimisers import HingeOptimiser, gaussian_label, target_cells
 from . import discriminative as rules
+from .first_samples import dimp_augmentations, first_samples
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Uniform = Callable[[tuple[int, ...]], Tensor]
 
 
@@ -89,11 +90,19 @@ class DiMPState:
         return [x - width / 2, y - height / 2, width, height]
 
 
-def _normalised(crops: Tensor, network: torch.nn.Module) -> Tensor:
-    """Crops (N, 3, S, S) in [0, 255] -> (N, 1, 3, S, S), normalised, where the network is."""
+def normalised(crops: Tensor, network: torch.nn.Module) -> Tensor:
+    """Normalise crops by ImageNet's mean and standard deviation, on the network's device and in its precision.
+
+    Args:
+        crops (N, 3, S, S): in [0, 255].
+        network: that they are for.
+
+    Returns:
+        (N, 1, 3, S, S).
+    """
     parameter = next(network.parameters())
     crops = crops.to(parameter)
-    mean, std = (crops.new_tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+    mean, std = (crops.new_tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     return ((crops / 255 - mean) / std)[:, None]
 
 
@@ -127,13 +136,11 @@ def first_frame(
     centre, extent = (y + height / 2, x + width / 2), (height, width)
     scale = rules.search_scale(extent, settings.factor, settings.size)
     base = height / scale, width / scale
-    kinds = rules.dimp_augmentations()
+    kinds = dimp_augmentations()
     moved = sum(kind.kind in ("flip", "blur", "rotate") for kind in kinds)
     shifts = torch.stack([uniform((2,)) for _ in range(moved)])
-    samples = rules.first_samples(
-        image, centre, extent, scale, settings.size, kinds, shifts, rounding=settings.rounding
-    )
-    layers = network.backbone(_normalised(samples.crops, network))
+    samples = first_samples(image, centre, extent, scale, settings.size, kinds, shifts, rounding=settings.rounding)
+    layers = network.backbone(normalised(samples.crops, network))
     features = network.classifier.features(layers["layer3"])
     boxes = samples.boxes.to(features)[:, None]
     modulation = network.bb_regressor.modulation((layers["layer2"][0], layers["layer3"][0]), boxes[0])
@@ -168,7 +175,7 @@ def next_frame(
     patch, window = rules.crop(
         image, middle, state.scale, settings.size, settings.border, settings.max_shrink, settings.rounding
     )
-    layers = network.backbone(_normalised(patch, network))
+    layers = network.backbone(normalised(patch, network))
     features = network.classifier.features(layers["layer3"])
     scores = apply_filter(features, state.filters)[0, 0]
     if settings.softmax:
@@ -177,8 +184,8 @@ def next_frame(
     if found.flag == "not_found":
         return replace(state, frame=frame, found=found)
 
-    centre = tuple(place + move for place, move in zip(window.centre, found.translation, strict=True))
-    centre = rules.clamp_centre(centre, state.extent, image.shape[:2], settings.faithful)
+    (y, x), (down, right) = window.centre, found.translation
+    centre = rules.clamp_centre((y + down, x + right), state.extent, image.shape[:2], settings.faithful)
     extent, scale, refined = state.extent, state.scale, state.refined
     overlap_features = network.bb_regressor.features((layers["layer2"][0], layers["layer3"][0]))
     box = _refined(network, overlap_features, window.box_to_crop(centre, extent), state.modulation, settings, uniform)

@@ -20,7 +20,7 @@ def find_weights(script, config_name, config, paths, checkpoint=None, runid=None
     Raises UserError naming every place looked in.
     """
     named = config.get("TEST", {}).get("CHECKPOINT", "")
-    if not registry.family(script).network and not named:
+    if not registry.tracking(script).network and not named:
         return None
     folder = paths.output / "checkpoints" / "train" / script / config_name
     trained = {int(re.search(r"_ep(\d+)", file.name)[1]): file for file in folder.glob("*_ep[0-9]*.pth.tar")}

@@ -48,6 +48,7 @@ def search_crop(
     factor: float,
     min_side: float,
     crop_size: int,
+    grid: float = 0.0,
 ) -> Crop:
     """The crop in which the target is searched.
 
@@ -58,10 +59,15 @@ def search_crop(
         factor: side of the window / sqrt(w h).
         min_side: least side of the window (px).
         crop_size: side of the crop that the network takes (px).
+        grid: centre and side of the window are multiples of it (px); 0 for any. Engines that differ in the last bits
+            then see the same pixels, so that their differences do not grow from frame to frame. Boxes stay exact.
     """
-    side = window_side(*box_xywh[2:], factor, min_side, image_size)
+    side = window_side(box_xywh[2], box_xywh[3], factor, min_side, image_size)
     (cx, cy), (width, height) = centre, image_size
-    return Crop(min(max(cx, 0.0), width), min(max(cy, 0.0), height), side, crop_size)
+    cx, cy = min(max(cx, 0.0), width), min(max(cy, 0.0), height)
+    if grid:
+        cx, cy, side = (round(value / grid) * grid for value in (cx, cy, side))
+    return Crop(cx, cy, max(side, grid), crop_size)
 
 
 def hann(cells: int, centres: np.ndarray) -> np.ndarray:
@@ -87,7 +93,8 @@ def blended(window: np.ndarray, influence: np.ndarray) -> tuple[np.ndarray, np.n
         influence (B): g in [0, 1].
     """
     weight = influence.astype(np.float32).reshape(-1, 1, 1, 1)
-    return tuple(np.broadcast_arrays(1 - weight, weight * window))
+    factor, addend = np.broadcast_arrays(1 - weight, weight * window)
+    return factor, addend
 
 
 def smoothed(

@@ -21,7 +21,7 @@ class EnhancerActor(Actor):
     def __init__(self, network, config):
         self.network = network
         self.options = config.TRAIN
-        before = [f"/step{step}" for step in range(1, getattr(network, "number", 1))]
+        before = [f"/step{step}" for step in range(1, network.number)]
         self.scores = tuple(f"{name}{of}" for of in ("", *before, "/input") for name in ("PSNR", "SSIM"))
 
     def optimisers(self):

@@ -10,8 +10,7 @@ from torch import Tensor
 from ...models.lunar.decode import decode
 from ...models.lunar.model import TrackerOutput
 from ...models.lunar.query import apply_position_prior
-from ..data.processing import CHAIN_PRED, INDEPENDENT
-from ..data.samples import DROPPED, POISONED
+from ..data.lunar import CHAIN_PRED, DROPPED, INDEPENDENT, POISONED
 from ..losses import overlap
 
 NOISE = 0.05  # of places that are not the network's own, in target sizes
@@ -35,21 +34,21 @@ class Followed(NamedTuple):
 
 
 def follow(network, batch, factor, influence=0.0):
-    """Followed: a batch of clips as SampleSet makes them.
+    """Followed: a batch of clips as LunarSamples makes them.
 
     factor: side of the search window / sqrt(w h). influence: of what is expected on where the target is found.
     """
     template = network.encode_template(network.enhance(batch["template_images"]), batch["template_masks"])
-    place, sure = batch["anchor_place"], torch.ones_like(batch["least_window"])
+    place, sure = batch["anchor_centre_size"], torch.ones_like(batch["least_window"])
     state = network.query.start(len(place), place.device)
     anchor = network.enhance(batch["anchor_image"])
     _, readout = network.readout(template, anchor, state, batch["anchor_window"])
     state = network.write(state, readout, place, sure, batch["anchor_window"])
     state = replace(state, trajectory=batch["history"], time=batch["times"][:, 0])
-    state = _befall(state, batch["fate"])
-    frames, astray = [], torch.zeros_like(batch["fate"])
+    state = _corrupt(state, batch["corruption"])
+    frames, astray = [], torch.zeros_like(batch["corruption"])
     for n in range(batch["search_images"].shape[1]):
-        window, truth = batch["search_windows"][:, n], batch["search_places"][:, n]
+        window, truth = batch["search_windows"][:, n], batch["search_centre_size"][:, n]
         if n:
             own = torch.cat([place[:, :2], torch.maximum(factor * place[:, 2:], batch["least_window"][:, None])], dim=1)
             chosen = (batch["chain"] == CHAIN_PRED) & (astray < 2)
@@ -97,14 +96,14 @@ def _decide(query, output, readout, influence, window, truth, boxes, visible, ch
     return _Decision(centre_size, confidence, quality, shared)
 
 
-def _befall(state, fate):
+def _corrupt(state, corruption):
     """The state after what training does to it, so that the network learns not to rely on it blindly."""
     time = state.time
-    other = state.select(torch.arange(len(fate), device=fate.device).roll(1))
-    poisoned = (fate == POISONED)[:, None]
+    other = state.select(torch.arange(len(corruption), device=corruption.device).roll(1))
+    poisoned = (corruption == POISONED)[:, None]
     prior = torch.where(poisoned, other.prior, state.prior)
     memory = torch.where(poisoned[..., None], other.memory, state.memory)
-    return replace(replace(state, prior=prior, memory=memory).reset(fate == DROPPED), time=time)
+    return replace(replace(state, prior=prior, memory=memory).reset(corruption == DROPPED), time=time)
 
 
 def _show(batch, n, window, size):

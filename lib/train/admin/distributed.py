@@ -47,8 +47,10 @@ def start(device):
 
 def stop():
     """Leave the other processes."""
+    global _hosts
     if dist.is_initialized():
         dist.destroy_process_group()
+        _hosts = None
 
 
 def total(values):

@@ -1,6 +1,5 @@
-"""From sequences to batches: which frames (sampler), what is cut from them (processing, augmentation), the loader."""
+"""From sequences to batches: which frames (sampler), the crops of them (views, augmentation), data sets, the loader."""
 
 from .loader import epoch_batches, make_loader
-from .samples import SampleSet
 
-__all__ = ["SampleSet", "epoch_batches", "make_loader"]
+__all__ = ["epoch_batches", "make_loader"]

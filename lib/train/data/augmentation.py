@@ -1,6 +1,7 @@
-"""What happens to the pixels of a crop: distractors, blur, light, night, noise, JPEG; the order is that of a camera.
+"""What happens to the pixels of a crop: distractors, blur, brightness, night, noise, JPEG, in the order of a camera.
 
-A `Look` is drawn once per sample, so that its crops belong together; only noise and small changes are each crop's own.
+An Appearance is drawn once per sample, so that its crops belong together. Only noise and small changes are each crop's
+own.
 """
 
 import math
@@ -24,11 +25,22 @@ MARGIN, FEATHER = 1.25, 0.15  # a pasted target: size of what is pasted / its bo
 
 
 @dataclass(frozen=True)
-class Look:
-    """flip, gray: whether. gains, blurs: of each crop, blur in px (0 = none). noise: grey levels. quality: JPEG's, or
-    None. night: NightParams or None. stretch: of the search windows, see Crop. frames: of each crop, how many frames of
-    the night it is the mean of. turn: of the templates in the plane, radian. camera: CameraNight or None, instead of
-    `night`."""
+class Appearance:
+    """How a camera sees the crops of a sample.
+
+    Attributes:
+        flip: whether all crops are mirrored.
+        gray: whether they are without colour.
+        gains: factor of the brightness of each crop.
+        blurs: Gaussian sigma of each crop, px; 0 for none.
+        noise: standard deviation, grey levels.
+        quality: of JPEG; None for no compression.
+        night: the night of a still camera, or None.
+        stretch: of the search windows, see Crop.
+        frames: of each crop, how many frames of the night it is the mean of.
+        turn: of the templates in the plane, radian.
+        camera: the night of a video camera instead of `night`, or None.
+    """
 
     flip: bool
     gray: bool
@@ -47,16 +59,23 @@ class Look:
         return cls(False, False, (1.0,) * crops, (0.0,) * crops, 0.0, None, None, frames=(1,) * crops)
 
 
-def draw_look(rng, augment, templates, searches, shrunk):
-    """Draw a sample's Look. augment: section DATA.AUGMENT. shrunk: whether the source was, by tiny augmentation."""
+def draw_appearance(rng: np.random.Generator, augment, templates: int, searches: int, shrunk: bool) -> Appearance:
+    """Draw the Appearance of a sample.
+
+    Args:
+        rng: of the sample.
+        augment: section DATA.AUGMENT.
+        templates, searches: how many crops of each.
+        shrunk: whether the source is shrunk by tiny augmentation.
+    """
     count = templates + searches
     flip, gray, blur, noise, jpeg, dark = rng.random(6).tolist()
     least = TINY_CHANCE if shrunk else 0.0
-    # Templates and search frames are apart in time; within either the light hardly changes.
+    # Templates and search frames are apart in time. Within either the brightness hardly changes.
     gains = np.repeat(rng.uniform(-1, 1, 2), (templates, searches)) + rng.uniform(-0.1, 0.1, count)
     blurs = rng.uniform(0, MAX_BLUR, count) * (blur < max(augment.BLUR, least))
     deviation, quality = rng.uniform(0, MAX_NOISE), int(rng.integers(*QUALITY))
-    look = Look(
+    appearance = Appearance(
         flip=flip < augment.FLIP,
         gray=gray < augment.GRAY,
         gains=tuple((1 + augment.BRIGHTNESS * np.clip(gains, -1, 1)).tolist()),
@@ -70,9 +89,9 @@ def draw_look(rng, augment, templates, searches, shrunk):
         turn=_draw_turn(rng) if augment.TURN and rng.random() < augment.TURN else 0.0,
     )
     # Drawn last and only where asked for, so that samples without it stay as they were.
-    if look.night is not None and augment.NIGHT_VIDEO and rng.random() < augment.NIGHT_VIDEO:
-        return replace(look, night=None, camera=camera_night.sample_camera_night(rng, augment.NIGHT_EV))
-    return look
+    if appearance.night is not None and augment.NIGHT_VIDEO and rng.random() < augment.NIGHT_VIDEO:
+        return replace(appearance, night=None, camera=camera_night.sample_camera_night(rng, augment.NIGHT_EV))
+    return appearance
 
 
 def _draw_turn(rng):
@@ -81,28 +100,39 @@ def _draw_turn(rng):
     return float(small if kind < 0.35 else whole if kind < 0.7 else rng.integers(1, 4) * np.pi / 2)
 
 
-def apply_look(image, look, number, rng):
-    """Crop `number` of a sample, (H, W, 3) uint8 RGB, seen in that way: a new array, or the same where nothing changes.
+def apply_appearance(image: np.ndarray, appearance: Appearance, number: int, rng: np.random.Generator) -> np.ndarray:
+    """A crop as the camera sees it. Mirroring is left to the caller, who mirrors the boxes with it.
 
-    Mirroring is left to the caller, who mirrors the boxes with it.
+    Args:
+        image (H, W, 3): uint8 RGB.
+        appearance: of the sample.
+        number: of the crop in the sample.
+        rng: of the noise.
+
+    Returns:
+        (H, W, 3) uint8: a new array, or the same one where nothing changes.
     """
-    if look.gray:
+    if appearance.gray:
         image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    if look.blurs[number] > 0.3:  # less changes nothing
-        image = cv2.GaussianBlur(image, (0, 0), look.blurs[number])
-    if look.gains[number] != 1:
-        image = cv2.convertScaleAbs(image, alpha=look.gains[number])
-    if look.camera is not None:
-        return camera_night.record_crop(image, look.camera, rng, look.frames[number])
-    if look.night is not None:
-        frames = [night.darken(image, look.night, rng) for _ in range(look.frames[number])]  # with noise and JPEG
-        return frames[0] if len(frames) == 1 else np.mean(frames, axis=0, dtype=np.float32).round().astype(np.uint8)
-    if look.noise > 0:
+    if appearance.blurs[number] > 0.3:  # less changes nothing
+        image = cv2.GaussianBlur(image, (0, 0), appearance.blurs[number])
+    if appearance.gains[number] != 1:
+        image = cv2.convertScaleAbs(image, alpha=appearance.gains[number])
+    if appearance.camera is not None:
+        return camera_night.record_crop(image, appearance.camera, rng, appearance.frames[number])
+    if appearance.night is not None:
+        frames = [
+            night.darken(image, appearance.night, rng) for _ in range(appearance.frames[number])
+        ]  # with noise and JPEG
+        if len(frames) == 1:
+            return frames[0]
+        return np.asarray(np.mean(frames, axis=0, dtype=np.float32)).round().astype(np.uint8)
+    if appearance.noise > 0:
         noise = rng.standard_normal(image.shape, np.float32)
-        image = cv2.add(image, noise * np.float32(look.noise), dtype=cv2.CV_8U)
-    if look.quality is not None:
-        _, data = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, look.quality])
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+        image = cv2.add(image, noise * np.float32(appearance.noise), dtype=cv2.CV_8U)
+    if appearance.quality is not None:
+        _, data = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, appearance.quality])
+        image = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR_RGB))
     return image
 
 
@@ -110,10 +140,13 @@ def apply_look(image, look, number, rng):
 class Distractor:
     """Another target to be pasted near the true one.
 
-    image, box_xywh: where it comes from (as in Shot). size: its sqrt(w h) / that of the true target. angle: where it
-    lies, radian. gap: distance of the two boxes and what is added to it from frame to frame, in sizes of the target.
-    way: instead of both, (x, y) of its centre from the target's in frame 1 and what is added from frame to frame, in
-    such sizes; it may then cover the target.
+    Attributes:
+        image, box_xywh: where it comes from, as in LabelledFrame.
+        size: its sqrt(w h) / that of the true target.
+        angle: the direction in which it lies, radian.
+        gap: distance of the two boxes, and what is added to it from frame to frame, in sizes of the target.
+        trajectory: instead of both, (x, y) of its centre from the target's in frame 1, and what is added from frame to
+            frame, in sizes of the target. It may then cover the target.
     """
 
     image: np.ndarray | PartialFrame
@@ -121,7 +154,7 @@ class Distractor:
     size: float
     angle: float
     gap: tuple[float, float]
-    way: tuple | None = None
+    trajectory: tuple | None = None
 
     @classmethod
     def crossing(cls, rng, image, box_xywh, frames):
@@ -148,8 +181,8 @@ class Distractor:
     def paste(self, image, box_xywh, step=0):
         """Paste into a crop, beside the true box (4,) xywh px of it: (H, W, 3) uint8 -> a new array of that form.
 
-        Save on a `way`, the true box is never touched. Where there is no room nothing is pasted, and the same array
-        comes back.
+        Without a `trajectory` the true box is never touched. Where there is no room nothing is pasted, and the same
+        array comes back.
         """
         x, y, w, h = box_xywh
         own = self.box_xywh
@@ -159,7 +192,7 @@ class Distractor:
             return image
         patch = Crop(own[0] + own[2] / 2, own[1] + own[3] / 2, count / scale, count).extract(self.image)
         extent = own[2:] * scale * MARGIN
-        if self.way is None:
+        if self.trajectory is None:
             # Along the direction, the centres are as far apart as it takes to part the boxes, and then the gap; 1 px is
             # for the rounding to whole pixels.
             direction = np.array([np.cos(self.angle), np.sin(self.angle)])
@@ -168,7 +201,7 @@ class Distractor:
             distance += max(self.gap[0] + step * self.gap[1], 0) * np.sqrt(w * h)
             offset = distance * direction
         else:
-            offset = (self.way[0] + (step - 1) * self.way[1]) * np.sqrt(w * h)
+            offset = (self.trajectory[0] + (step - 1) * self.trajectory[1]) * np.sqrt(w * h)
         left, top = (
             int(round(value)) for value in (x + w / 2 + offset[0] - count / 2, y + h / 2 + offset[1] - count / 2)
         )
@@ -179,7 +212,7 @@ class Distractor:
         alpha = (rows[:, None] * columns)[y0 - top : y1 - top, x0 - left : x1 - left, None]
         out = image.copy()
         under = out[y0:y1, x0:x1].astype(np.float32)
-        # What surrounds the pasted target takes the colour of the place, or a square would give it away.
+        # The border of what is pasted takes the colour around it, or a square would give it away.
         edge = (patch[0].mean(axis=0) + patch[-1].mean(axis=0)) / 2
         over = patch[y0 - top : y1 - top, x0 - left : x1 - left] + (under.mean(axis=(0, 1)) - edge)
         out[y0:y1, x0:x1] = np.clip(under + alpha * (over - under) + 0.5, 0, 255)

@@ -12,7 +12,7 @@ from ...errors import MachineError, UserError
 
 
 def epoch_batches(samples, batch_size, *, epoch, rank=0, world=1, start=0):
-    """The batches of one process in an epoch, as keys of a SampleSet.
+    """The batches of one process in an epoch, as keys of a data set of samples.
 
     Args:
         samples: how many make an epoch; an incomplete last global batch is dropped.
@@ -30,10 +30,10 @@ def epoch_batches(samples, batch_size, *, epoch, rank=0, world=1, start=0):
 
 
 def make_loader(sample_set, batches, workers, *, device="cpu"):
-    """A DataLoader that delivers `batches` of a SampleSet in their order.
+    """A DataLoader that delivers `batches` of a data set of samples in their order.
 
     Args:
-        sample_set: SampleSet.
+        sample_set: a Samples.
         batches: from epoch_batches.
         workers: processes that prepare samples; 0 for this one.
         device: batches are pinned in memory for "cuda".

@@ -26,7 +26,7 @@ def make_optimiser(network: nn.Module, options, multipliers: Mapping[str, float]
         UserError: nothing has a gradient.
     """
     tables = {id(m.weight) for m in network.modules() if isinstance(m, nn.Embedding)}
-    groups = {}
+    groups: dict = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
             part = next((prefix for prefix in multipliers if name.startswith(prefix)), "")

@@ -81,7 +81,9 @@ class Trainer:
             needed = self.options.BATCH_SIZE * self.options.ACCUM * self.world
             raise UserError(f"DATA.TRAIN.SAMPLE_PER_EPOCH {len(train_set)} does not fill one step of {needed} samples")
         self.progress = Progress(device)
-        self.recent = collections.deque(maxlen=(self.options.PRINT_INTERVAL + 1) * self.options.ACCUM)
+        self.recent: collections.deque = collections.deque(
+            maxlen=(self.options.PRINT_INTERVAL + 1) * self.options.ACCUM
+        )
         self.replaced = self.drawn = 0
         self.signal = 0
 

@@ -1,0 +1,142 @@
+"""One sequence of ToMP: the first frame makes a state, every later frame a new one. Nothing is random."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...models.tomp import ToMP, box_at, clip_box, ltrb_map
+from . import discriminative as rules
+from .candidates import lost_scale
+from .dimp_steps import normalised
+from .first_samples import Augmentation, first_samples
+
+STRIDE = 16
+
+
+@dataclass(frozen=True)
+class ToMPSettings:
+    """How a sequence is tracked.
+
+    size: side of the crop, px. factor: of the crop, in target sizes. border, max_shrink, rounding: as in `rules.crop`.
+    remember: a frame is remembered if its highest score is above this. least: least width and height of a box, image
+    px; the reference has 10. sigma: of the score labels, cells.
+    """
+
+    size: int = 288
+    factor: float = 5
+    border: rules.Border = "inside_major"
+    max_shrink: float = 1.5
+    localisation: rules.LocalisationRule = rules.LocalisationRule()
+    remember: float = 0.9
+    least: float = 1.0
+    sigma: float = 0.9
+    rounding: rules.Rounding = "exact"
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """A training frame: head features (1, 1, C, H, W), score label (1, 1, H, W) and box map (1, 1, 4, H, W)."""
+
+    features: Tensor
+    label: Tensor
+    ltrb: Tensor
+
+
+@dataclass(frozen=True)
+class ToMPState:
+    """What is known after a frame.
+
+    centre (y, x), extent (h, w): of the target, image px. scale: image px a crop px to search at. base: extent at scale
+    1. first, latest: remembered frames. scales: of the frames in which the target was found. lost: frames since it was
+    found. found: how it was found.
+    """
+
+    centre: rules.Pair
+    extent: rules.Pair
+    scale: float
+    base: rules.Pair
+    first: Remembered
+    latest: Remembered | None
+    scales: tuple[float, ...]
+    lost: int = 0
+    found: rules.Localisation | None = None
+
+    @property
+    def box_xywh(self) -> list[float]:
+        """The target's box, image px."""
+        (y, x), (height, width) = self.centre, self.extent
+        return [x - width / 2, y - height / 2, width, height]
+
+
+def _remember(features, window, centre, extent, settings):
+    """Keep head features (1, C, H, W) with the labels of a target."""
+    cells = features.shape[-1]
+    label = rules.target_label(window, centre, cells, 1, settings.sigma).to(features)
+    box = torch.tensor(window.box_to_crop(centre, extent)).to(features)
+    return Remembered(features[None], label[None, None], ltrb_map(box, cells, STRIDE, settings.size)[None, None])
+
+
+@torch.no_grad()
+def first_frame(network: ToMP, image: np.ndarray, box_xywh: list[float], settings: ToMPSettings) -> ToMPState:
+    """Remember the target of the first frame.
+
+    Args:
+        network: in evaluation mode.
+        image (H, W, 3): RGB uint8.
+        box_xywh: the target, image px.
+        settings: how to track.
+
+    Returns:
+        The state.
+    """
+    x, y, width, height = box_xywh
+    centre, extent = (y + height / 2, x + width / 2), (height, width)
+    scale = rules.search_scale(extent, settings.factor, settings.size)
+    samples = first_samples(
+        image, centre, extent, scale, settings.size, [Augmentation("identity")], torch.zeros(0, 2),
+        rounding=settings.rounding,
+    )  # fmt: skip
+    features = network.features(normalised(samples.crops, network)[:, 0])
+    first = _remember(features, samples.window, centre, extent, settings)
+    return ToMPState(centre, extent, scale, (height / scale, width / scale), first, None, (scale,))
+
+
+@torch.no_grad()
+def next_frame(network: ToMP, state: ToMPState, image: np.ndarray, settings: ToMPSettings) -> ToMPState:
+    """Find the target in the next frame. Arguments as in `first_frame`; returns the new state."""
+    cells = state.first.features.shape[-1]
+    middle = rules.search_centre(state.centre, state.scale, settings.size, cells, 1)
+    patch, window = rules.crop(
+        image, middle, state.scale, settings.size, settings.border, settings.max_shrink, settings.rounding
+    )
+    features = network.features(normalised(patch, network)[:, 0])
+    known = [state.first] if state.latest is None else [state.first, state.latest]
+    scores, ltrb = network.head(
+        torch.cat([frame.features for frame in known]), features,
+        torch.cat([frame.label for frame in known]), torch.cat([frame.ltrb for frame in known]), box_frames=1,
+    )  # fmt: skip
+    found = rules.localise(scores[0], settings.localisation, window, state.centre, state.extent, 1)
+    if found.flag == "not_found":
+        lost = state.lost + 1
+        return replace(state, scale=lost_scale(state.scales, lost), lost=lost, found=found)
+
+    faithful = settings.rounding != "exact"
+    centre, extent = window.box_to_image(box_at(ltrb[0], found.cell, STRIDE, settings.size))
+    box = [centre[1] - extent[1] / 2, centre[0] - extent[0] / 2, extent[1], extent[0]]
+    x, y, width, height = clip_box(box, image.shape[:2], settings.least)
+    # The reference mixes two conventions of a box's centre here, and returns every box half a px down and right.
+    offset = 0.5 if faithful else 0.0
+    centre, extent = (y + height / 2 + offset, x + width / 2 + offset), (height, width)
+    scale = math.sqrt(extent[0] * extent[1] / (state.base[0] * state.base[1]))
+    latest = state.latest
+    if found.flag != "uncertain" and found.score > settings.remember:
+        latest = _remember(features, window, centre, extent, settings)
+    # The reference never counts the lost frames from zero again.
+    lost = state.lost if faithful else 0
+    scales = (*state.scales[-59:], scale)
+    return replace(
+        state, centre=centre, extent=extent, scale=scale, latest=latest, scales=scales, lost=lost, found=found
+    )
