@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from .. import cli, config, registry
@@ -17,6 +18,8 @@ python tracking/train.py --script lunar --config tiny --mode multiple --nproc_pe
 python tracking/train.py --script lunar --config tiny --mode multi_node --rank 0 --world-size 2 --ip 10.0.0.1
 python tracking/train.py --script enhancer --config baseline --set DATA.TRAIN.DATASETS_NAME=[/my/day/photographs]
 """
+
+log = logging.getLogger(__name__)
 
 
 @cli.command
@@ -59,9 +62,7 @@ def main(argv=None):
     )
     sequences = [sequence for group in val.values() for sequence in group]
     tracked = sequences and settings.TRAIN.get("VAL_FRAMES")
-    return run(
-        job, (lambda network, cfg: track_closed_loop(options.script, network, cfg, sequences)) if tracked else None
-    )
+    return run(job, partial(track_closed_loop, options.script, sequences) if tracked else None)
 
 
 def _pretrained(file, paths):
@@ -78,7 +79,7 @@ def _pretrained(file, paths):
     return path
 
 
-def track_closed_loop(script, network, settings, sequences):
+def track_closed_loop(script, sequences, network, settings):
     """Scores of a network that tracks the first TRAIN.VAL_FRAMES frames of sequences, as tracking/test.py would.
 
     Returns {"AUC", "P@5", "NP"}: success AUC, precision at 5 px, area under normalised precision, all in [0, 1].
@@ -189,9 +190,15 @@ def _processes(options):
     import torch
 
     gpus = torch.cuda.device_count()
-    if gpus and (options.nproc_per_node or 1) > gpus:
-        raise MachineError(f"--nproc_per_node {options.nproc_per_node}: {gpus} GPUs are visible; or use --device cpu")
-    return options.nproc_per_node or (1 if ":" in options.device else max(gpus, 1))
+    wanted, most = options.nproc_per_node, max(gpus, 1)
+    if wanted is not None and wanted > most:
+        found = f"--nproc_per_node {wanted}: {gpus} GPUs are visible"
+        if options.mode == "multi_node":  # the other machines count on it
+            raise MachineError(f"{found}; or use --device cpu")
+        started = "process" if most == 1 else "processes"
+        log.info("%s: starting %d %s instead (--device cpu starts as many as asked for)", found, most, started)
+        return most
+    return wanted or (1 if ":" in options.device else most)
 
 
 def _launch(options, processes, words):

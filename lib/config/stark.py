@@ -37,6 +37,8 @@ class Data(Section):
         for name, crop in (("SEARCH", self.SEARCH), ("TEMPLATE", self.TEMPLATE)):
             if crop.SIZE % STRIDE:
                 raise ValueError(f"{name}.SIZE {crop.SIZE} is not a multiple of {STRIDE}")
+        if self.AUGMENT.TURN:
+            raise ValueError("AUGMENT.TURN: these networks mask what lies beyond the frame, which must not be turned")
         return self
 
 
@@ -113,4 +115,6 @@ class Stark(Section):
             raise ValueError(f"DATA.SEARCH.NUMBER {self.DATA.SEARCH.NUMBER}: expected 1")
         if self.TRAIN.CLS_WEIGHT and not self.MODEL.CLASSIFY:
             raise ValueError("TRAIN.CLS_WEIGHT needs MODEL.CLASSIFY")
+        if not (self.TRAIN.GIOU_WEIGHT or self.TRAIN.L1_WEIGHT or self.TRAIN.CLS_WEIGHT):
+            raise ValueError("TRAIN: GIOU_WEIGHT, L1_WEIGHT and CLS_WEIGHT are all 0: there is no loss")
         return self

@@ -27,4 +27,6 @@ class STTrack(Section):
     def _consistent(self):
         if self.DATA.TEMPLATE.NUMBER > 1:
             raise ValueError(f"DATA.TEMPLATE.NUMBER {self.DATA.TEMPLATE.NUMBER}: expected 1")
+        if self.MODEL.FAITHFUL and (self.TEST.BACKEND != "torch" or self.TEST.COMPILE):
+            raise ValueError("MODEL.FAITHFUL: its history grows with the video, so torch alone runs it, not compiled")
         return self

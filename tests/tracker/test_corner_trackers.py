@@ -82,7 +82,7 @@ def test_the_later_template_is_replaced_where_the_score_says_so(bias, updates):
         assert state.templates[0] is before.templates[0], "the first one stays"
         if state.templates[1] is not before.templates[1]:
             replaced.append(number)
-            expected = tracker._template(frame, np.array(result.box))
+            expected = tracker.encode_template(frame, np.array(result.box))
             assert torch.equal(state.templates[1].features, expected.features)
     assert replaced == updates
 

@@ -60,7 +60,7 @@ def test_padding_is_what_is_black():
 
 
 @pytest.mark.parametrize("script, name, overrides", [
-    ("stark", "baseline", ()), ("stark", "st50_boxes", ()), ("sttrack", "baseline", ("DATA.SEARCH.NUMBER=3",)),
+    ("stark", "baseline_s50", ()), ("stark", "baseline_boxes", ()), ("sttrack", "baseline", ("DATA.SEARCH.NUMBER=3",)),
 ])  # fmt: skip
 def test_a_few_steps_on_one_batch_lower_its_loss(script, name, overrides):
     made = settings(script, name, *overrides)
@@ -84,7 +84,7 @@ def test_a_few_steps_on_one_batch_lower_its_loss(script, name, overrides):
 
 
 def test_the_second_stage_trains_the_score_alone():
-    made = settings("stark", "st50", "DATA.ABSENT=0.5")
+    made = settings("stark", "baseline", "DATA.ABSENT=0.5")
     trained = network(made)
     optim.freeze(trained, made.TRAIN.FREEZE)
     actor = registry.actor("stark", trained, made)
@@ -134,7 +134,8 @@ def test_wrong_configurations_are_one_line(script, override, message):
 
 
 @pytest.mark.parametrize("script, name", [
-    ("stark", "baseline"), ("stark", "st50_boxes"), ("stark", "st50"), ("stark", "st101_boxes"), ("stark", "st101"),
+    ("stark", "baseline_s50"), ("stark", "baseline_boxes"), ("stark", "baseline"),
+    ("stark", "baseline_r101_boxes"), ("stark", "baseline_r101"),
     ("sttrack", "baseline"), ("sttrack", "baseline_got10k_only"),
 ])  # fmt: skip
 @pytest.mark.parametrize("budget", [None, "smoke", "small", "full"])

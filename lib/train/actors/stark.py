@@ -50,7 +50,9 @@ class StarkActor(CornerActor):
         if not self.score_alone:
             return super().validate(batch)
         visible = batch["search_visible"][:, 0]
-        right = (self._respond(batch).logits > 0) == visible
+        logits = self._respond(batch).logits
+        assert logits is not None, "the configuration asks for MODEL.CLASSIFY with TRAIN.CLS_WEIGHT"
+        right = (logits > 0) == visible
         return right.sum(), torch.ones_like(visible).sum()
 
     def _respond(self, batch: Mapping[str, Tensor]) -> StarkOutput:
