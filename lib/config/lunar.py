@@ -12,16 +12,17 @@ from .sections import (
     NonNegative,
     Optimisation,
     Positive,
+    PositiveTriple,
     Search,
     Section,
     Share,
     Template,
     Tracking,
+    Triple,
     key,
     part,
 )
 
-Triple = tuple[NonNegative, NonNegative, NonNegative]
 HYBRIDS = ("compact", "lite0")  # values of MODEL.BACKBONE.TYPE that are no ViT
 
 
@@ -40,7 +41,7 @@ class Clip(Section):
 
 class Data(Section):
     MEAN: Triple = key((0.485, 0.456, 0.406), "mean of R, G, B in [0,1], subtracted by the network's first layer")
-    STD: Annotated[tuple[Positive, Positive, Positive], Field()] = key(
+    STD: PositiveTriple = key(
         (0.229, 0.224, 0.225), "standard deviation of R, G, B in [0,1], divided by after the mean"
     )
     SEARCH: Search = part(Search, "the crop in which the target is looked for")

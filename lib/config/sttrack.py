@@ -15,13 +15,17 @@ class TemporalModel(Model):
     )
 
 
+class QueryTest(Tracking):
+    QUERY: bool = key(True, "whether the query is passed on; off: every frame begins with the learned one, as in STARK")
+
+
 class STTrack(Section):
     """Configuration of script `sttrack`."""
 
     DATA: Data = part(Data, "crops; DATA.SEARCH.NUMBER frames make a clip")
     MODEL: TemporalModel = part(TemporalModel, "the network")
     TRAIN: Train = part(Train, "training")
-    TEST: Tracking = part(Tracking, "the online tracker")
+    TEST: QueryTest = part(QueryTest, "the online tracker")
 
     @model_validator(mode="after")
     def _consistent(self):

@@ -124,19 +124,22 @@ def test_a_short_training_gives_weights_that_track(script, tmp_path, minute):
     ("stark", "DATA.SEARCH.SIZE=100", "SEARCH.SIZE 100 is not a multiple of 16"),
     ("stark", "TRAIN.CLS_WEIGHT=1", "TRAIN.CLS_WEIGHT needs MODEL.CLASSIFY"),
     ("stark", "MODEL.TRANSFORMER.NHEADS=7", "HIDDEN_DIM 256: expected a multiple of NHEADS 7"),
+    ("stark", "TRAIN.GIOU_WEIGHT=0 TRAIN.L1_WEIGHT=0", "there is no loss"),
+    ("stark", "DATA.AUGMENT.TURN=0.3", "must not be turned"),
+    ("sttrack", "TEST.BACKEND=onnx MODEL.FAITHFUL=true", "MODEL.FAITHFUL: its history grows"),
     ("sttrack", "DATA.TEMPLATE.NUMBER=2", "DATA.TEMPLATE.NUMBER 2: expected 1"),
     ("sttrack", "MODEL.BACKBONE.TYPE=resnet5", "resnet5"),
 ])  # fmt: skip
 def test_wrong_configurations_are_one_line(script, override, message):
     with pytest.raises(UserError) as error:
-        config.load(script, "baseline", [override])
+        config.load(script, "baseline_s50" if script == "stark" else "baseline", override.split())
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("script, name", [
     ("stark", "baseline_s50"), ("stark", "baseline_boxes"), ("stark", "baseline"),
     ("stark", "baseline_r101_boxes"), ("stark", "baseline_r101"),
-    ("sttrack", "baseline"), ("sttrack", "baseline_got10k_only"),
+    ("sttrack", "baseline"), ("sttrack", "baseline_got10k_only"), ("sttrack", "tiny"),
 ])  # fmt: skip
 @pytest.mark.parametrize("budget", [None, "smoke", "small", "full"])
 def test_every_experiment_loads(script, name, budget):

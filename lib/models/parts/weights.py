@@ -282,9 +282,9 @@ def initialise_backbone(model: torch.nn.Module, path: str | Path) -> LoadReport:
     """
     from .frozen_resnet import FrozenResNet, load_imagenet  # here, as it imports this module
 
-    vit = model.backbone
-    if isinstance(vit, torch.nn.ModuleList) and isinstance(vit[0], FrozenResNet):
-        return load_imagenet(vit[0], path)
+    vit = model.backbone[0] if isinstance(model.backbone, torch.nn.ModuleList) else model.backbone
+    if isinstance(vit, FrozenResNet):
+        return load_imagenet(vit, path)
     state, ignored = load_state(path)
     if vit.trunk is not None:
         trunk = vit.trunk

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from ..parts.frozen_resnet import FrozenResNet
-from ..stark.build import sizes
+from ..stark.build import shared
 from .model import STTrack
 
 
@@ -11,8 +10,7 @@ def build_network(config: Any) -> STTrack:
     """The network that an `sttrack` configuration describes, with random weights."""
     model = config.MODEL
     return STTrack(
-        FrozenResNet(model.BACKBONE.TYPE),
-        **sizes(model),
+        **shared(config),
         temporal_layers=model.UPDATE_LAYERS,
         history=model.HISTORY,
         faithful=model.FAITHFUL,

@@ -50,8 +50,6 @@ class STTrackTracker(CornerTracker):
         template = Tokens.join([state.template for state in states])
         query = QueryState.join([state.query for state in states])
         boxes, tensors = self.find([state.box_xywh for state in states], frames, [*template, *query.tensors()])
-        ends = [
-            State(box, state.template, each)
-            for box, state, each in zip(boxes, states, QueryState(*tensors).split(), strict=True)
-        ]
+        query = QueryState(*tensors) if self.test.QUERY else self.network.start(len(states))
+        ends = [State(box, state.template, each) for box, state, each in zip(boxes, states, query.split(), strict=True)]
         return ends, [Result(tuple(box.tolist()), 1.0, True) for box in boxes]
