@@ -6,8 +6,13 @@ import torch
 
 from lib import config, registry
 from lib.contracts import LockstepTracker
+from lib.export.compare import compare
+from lib.export.engines import open_stages
+from lib.export.graphs import export
+from lib.models.enhancer import build_enhancer
 from lib.models.stark import Stark
 from lib.models.sttrack import STTrack
+from lib.test.tracker.enhanced import FrameEnhancer, enhanced
 from tests.models.test_stark import SMALL, Trunk, with_recipe
 
 SIZES = ("DATA.SEARCH.SIZE=64", "DATA.TEMPLATE.SIZE=32", "DATA.SEARCH.MIN_SIDE=1", "DATA.TEMPLATE.MIN_SIDE=1")
@@ -94,3 +99,41 @@ def test_weights_are_loaded_from_a_checkpoint(tmp_path):
     tracker = build("sttrack", weights=tmp_path / "STTRACK_ep0003.pth.tar")
     assert tracker.network.window_penalty.item() == pytest.approx(0.7)
     assert not any(parameter.requires_grad for parameter in tracker.network.parameters())
+
+
+def test_without_its_query_every_frame_begins_alike():
+    tracker = build("sttrack", "TEST.QUERY=false")
+    tracker.initialize(FRAMES[0], BOXES[0])
+    tracker.track(FRAMES[1])
+    query, first = tracker._state.query, tracker.network.start(1)
+    assert all(one.equal(other) for one, other in zip(query.tensors(), first.tensors(), strict=True))
+
+
+def test_an_enhancer_goes_before_it():
+    """By day it sees the frames themselves; by night others, and it still runs in a batch."""
+    tracker, day = build("sttrack"), [frame // 2 + 120 for frame in FRAMES]
+    both = enhanced(tracker, FrameEnhancer(build_enhancer("curve")))
+    for frames, same in ((day, True), ([frame // 8 for frame in FRAMES], False)):
+        tracker.initialize(frames[0], BOXES[0])
+        plain = [tracker.track(frame).box for frame in frames[1:4]]
+        both.initialize(frames[0], BOXES[0])
+        assert ([both.track(frame).box for frame in frames[1:4]] == plain) == same
+    states = [both.start(FRAMES[0], box) for box in BOXES]
+    assert len(both.track_frames(states, FRAMES[1:3])[1]) == 2
+
+
+@pytest.mark.soak  # the export alone takes half a minute
+def test_an_engine_tracks_as_torch_does(tmp_path):
+    pytest.importorskip("onnxscript")
+    tracker = build("sttrack")
+    export(tracker.stages(), tmp_path)
+    runs = open_stages(tracker.stages(), tmp_path, "onnx")
+    assert compare(tracker, runs, FRAMES, BOXES[0], len(FRAMES)) < 1e-4
+    found = []
+    for run in ({}, runs):
+        tracker.use(run)
+        states = [tracker.start(FRAMES[0], box) for box in BOXES]
+        for frame in FRAMES[1:4]:
+            states, results = tracker.track_frames(states, [frame, frame])
+            found += [result.box for result in results]
+    assert found[:6] == pytest.approx(found[6:], abs=1e-2)
