@@ -25,6 +25,20 @@ FAMILIES = {
         actor=".train.actors.lunar:LunarActor",
         samples=".train.data.lunar:LunarSamples",
     ),
+    "stark": Family(
+        schema=".config.stark:Stark",
+        tracker=".test.tracker.stark:StarkTracker",
+        network=".models.stark.build:build_network",
+        actor=".train.actors.stark:StarkActor",
+        samples=".train.data.corner_samples:CornerSamples",
+    ),
+    "sttrack": Family(
+        schema=".config.sttrack:STTrack",
+        tracker=".test.tracker.sttrack:STTrackTracker",
+        network=".models.sttrack.build:build_network",
+        actor=".train.actors.sttrack:STTrackActor",
+        samples=".train.data.corner_samples:CornerSamples",
+    ),
     "opencv": Family(schema=".config.opencv:OpenCV", tracker=".test.tracker.opencv:OpenCVTracker"),
     "identity": Family(schema=".config.identity:Identity", tracker=".test.tracker.identity:IdentityTracker"),
     "enhancer": Family(

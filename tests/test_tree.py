@@ -87,6 +87,8 @@ ALLOWED = (
     (r"lib/(data/benchmarks/entries|commands/test)\.py", "(?i)lunar", "a benchmark is called lunar"),
     (r"lib/test/evaluation/selection\.py", "make some with", "an example in a hint"),
     (r"lib/commands/ablate_enhancer\.py", "such as opencv/mil", "an example in a message"),
+    (r"lib/(test/analysis/report|commands/analysis_results|api)\.py", '"stark"', "a rule of counting frames"),
+    (r"lib/test/analysis/metrics\.py", r"\bstark\b", "the same rule"),
     (r"lib/__init__\.py", "load_tracker", "an example of the public API"),
     (r"lib/commands/track\.py", "FAMILY:CONFIG", "the tracker of those who name none"),
 )

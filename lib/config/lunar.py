@@ -11,17 +11,17 @@ from .sections import (
     LowLight,
     NonNegative,
     Optimisation,
-    Positive,
+    PositiveTriple,
     Search,
     Section,
     Share,
     Template,
     Tracking,
+    Triple,
     key,
     part,
 )
 
-Triple = tuple[NonNegative, NonNegative, NonNegative]
 HYBRIDS = ("compact", "lite0")  # values of MODEL.BACKBONE.TYPE that are no ViT
 
 
@@ -45,7 +45,7 @@ class Clip(Section):
 
 class Data(Section):
     MEAN: Triple = key((0.485, 0.456, 0.406), "mean of R, G, B in [0, 1]; the first layer of the network subtracts it")
-    STD: Annotated[tuple[Positive, Positive, Positive], Field()] = key(
+    STD: PositiveTriple = key(
         (0.229, 0.224, 0.225), "standard deviation of R, G, B in [0, 1]; the first layer divides by it"
     )
     SEARCH: Search = part(Search, "the search crop")

@@ -11,6 +11,8 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+Triple = tuple[NonNegative, NonNegative, NonNegative]
+PositiveTriple = Annotated[tuple[Positive, Positive, Positive], Field()]
 
 
 def key(default, meaning, **limits):

@@ -40,5 +40,5 @@ class _Both:
         with torch.inference_mode():
             found = self.module(*tensors)
         for one, other in zip(found, self.run(tensors), strict=True):
-            self.difference = max(self.difference, float((one - other).abs().max()))
+            self.difference = max(self.difference, float((one.float() - other.float()).abs().max()))
         return found

@@ -1,10 +1,13 @@
 """Several processes of one training: how many there are on this machine, and how they are started."""
 
+import logging
 from argparse import Namespace
 from collections.abc import Sequence
 
 from ..config.paths import CHECKOUT, SHIPPED
 from ..errors import MachineError, UserError
+
+log = logging.getLogger(__name__)
 
 PACKAGE = __package__.partition(".")[0]
 
@@ -20,9 +23,15 @@ def count_processes(options: Namespace) -> int:
     import torch
 
     gpus = torch.cuda.device_count()
-    if gpus and (options.nproc_per_node or 1) > gpus:
-        raise MachineError(f"--nproc_per_node {options.nproc_per_node}: {gpus} GPUs are visible; or use --device cpu")
-    return options.nproc_per_node or (1 if ":" in options.device else max(gpus, 1))
+    wanted, most = options.nproc_per_node, max(gpus, 1)
+    if wanted is not None and wanted > most:
+        found = f"--nproc_per_node {wanted}: {gpus} GPUs are visible"
+        if options.mode == "multi_node":  # the other machines count on it
+            raise MachineError(f"{found}; or use --device cpu")
+        started = "process" if most == 1 else "processes"
+        log.info("%s: starting %d %s instead (--device cpu starts as many as asked for)", found, most, started)
+        return most
+    return wanted or (1 if ":" in options.device else most)
 
 
 def launch(options: Namespace, processes: int, words: Sequence[str]) -> int:

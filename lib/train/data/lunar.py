@@ -110,13 +110,7 @@ class LunarSamples(FrameSamples):
         if self.query:
             past, corruption = self._past(rng, number, template_ids[0], search_ids, images[search_ids[0]], epoch)
         templates = [self._labelled(number, frame, images[frame]) for frame in template_ids]
-        search, around = [], templates[-1].around
-        for frame in search_ids:
-            found = self._labelled(number, frame, images[frame])
-            if found.box_xywh is None:
-                found = replace(found, around=around)
-            around = found.around
-            search.append(found)
+        search = self._searched(number, search_ids, images, templates[-1].around)
         away = range(0)
         if absent and all(found.box_xywh is not None for found in search):
             first = 1 + int(choice * (searches - 1)) if searches > 1 else 0  # a clip begins with its target
@@ -203,7 +197,7 @@ class Clips:
             FrameError: a template's box is not on its frame.
         """
         scene = self.views.scene(rng, templates, searches, other, crossing=past is not None)
-        patches, boxes_of = zip(
+        patches, boxes_of, _ = zip(
             *(self.views.template(rng, frame, scene, number) for number, frame in enumerate(templates)), strict=True
         )
         moves, found = self._moves(rng, searches), []
