@@ -25,6 +25,26 @@ FAMILIES = {
         actor=".train.actors.lunar:LunarActor",
         samples=".train.data.lunar:LunarSamples",
     ),
+    "dimp": Family(
+        schema=".config.dimp:DiMP",
+        tracker=".test.tracker.dimp:DiMPTracker",
+        network=".models.dimp.build:build_network",
+    ),
+    "atom": Family(
+        schema=".config.atom:Atom",
+        tracker=".test.tracker.atom:AtomTracker",
+        network=".models.atom.build:build_network",
+    ),
+    "tomp": Family(
+        schema=".config.tomp:ToMP",
+        tracker=".test.tracker.tomp:ToMPTracker",
+        network=".models.tomp.build:build_network",
+    ),
+    "keep_track": Family(
+        schema=".config.keep_track:KeepTrack",
+        tracker=".test.tracker.keep_track:KeepTrackTracker",
+        network=".models.keep_track.build:build_network",
+    ),
     "opencv": Family(schema=".config.opencv:OpenCV", tracker=".test.tracker.opencv:OpenCVTracker"),
     "identity": Family(schema=".config.identity:Identity", tracker=".test.tracker.identity:IdentityTracker"),
     "enhancer": Family(
