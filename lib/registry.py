@@ -29,16 +29,22 @@ FAMILIES = {
         schema=".config.dimp:DiMP",
         tracker=".test.tracker.dimp:DiMPTracker",
         network=".models.dimp.build:build_network",
+        actor=".train.actors.dimp:DiMPActor",
+        samples=".train.data.online:OnlineSamples",
     ),
     "atom": Family(
         schema=".config.atom:Atom",
         tracker=".test.tracker.atom:AtomTracker",
         network=".models.atom.build:build_network",
+        actor=".train.actors.atom:AtomActor",
+        samples=".train.data.online:OnlineSamples",
     ),
     "tomp": Family(
         schema=".config.tomp:ToMP",
         tracker=".test.tracker.tomp:ToMPTracker",
         network=".models.tomp.build:build_network",
+        actor=".train.actors.tomp:ToMPActor",
+        samples=".train.data.online:OnlineSamples",
     ),
     "keep_track": Family(
         schema=".config.keep_track:KeepTrack",

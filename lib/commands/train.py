@@ -59,7 +59,9 @@ def main(argv=None):
     )
     sequences = [sequence for group in val.values() for sequence in group]
     tracked = sequences and settings.TRAIN.get("VAL_FRAMES")
-    return run(job, (lambda network, cfg: track_closed_loop(network, cfg, sequences)) if tracked else None)
+    return run(
+        job, (lambda network, cfg: track_closed_loop(options.script, network, cfg, sequences)) if tracked else None
+    )
 
 
 def _pretrained(file, paths):
@@ -76,7 +78,7 @@ def _pretrained(file, paths):
     return path
 
 
-def track_closed_loop(network, settings, sequences):
+def track_closed_loop(script, network, settings, sequences):
     """Scores of a network that tracks the first TRAIN.VAL_FRAMES frames of sequences, as tracking/test.py would.
 
     Returns {"AUC", "P@5", "NP"}: success AUC, precision at 5 px, area under normalised precision, all in [0, 1].
@@ -84,9 +86,8 @@ def track_closed_loop(network, settings, sequences):
     import numpy as np
 
     from ..test.analysis import metrics
-    from ..test.tracker.lunar import LunarTracker
 
-    tracker = LunarTracker(settings, device=next(network.parameters()).device, network=network)
+    tracker = registry.tracker(script)(settings, device=next(network.parameters()).device, network=network)
     scores = []
     for sequence in sequences:
         count = min(len(sequence), settings.TRAIN.VAL_FRAMES)
