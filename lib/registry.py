@@ -39,6 +39,32 @@ FAMILIES = {
         actor=".train.actors.sttrack:STTrackActor",
         samples=".train.data.corner_samples:CornerSamples",
     ),
+    "dimp": Family(
+        schema=".config.dimp:DiMP",
+        tracker=".test.tracker.dimp:DiMPTracker",
+        network=".models.dimp.build:build_network",
+        actor=".train.actors.dimp:DiMPActor",
+        samples=".train.data.online:OnlineSamples",
+    ),
+    "atom": Family(
+        schema=".config.atom:Atom",
+        tracker=".test.tracker.atom:AtomTracker",
+        network=".models.atom.build:build_network",
+        actor=".train.actors.atom:AtomActor",
+        samples=".train.data.online:OnlineSamples",
+    ),
+    "tomp": Family(
+        schema=".config.tomp:ToMP",
+        tracker=".test.tracker.tomp:ToMPTracker",
+        network=".models.tomp.build:build_network",
+        actor=".train.actors.tomp:ToMPActor",
+        samples=".train.data.online:OnlineSamples",
+    ),
+    "keep_track": Family(
+        schema=".config.keep_track:KeepTrack",
+        tracker=".test.tracker.keep_track:KeepTrackTracker",
+        network=".models.keep_track.build:build_network",
+    ),
     "opencv": Family(schema=".config.opencv:OpenCV", tracker=".test.tracker.opencv:OpenCVTracker"),
     "identity": Family(schema=".config.identity:Identity", tracker=".test.tracker.identity:IdentityTracker"),
     "enhancer": Family(
