@@ -15,6 +15,13 @@ from .contracts import Family
 from .errors import UserError, nearest
 
 GROUP = "lunar_tracking.families"
+BALL = Family(  # they differ in their experiments alone
+    schema=".config.ball:Ball",
+    tracker=".test.tracker.ball:BallTracker",
+    network=".models.ball.build:build_network",
+    actor=".train.actors.ball:BallActor",
+    samples=".train.data.ball:BallSamples",
+)
 DEFAULT = "lunar"  # the family of commands that are not told one
 FAMILIES = {
     "lunar": Family(
@@ -73,6 +80,9 @@ FAMILIES = {
         actor=".train.actors.enhancer:EnhancerActor",
         samples=".train.data.night_pairs:NightPairs",
     ),
+    "mmfnet": BALL,
+    "tracknetv3": BALL,
+    "wasb": BALL,
 }
 
 
