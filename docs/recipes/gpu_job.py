@@ -31,7 +31,7 @@ from lib.errors import MachineError, UserError  # noqa: E402
 EXAMPLES = """
 python docs/recipes/gpu_job.py pack output/gpu/pack --data /my/clips=.5 /my/stills=.3 lunar_rendered=.1
 python docs/recipes/gpu_job.py run output/gpu/pack output/gpu/out --minutes 9
-python docs/recipes/gpu_job.py run PACK OUT --stage lite_pairs .7 TRAIN.LR=2e-3 --stage tiny .3 TRAIN.BATCH_SIZE=64
+python docs/recipes/gpu_job.py run PACK OUT --stage tiny_pairs .7 TRAIN.LR=2e-3 --stage tiny .3 TRAIN.BATCH_SIZE=64
 """
 MODULES = {  # that training imports, and the package that has each
     "cv2": "opencv-python-headless", "easydict": "easydict", "filelock": "filelock", "lmdb": "lmdb", "numpy": "numpy",
@@ -39,7 +39,7 @@ MODULES = {  # that training imports, and the package that has each
     "yaml": "pyyaml",
 }  # fmt: skip
 TRUNK, START, SEGMENTER = "trunk.pth", "start.safetensors", "segmenter.onnx"  # in a pack; the last two are optional
-STAGES = [["lite_pairs", ".6"], ["tiny", ".4"]]
+STAGES = [["tiny_pairs", ".6"], ["tiny", ".4"]]
 BATCHES = (256, 64)  # of pairs; of clips for a network with a query
 MEASURED = 60  # steps of each of the two epochs whose speed is measured
 EPOCH_SECONDS, EPOCHS = 25, (6, 16)  # aim for the length of an epoch; least and most epochs
@@ -75,7 +75,7 @@ def main(argv=None):
         action="append",
         metavar="CONFIG SHARE [A.B=V",
         help="a configuration, its share of the time and changes to it; several in turn, each from the last one's "
-        "weights (default: lite_pairs .6, tiny .4)",
+        "weights (default: tiny_pairs .6, tiny .4)",
     )
     run.add_argument("--steps", type=int, help="so many in each stage, instead of measuring what the time allows")
     run.add_argument("--collages", type=float, default=0.2, help="their share of the samples (default: .2)")

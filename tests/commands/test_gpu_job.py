@@ -72,9 +72,9 @@ def test_a_pack_is_read_as_it_is(packed):
 def test_a_run_ends_with_weights_that_track(packed, tmp_path, command):
     out = tmp_path / "out"
     words = ["--device", "cpu", "--steps", "1", "--workers", "0", "--collage_clips", "1", "--collages", ".3"]
-    stages = ["--stage", "lite_pairs", "1", "TRAIN.BATCH_SIZE=2", "--stage", "tiny", "1", "TRAIN.BATCH_SIZE=2"]
+    stages = ["--stage", "tiny_pairs", "1", "TRAIN.BATCH_SIZE=2", "--stage", "tiny", "1", "TRAIN.BATCH_SIZE=2"]
     assert job("run", packed, out, *words, *stages) == 0
-    names = [f"{stage}.{kind}" for stage in ("1_lite_pairs", "2_tiny") for kind in ("jsonl", "safetensors")]
+    names = [f"{stage}.{kind}" for stage in ("1_tiny_pairs", "2_tiny") for kind in ("jsonl", "safetensors")]
     assert sorted(file.name for file in out.iterdir()) == [*names, "curves.png", "log.txt"]
     log = (out / "log.txt").read_text()
     assert log.count("tensors fit") == 2, "the trunk's weights, and those of the first stage for the second"

@@ -1,4 +1,4 @@
-"""The compact network behind `lunar tiny`: the contracts of the ViT, and limits on what it may cost."""
+"""The compact network: the contracts of the ViT, and limits on what `lunar tiny`, one on a trunk, may cost."""
 
 import pytest
 import torch
@@ -175,7 +175,7 @@ def test_impossible_options():
 )
 def test_impossible_configurations_are_one_line(override, message):
     with pytest.raises(UserError, match=message) as error:
-        build_network(config.load("lunar", "tiny", [override]))
+        build_network(config.load("lunar", "compact", [override]))
     assert "\n" not in str(error.value)
 
 
@@ -183,6 +183,6 @@ def test_impossible_configurations_are_one_line(override, message):
 def test_tiny_stays_within_its_limits(name, parameters):
     cost = count(stages(build_network(config.load("lunar", name))))
     assert cost.parameters < parameters
-    assert cost.per_frame < 0.6e9
+    assert cost.per_frame < 0.2e9
     assert cost.per_start < 0.1e9
-    assert ("query" in cost.frame) == (name == "tiny") and cost.frame.get("query", 0) <= 0.03 * cost.per_frame
+    assert ("query" in cost.frame) == (name == "tiny") and cost.frame.get("query", 0) <= 0.05 * cost.per_frame

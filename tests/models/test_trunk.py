@@ -86,7 +86,7 @@ def test_equals_timm():
 
 
 def test_a_trunk_starts_from_a_file_and_other_files_are_refused(tmp_path):
-    network = build_network(config.load("lunar", "lite_pairs"))
+    network = build_network(config.load("lunar", "tiny_pairs"))
     trunk = network.backbone.patch_embed.trunk
     state = published(trunk)
     torch.save(state, tmp_path / "lite0.pth")
@@ -99,10 +99,10 @@ def test_a_trunk_starts_from_a_file_and_other_files_are_refused(tmp_path):
 
 def test_weights_of_one_crop_size_start_a_network_of_another(tmp_path):
     """Everything fits, positional tables are resampled, and a constant table stays constant."""
-    tiny = build_network(config.load("lunar", "lite_pairs"))
+    tiny = build_network(config.load("lunar", "tiny_pairs"))
     nn.init.constant_(tiny.backbone.pos_embed, 0.3)
     save_weights(tmp_path / "tiny.safetensors", tiny.state_dict())
-    small = build_network(config.load("lunar", "lite_pairs", SMALL))
+    small = build_network(config.load("lunar", "tiny_pairs", SMALL))
     with pytest.raises(UserError, match="pos_embed"):
         load_weights(small, tmp_path / "tiny.safetensors")
     assert load_weights(small, tmp_path / "tiny.safetensors", strict=False).complete
@@ -110,7 +110,7 @@ def test_weights_of_one_crop_size_start_a_network_of_another(tmp_path):
 
 
 def test_a_larger_template_is_correlated_in_as_many_cells():
-    small = build_network(config.load("lunar", "lite_pairs", SMALL)).eval()
+    small = build_network(config.load("lunar", "tiny_pairs", SMALL)).eval()
     templates, masks = torch.rand(2, 1, 3, 112, 112), torch.rand(2, 1, 14**2)
     state = small.encode_template(templates, masks)
     assert state.tokens.shape == (2, 64, 96) and state.keys.shape[3] == 14**2
@@ -119,5 +119,5 @@ def test_a_larger_template_is_correlated_in_as_many_cells():
 
 @pytest.mark.parametrize(("changes", "operations"), [((), 0.2e9), (SMALL, 0.6e9)])
 def test_cost_stays_within_its_limits(changes, operations):
-    cost = count(stages(build_network(config.load("lunar", "lite_pairs", changes))))
+    cost = count(stages(build_network(config.load("lunar", "tiny_pairs", changes))))
     assert cost.parameters < 1.5e6 and cost.per_frame < operations
