@@ -121,6 +121,7 @@ class Stage:
         rest: see `inner`.
         batch_axes: {input: axis of the batch} where that is not 0.
         starts, frames: how often it runs on the first frame, and on every other one.
+        in_float: parts of names of parameters. Convolutions with such a parameter stay in fp32 where others have int8.
     """
 
     name: str
@@ -133,6 +134,7 @@ class Stage:
     batch_axes: Mapping[str, int] = field(default_factory=dict)
     starts: int = 0
     frames: int = 0
+    in_float: "Sequence[str]" = ()
 
 
 Run = Callable[[Sequence["torch.Tensor"]], "Sequence[torch.Tensor]"]  # what runs a stage: inputs to outputs, in order

@@ -124,7 +124,9 @@ def quantise(tracker: Staged, folder: str | Path, use: Callable = track_demo) ->
     tracker.use(runs)
     use(tracker)
     tracker.use({})
-    return [quantise_stage(folder, name, inputs) for name, inputs in seen.items()]
+    return [
+        quantise_stage(folder, stage.name, seen[stage.name], stage.in_float) for stage in stages if stage.name in seen
+    ]
 
 
 def recorded(run: Run) -> tuple[Run, list[list[Tensor]]]:
@@ -138,7 +140,9 @@ def recorded(run: Run) -> tuple[Run, list[list[Tensor]]]:
     return recording, seen
 
 
-def quantise_stage(folder: str | Path, name: str, inputs: Iterable[Sequence[Tensor]]) -> Path:
+def quantise_stage(
+    folder: str | Path, name: str, inputs: Iterable[Sequence[Tensor]], in_float: Sequence[str] = ()
+) -> Path:
     """Write a stage with its convolutions and products with weights in eight bits, a scale per output channel.
 
     Convolutions keep the range of inputs that they have on these examples; matrix products measure it in every frame.
@@ -147,6 +151,7 @@ def quantise_stage(folder: str | Path, name: str, inputs: Iterable[Sequence[Tens
         folder: of the exported stages.
         name: of the stage.
         inputs: examples of its inputs.
+        in_float: see Stage.
 
     Returns:
         The file.
@@ -165,7 +170,11 @@ def quantise_stage(folder: str | Path, name: str, inputs: Iterable[Sequence[Tens
     feeds = (dict(zip(names, map(to_array, tensors), strict=True)) for tensors in inputs)
     shapes = {each.name: each.dims for each in model.graph.initializer}
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
-    narrow = [node.name for node in convolutions if min(shapes[node.input[1]][:2]) < NARROW]
+    kept = [
+        node.name
+        for node in convolutions
+        if min(shapes[node.input[1]][:2]) < NARROW or any(part in node.input[1] for part in in_float)
+    ]
     path = stage_path(folder, name, "int8")
     weights = {
         "weight_type": quantization.QuantType.QInt8,
@@ -178,7 +187,7 @@ def quantise_stage(folder: str | Path, name: str, inputs: Iterable[Sequence[Tens
             temporary,
             SimpleNamespace(get_next=partial(next, feeds, None)),
             op_types_to_quantize=["Conv"],
-            nodes_to_exclude=narrow,
+            nodes_to_exclude=kept,
             activation_type=quantization.QuantType.QUInt8,
             **weights,
         )

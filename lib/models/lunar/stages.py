@@ -11,6 +11,7 @@ from .model import Lunar, TrackerOutput
 from .query import QueryState, Readout, TemporalQuery
 
 COUNT = 2  # samples of an example: of one alone torch would make a constant
+TRUNK = (".trunk.", ".laterals.")  # of a pretrained trunk, whose inputs have ranges that eight bits cannot resolve
 
 
 class Enhance(nn.Module):
@@ -127,6 +128,7 @@ def stages(network: Lunar) -> list[Stage]:
             rest="query" if network.remembers else "network",
             batch_axes=axes,
             frames=1,
+            in_float=TRUNK,
         )
     )
     if network.remembers:
