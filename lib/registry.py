@@ -15,6 +15,13 @@ from .contracts import Family
 from .errors import UserError, nearest
 
 GROUP = "lunar_tracking.families"
+BALL = Family(  # they differ in their experiments alone
+    schema=".config.ball:Ball",
+    tracker=".test.tracker.ball:BallTracker",
+    network=".models.ball.build:build_network",
+    actor=".train.actors.ball:BallActor",
+    samples=".train.data.ball:BallSamples",
+)
 DEFAULT = "lunar"  # the family of commands that are not told one
 FAMILIES = {
     "lunar": Family(
@@ -39,6 +46,32 @@ FAMILIES = {
         actor=".train.actors.sttrack:STTrackActor",
         samples=".train.data.corner_samples:CornerSamples",
     ),
+    "dimp": Family(
+        schema=".config.dimp:DiMP",
+        tracker=".test.tracker.dimp:DiMPTracker",
+        network=".models.dimp.build:build_network",
+        actor=".train.actors.dimp:DiMPActor",
+        samples=".train.data.online:OnlineSamples",
+    ),
+    "atom": Family(
+        schema=".config.atom:Atom",
+        tracker=".test.tracker.atom:AtomTracker",
+        network=".models.atom.build:build_network",
+        actor=".train.actors.atom:AtomActor",
+        samples=".train.data.online:OnlineSamples",
+    ),
+    "tomp": Family(
+        schema=".config.tomp:ToMP",
+        tracker=".test.tracker.tomp:ToMPTracker",
+        network=".models.tomp.build:build_network",
+        actor=".train.actors.tomp:ToMPActor",
+        samples=".train.data.online:OnlineSamples",
+    ),
+    "keep_track": Family(
+        schema=".config.keep_track:KeepTrack",
+        tracker=".test.tracker.keep_track:KeepTrackTracker",
+        network=".models.keep_track.build:build_network",
+    ),
     "opencv": Family(schema=".config.opencv:OpenCV", tracker=".test.tracker.opencv:OpenCVTracker"),
     "identity": Family(schema=".config.identity:Identity", tracker=".test.tracker.identity:IdentityTracker"),
     "enhancer": Family(
@@ -47,6 +80,9 @@ FAMILIES = {
         actor=".train.actors.enhancer:EnhancerActor",
         samples=".train.data.night_pairs:NightPairs",
     ),
+    "mmfnet": BALL,
+    "tracknetv3": BALL,
+    "wasb": BALL,
 }
 
 

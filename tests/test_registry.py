@@ -58,7 +58,8 @@ def test_every_part_of_a_family_is_there(name):
     for place in (family.schema, family.tracker, family.network, family.actor, family.samples):
         assert place is None or callable(registry._resolve(place))
     assert (family.actor is None) == (family.samples is None)
-    config.load(name, "mil" if name == "opencv" else "baseline")
+    for experiment in config.names(name):
+        config.load(name, experiment)
 
 
 def test_a_family_of_another_package(entry_points, tmp_path):

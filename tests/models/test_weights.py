@@ -230,7 +230,8 @@ def test_hostile_files_run_nothing(tmp_path, name, kind):
     else:
         torch.save(content, path, _use_new_zipfile_serialization=kind != "old format")
     modules = set(sys.modules)
-    if name in HARMLESS_BY_STAND_IN and kind in ("zip", "in the state dict"):
+    searched = kind in ("zip", "in the state dict") or kind == "old format" and not name.startswith("torch")
+    if name in HARMLESS_BY_STAND_IN and searched:
         state, ignored = load_state(path)
         assert list(state) == ["a"] and any("torch" in entry or "numpy" in entry for entry in ignored)
     else:

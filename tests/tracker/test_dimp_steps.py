@@ -3,6 +3,7 @@
 LUNAR_SOAK=1 compares all networks and both ways of cropping, and all nine frames instead of five.
 """
 
+import itertools
 import os
 from dataclasses import replace
 
@@ -10,11 +11,14 @@ import numpy as np
 import pytest
 import torch
 
+from lib.models.atom import atom
 from lib.models.dimp import dimp, prdimp, super_dimp, super_dimp_simple
+from lib.models.keep_track import KeepTrack, Matcher
+from lib.models.keep_track.model import DescriptorExtractor
 from lib.models.parts.resnet import drop_unused
 from lib.models.tomp import released_state, tomp
+from lib.test.tracker import atom_steps, keep_track_steps, tomp_steps
 from lib.test.tracker import discriminative as rules
-from lib.test.tracker import tomp_steps
 from lib.test.tracker.dimp_steps import DiMPSettings, first_frame, next_frame
 from tests.recipe_weights import recipe, recipe_weights
 
@@ -44,8 +48,20 @@ ALL = [f"{name}.{target}.head" for name in NETWORKS for target in ("tiny", "medi
     f"{name}.{target}.int_division" for name in ("dimp18", "super_dimp") for target in ("tiny", "medium")
 ]
 TOMP = [f"tomp50.{target}.{crop}" for target in ("tiny", "medium") for crop in ("int_division", "head")]
+KEEP_TRACK = [f"keep_track_fast.{target}.head" for target in ("tiny", "medium")]
+ATOM = [f"atom.{target}.head" for target in ("tiny", "medium")]
 # The filter is updated in the fourth frame.
 FRAMES = 9 if SOAK else 5
+
+
+def recipe_uniform(tag):
+    """The random numbers of a trace."""
+    numbers = itertools.count()
+
+    def uniform(shape):
+        return (recipe(f"{tag}.rand{next(numbers)}", shape) + 1) / 2
+
+    return uniform
 
 
 @pytest.mark.parametrize("run", ALL if SOAK else QUICK)
@@ -64,13 +80,7 @@ def test_sequence_equals_reference(shared_data, run):
     rounding = {"head": "half_pixel", "int_division": "integer"}[crop]
     localisation = rules.LocalisationRule(not_found=trace["overrides"]["target_not_found_threshold"])
     settings = replace(SETTINGS[name], rounding=rounding, train_every=3, localisation=localisation)
-    calls = 0
-
-    def uniform(shape):
-        nonlocal calls
-        calls += 1
-        return (recipe(f"{trace['random_tag']}.rand{calls - 1}", shape) + 1) / 2
-
+    uniform = recipe_uniform(trace["random_tag"])
     fixture = traces["videos"][trace["video"]]
     state = None
     for image, expected in zip(video(fixture), trace["frames"][:FRAMES], strict=False):
@@ -106,6 +116,77 @@ def test_exact_sequence_follows_a_moving_spot():
             state = next_frame(network, state, image, settings, uniform)
         assert state.centre == pytest.approx((y + 6, x + 6), abs=6)
     assert state.frame == 4 and len(state.memory.samples[0]) >= 15
+
+
+@pytest.mark.parametrize("run", KEEP_TRACK if SOAK else [])
+def test_keep_track_equals_reference(shared_data, monkeypatch, tmp_path, run):
+    folder = shared_data / "parity"
+    if not (folder / "traces.pt").is_file():
+        pytest.skip(f"needs {folder / 'traces.pt'}")
+    traces, networks = (torch.load(folder / f"{name}.pt", weights_only=True) for name in ("traces", "networks"))
+    trace = traces[run]
+    state_dict = recipe_weights(folder / "keys_super_dimp_simple.txt", networks["super_dimp_simple"]["explicit"], 5)
+    state_dict["bb_regressor.iou_predictor.weight"] *= trace["iou_predictor_gain"]
+    network = super_dimp_simple().eval()
+    network.load_state_dict(drop_unused(state_dict))
+    # Its own copy of the backbone is not used.
+    matcher = KeepTrack(torch.nn.Identity(), DescriptorExtractor(1024, 256), Matcher()).eval()
+    keys = tmp_path / "keys.txt"
+    lines = (folder / "keys_keep_track.txt").read_text().splitlines(keepends=True)
+    keys.write_text("".join(line for line in lines if not line.startswith("feature_extractor.")))
+    matcher.load_state_dict(recipe_weights(keys, networks["keep_track"]["explicit"], 5))
+    # Random weights give low scores.
+    factor, plain = trace["overrides"]["score_factor"], keep_track_steps.apply_filter
+    monkeypatch.setattr(keep_track_steps, "apply_filter", lambda *given: factor * plain(*given))
+    base = replace(SETTINGS["super_dimp"], rounding="half_pixel", train_every=3, refine_steps=3)
+    settings = keep_track_steps.KeepTrackSettings(base, candidate=0.1)
+    uniform = recipe_uniform(trace["random_tag"])
+    fixture, state = traces["videos"][trace["video"]], None
+    for image, expected in zip(video(fixture), trace["frames"], strict=False):
+        if state is None:
+            state = keep_track_steps.first_frame(network, image, fixture["init_bbox_xywh"], settings, uniform)
+            continue
+        state = keep_track_steps.next_frame(network, matcher, state, image, settings, uniform)
+        assert state.found.flag == expected["flag"]
+        assert state.box_xywh == pytest.approx(expected["target_bbox"], abs=1e-3)
+        assert state.base.scale == pytest.approx(expected["target_scale"], rel=1e-4)
+        assert state.base.filters.abs().sum().item() == pytest.approx(expected["filter_abs_sum"], rel=1e-4)
+        identities, candidates = state.candidates.identities, expected["candidates"]
+        assert dict(enumerate(identities.objects)) == candidates["object_ids"]
+        assert (identities.candidate, identities.selected) == (candidates["selected"], candidates["selected_object"])
+        assert state.candidates.scores.tolist() == pytest.approx(candidates["scores"].tolist(), abs=1e-4)
+
+
+@pytest.mark.parametrize("run", ATOM if SOAK else ATOM[:1])
+def test_atom_equals_reference(shared_data, run):
+    """Its conjugate gradients are chaotic: only frames before the second training can be compared."""
+    folder = shared_data / "parity"
+    if not (folder / "traces.pt").is_file():
+        pytest.skip(f"needs {folder / 'traces.pt'}")
+    traces, networks = (torch.load(folder / f"{name}.pt", weights_only=True) for name in ("traces", "networks"))
+    trace, explicit = traces[run], networks["atom_resnet18"]["explicit"]
+    state_dict = recipe_weights(folder / "keys_atom_resnet18.txt", explicit, 5)
+    state_dict["bb_regressor.iou_predictor.weight"] *= trace["iou_predictor_gain"]
+    network = atom().eval()
+    network.load_state_dict(drop_unused(state_dict))
+    overrides = trace["overrides"]
+    settings = atom_steps.AtomSettings(
+        288, 5, "replicate", rules.LocalisationRule(), "default", 5, 1.0, rounding="half_pixel", train_every=3,
+        first_steps=overrides["init_GN_iter"], first_iterations=overrides["init_CG_iter"] // overrides["init_GN_iter"],
+    )  # fmt: skip
+    uniform = recipe_uniform(trace["random_tag"])
+    fixture, state = traces["videos"][trace["video"]], None
+    for image, expected in zip(video(fixture), trace["frames"][:4], strict=False):
+        if state is None:
+            state = atom_steps.first_frame(network, image, fixture["init_bbox_xywh"], settings, uniform)
+        else:
+            state = atom_steps.next_frame(network, state, image, settings, uniform)
+            assert state.found.flag == (expected["flag"] or "normal")
+            assert state.box_xywh == pytest.approx(expected["target_bbox"], abs=1e-3)
+            assert state.memory.count == expected["num_stored"]
+        assert state.scale == pytest.approx(expected["target_scale"], rel=1e-4)
+        if state.frame < 4:
+            assert state.filters.abs().sum().item() == pytest.approx(expected["filter_abs_sum"], rel=1e-5)
 
 
 @pytest.mark.parametrize("run", TOMP if SOAK else TOMP[:1])

@@ -7,8 +7,9 @@ from torchvision.models.resnet import BasicBlock
 
 from ..parts.filters import FilterInitialiser, InstanceL2Norm, apply_filter
 from ..parts.iounet import IoUNet
+from ..parts.lite_features import LiteFeatures
 from ..parts.optimisers import DiMPOptimiser, HingeOptimiser, PrDiMPOptimiser
-from ..parts.resnet import STRIDE, ResNet
+from ..parts.resnet import ResNet
 
 FILTER_SIZE = 4
 LAYER = "layer3"
@@ -72,7 +73,7 @@ class DiMP(nn.Module):
         bb_regressor: the IoU-Net.
     """
 
-    def __init__(self, feature_extractor: ResNet, classifier: Classifier, bb_regressor: IoUNet):
+    def __init__(self, feature_extractor: ResNet | LiteFeatures, classifier: Classifier, bb_regressor: IoUNet):
         super().__init__()
         self.feature_extractor = feature_extractor
         self.classifier = classifier
@@ -133,29 +134,43 @@ def rate_boxes(
     return iou_net.predict(modulation, features, proposals.flatten(0, 1)).view(proposals.shape[:-1])
 
 
-def compose(depth: int, optimiser: nn.Module, zero_filter: bool = False) -> DiMP:
-    """Put a DiMP together around an optimiser.
+def compose(
+    backbone: ResNet | LiteFeatures, optimiser: nn.Module, width: int, block: bool, box_width: int, zero_filter: bool
+) -> DiMP:
+    """Put a DiMP together.
 
     Args:
-        depth: of the ResNet, 18 or 50.
+        backbone: the backbone.
         optimiser: of the filter.
+        width: channels of the filter.
+        block: put a residual block before the convolution that makes the filter's features.
+        box_width: channels of the IoU-Net.
         zero_filter: let training begin with a zero filter.
     """
-    backbone = ResNet(depth)
-    channels = backbone.channels[LAYER]
-    width = 256 if depth == 18 else 512
+    channels, strides = backbone.channels, backbone.strides
     norm = InstanceL2Norm(math.sqrt(1 / (width * FILTER_SIZE**2)))
-    own = [BasicBlock(channels, channels)] if depth == 18 else []
-    head = nn.Sequential(*own, nn.Conv2d(channels, width, 3, padding=1, bias=False), norm)
-    initialiser = FilterInitialiser(width, FILTER_SIZE, STRIDE[LAYER], zero=zero_filter)
-    iou_net = IoUNet((backbone.channels["layer2"], backbone.channels["layer3"]))
+    own = [BasicBlock(channels[LAYER], channels[LAYER])] if block else []
+    head = nn.Sequential(*own, nn.Conv2d(channels[LAYER], width, 3, padding=1, bias=False), norm)
+    initialiser = FilterInitialiser(width, FILTER_SIZE, strides[LAYER], zero=zero_filter)
+    iou_net = IoUNet(
+        (channels["layer2"], channels["layer3"]),
+        hidden=(box_width, box_width),
+        outputs=(box_width, box_width),
+        width=box_width,
+        strides=(strides["layer2"], strides["layer3"]),
+    )
     return DiMP(backbone, Classifier(head, initialiser, optimiser), iou_net)
 
 
-def _dimp_optimiser(sigma):
+def _on_resnet(depth, optimiser, zero_filter=False):
+    return compose(ResNet(depth), optimiser, 256 if depth == 18 else 512, depth == 18, 256, zero_filter)
+
+
+def dimp_optimiser(stride: int, sigma: float) -> DiMPOptimiser:
+    """The optimiser of DiMP and Super-DiMP as they begin their training; sigma in cells."""
     return DiMPOptimiser(
         iterations=5,
-        stride=STRIDE[LAYER],
+        stride=stride,
         step_length=0.9,
         weight_decay=0.1,
         min_weight_decay=1e-3,
@@ -166,30 +181,39 @@ def _dimp_optimiser(sigma):
     )
 
 
+def prdimp_optimiser(stride: int, sigma: float) -> PrDiMPOptimiser:
+    """The optimiser of PrDiMP as it begins its training; sigma in cells."""
+    return PrDiMPOptimiser(
+        iterations=5,
+        stride=stride,
+        step_length=1.0,
+        weight_decay=0.05,
+        min_weight_decay=0.05,
+        sigma=sigma,
+        damping=0.05,
+    )
+
+
+def simple_optimiser() -> HingeOptimiser:
+    """The optimiser of Super-DiMP-simple as it begins its training. It takes labels."""
+    return HingeOptimiser(iterations=5, weight_decay=0.1, threshold=0.05, leak=0.1)
+
+
 def dimp(depth: int) -> DiMP:
     """Build DiMP-18 or DiMP-50, for crops of 288 px with search factor 5."""
-    return compose(depth, _dimp_optimiser(sigma=18 / 5 / 4))
+    return _on_resnet(depth, dimp_optimiser(16, sigma=18 / 5 / 4))
 
 
 def super_dimp() -> DiMP:
     """Build Super-DiMP, a DiMP-50 for crops of 352 px with search factor 6."""
-    return compose(50, _dimp_optimiser(sigma=22 / 6 / 4))
+    return _on_resnet(50, dimp_optimiser(16, sigma=22 / 6 / 4))
 
 
 def super_dimp_simple() -> DiMP:
     """Build Super-DiMP with an optimiser that takes labels: the network that KeepTrack is based on."""
-    return compose(50, HingeOptimiser(iterations=5, weight_decay=0.1, threshold=0.05, leak=0.1))
+    return _on_resnet(50, simple_optimiser())
 
 
 def prdimp(depth: int) -> DiMP:
     """Build PrDiMP-18 or PrDiMP-50."""
-    optimiser = PrDiMPOptimiser(
-        iterations=5,
-        stride=STRIDE[LAYER],
-        step_length=1.0,
-        weight_decay=0.05,
-        min_weight_decay=0.05,
-        sigma=0.9,
-        damping=0.05,
-    )
-    return compose(depth, optimiser, zero_filter=True)
+    return _on_resnet(depth, prdimp_optimiser(16, sigma=0.9), zero_filter=True)

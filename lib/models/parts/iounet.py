@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from .roi_pooling import precise_roi_pool
 
 Pair = tuple[Tensor, Tensor]
+Space = Literal["default", "relative"]
 
 
 def _conv(inputs: int, outputs: int, kernel: int = 3, padding: int = 1) -> nn.Sequential:
@@ -39,29 +40,37 @@ class PooledLinear(nn.Module):
 class IoUNet(nn.Module):
     """Predicts the IoU of boxes in a frame with the target that a reference frame shows.
 
-    The reference frame gives one modulation vector for each of two feature levels. The test frame's features are
-    multiplied by them, pooled in each box, and a linear layer predicts a value that grows with the IoU.
-    The keys are those of the released checkpoints.
+    The reference frame gives one modulation vector for each of two feature levels, a fine and a coarse one. The test
+    frame's features are multiplied by them, pooled in each box, and a linear layer predicts a value that grows with the
+    IoU. The keys are those of the released checkpoints.
 
     Args:
-        inputs: channels of the features at stride 8 and at stride 16.
+        inputs: channels of the features of the two levels.
         hidden: channels of the convolved test features, for both levels.
         outputs: channels of the pooled linear layers, for both levels.
+        width: channels of the layers before them.
+        strides: px a cell of the two levels.
     """
 
     def __init__(
-        self, inputs: tuple[int, int], hidden: tuple[int, int] = (256, 256), outputs: tuple[int, int] = (256, 256)
+        self,
+        inputs: tuple[int, int],
+        hidden: tuple[int, int] = (256, 256),
+        outputs: tuple[int, int] = (256, 256),
+        width: int = 256,
+        strides: tuple[int, int] = (8, 16),
     ):
         super().__init__()
-        self.conv3_1r = _conv(inputs[0], 128)
-        self.conv3_1t = _conv(inputs[0], 256)
-        self.conv3_2t = _conv(256, hidden[0])
-        self.fc3_1r = _conv(128, 256, 3, padding=0)
-        self.conv4_1r = _conv(inputs[1], 256)
-        self.conv4_1t = _conv(inputs[1], 256)
-        self.conv4_2t = _conv(256, hidden[1])
-        self.fc34_3r = _conv(512, hidden[0], 1, padding=0)
-        self.fc34_4r = _conv(512, hidden[1], 1, padding=0)
+        self.strides = strides
+        self.conv3_1r = _conv(inputs[0], width // 2)
+        self.conv3_1t = _conv(inputs[0], width)
+        self.conv3_2t = _conv(width, hidden[0])
+        self.fc3_1r = _conv(width // 2, width, 3, padding=0)
+        self.conv4_1r = _conv(inputs[1], width)
+        self.conv4_1t = _conv(inputs[1], width)
+        self.conv4_2t = _conv(width, hidden[1])
+        self.fc34_3r = _conv(2 * width, hidden[0], 1, padding=0)
+        self.fc34_4r = _conv(2 * width, hidden[1], 1, padding=0)
         self.fc3_rt = PooledLinear(hidden[0], outputs[0], 5)
         self.fc4_rt = PooledLinear(hidden[1], outputs[1], 3)
         self.iou_predictor = nn.Linear(sum(outputs), 1)
@@ -70,20 +79,20 @@ class IoUNet(nn.Module):
         """Compute the modulation vectors of targets in reference frames.
 
         Args:
-            features: backbone features at stride 8 (B, C2, H, W) and 16 (B, C3, H/2, W/2).
+            features: backbone features of the two levels, (B, C2, H, W) and (B, C3, H/2, W/2).
             boxes (B, 4): target boxes xywh, px.
 
         Returns:
             Vectors (B, hidden[0], 1, 1) and (B, hidden[1], 1, 1).
         """
         boxes = boxes[:, None]
-        fine = self.fc3_1r(precise_roi_pool(self.conv3_1r(features[0]), boxes, 3, 8)[:, 0])
-        coarse = precise_roi_pool(self.conv4_1r(features[1]), boxes, 1, 16)[:, 0]
+        fine = self.fc3_1r(precise_roi_pool(self.conv3_1r(features[0]), boxes, 3, self.strides[0])[:, 0])
+        coarse = precise_roi_pool(self.conv4_1r(features[1]), boxes, 1, self.strides[1])[:, 0]
         both = torch.cat([fine, coarse], dim=1)
         return self.fc34_3r(both), self.fc34_4r(both)
 
     def features(self, features: Pair) -> Pair:
-        """Convolve the backbone features of test frames, at stride 8 and 16, for `predict`."""
+        """Convolve the backbone features of test frames, of the two levels, for `predict`."""
         return self.conv3_2t(self.conv3_1t(features[0])), self.conv4_2t(self.conv4_1t(features[1]))
 
     def pooled(self, modulation: Pair, features: Pair, boxes: Tensor) -> Pair:
@@ -97,8 +106,8 @@ class IoUNet(nn.Module):
         Returns:
             (B, N, hidden[0], 5, 5) and (B, N, hidden[1], 3, 3).
         """
-        fine = precise_roi_pool(features[0] * modulation[0], boxes, 5, 8)
-        return fine, precise_roi_pool(features[1] * modulation[1], boxes, 3, 16)
+        fine = precise_roi_pool(features[0] * modulation[0], boxes, 5, self.strides[0])
+        return fine, precise_roi_pool(features[1] * modulation[1], boxes, 3, self.strides[1])
 
     def predict(self, modulation: Pair, features: Pair, boxes: Tensor) -> Tensor:
         """Predict the quality of boxes (B, N, 4) xywh px -> (B, N). Arguments as in `pooled`.
@@ -126,7 +135,7 @@ def refine_boxes(
     modulation: Pair,
     features: Pair,
     boxes: Tensor,
-    space: Literal["default", "relative"],
+    space: Space,
     iterations: int,
     step_length: float,
     step_decay: float = 1.0,

@@ -19,12 +19,14 @@ class ResNet(nn.Module):
         depth: 18, 50 or 101.
     """
 
+    new: tuple[str, ...] = ()  # prefixes of what image pre-training knows nothing of
+
     def __init__(self, depth: int):
         super().__init__()
         whole = getattr(torchvision.models, f"resnet{depth}")(weights=None)
         for name in ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3"):
             self.add_module(name, getattr(whole, name))
-        self.channels = CHANNELS[depth]
+        self.channels, self.strides = CHANNELS[depth], STRIDE
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Compute the features of images (B, 3, H, W) -> {"layer1": stride 4, "layer2": stride 8, "layer3": 16}."""
@@ -33,6 +35,12 @@ class ResNet(nn.Module):
         for name in ("layer1", "layer2", "layer3"):
             x = features[name] = getattr(self, name)(x)
         return features
+
+    def published(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """torchvision's state dict of the whole network -> that of this part of it."""
+        own = self.state_dict()
+        counters = {name: value for name, value in own.items() if name.endswith("num_batches_tracked")}
+        return counters | drop_unused(state, "")  # older files lack the counters
 
 
 def drop_unused(state: dict[str, Tensor], prefix: str = "feature_extractor.") -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import pickletools
 import sys
 import warnings
 from _compat_pickle import IMPORT_MAPPING
@@ -28,6 +29,9 @@ CONTAINERS = (
 # What wrappers put before every name: DataParallel, torch.compile, Lightning and averaging.
 COUNTERS = ("n_averaged",)  # beside them, in averaged weights
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "ema_model.")
+
+# What torch before 1.6 pickled before the numbers: a magic number, a version, the machine, and what was saved.
+OLD_PICKLES = 4
 
 # Tensors of the ViT that OSTrack's checkpoints carry along, and that its tracker never reads.
 UNUSED = ("backbone.cls_token", "backbone.pos_embed")
@@ -88,8 +92,9 @@ def load_state(path: str | Path) -> tuple[dict[str, torch.Tensor], list[str]]:
         elif head[:2] == b"PK":
             foreign = _foreign_names(path)
             content = _load_pickle(path, foreign)
-        elif head[:1] == b"\x80":  # torch's format before 1.6 cannot be searched beforehand: only plain ones load
-            content, foreign = _load_pickle(path), []
+        elif head[:1] == b"\x80":  # torch's format before 1.6: a row of pickles, then the numbers
+            foreign = _foreign_names(path, _old_names(path))
+            content = _load_pickle(path, foreign)
         else:
             raise UserError(f"{_describe(head)}; {EXPECTED}", path)
     except UserError:
@@ -133,9 +138,20 @@ def _unwrapped(state):
     return {name.removeprefix("module."): value for name, value in state.items()}
 
 
-def _foreign_names(path):
+def _old_names(path):
+    """The classes and functions that a file of torch before 1.6 names, but those that torch itself decides about."""
+    names = set()
+    with path.open("rb") as file:
+        for _ in range(OLD_PICKLES):
+            for operation, argument, _ in pickletools.genops(file):
+                if operation.name == "GLOBAL":
+                    names.add(argument.replace(" ", "."))
+    return {name for name in names if name != "collections.OrderedDict" and not name.startswith("torch.")}
+
+
+def _foreign_names(path, names=None):
     """The classes and functions in a torch.save file that torch does not know. Raises UserError if one could act."""
-    names = sorted(get_unsafe_globals_in_checkpoint(path))
+    names = sorted(get_unsafe_globals_in_checkpoint(path) if names is None else names)
     for name in names:
         module = name.split(".")[0]
         module = IMPORT_MAPPING.get(module, module)  # Python 2 names, which pickle still writes
@@ -193,7 +209,11 @@ class LoadReport:
 
 
 def load_weights(
-    model: torch.nn.Module, path: str | Path, strict: bool = True, optional: tuple[str, ...] = ()
+    model: torch.nn.Module,
+    path: str | Path,
+    strict: bool = True,
+    optional: tuple[str, ...] = (),
+    unused: tuple[str, ...] = (),
 ) -> LoadReport:
     """Load a file of weights into a model, in place, and account for every tensor.
 
@@ -203,6 +223,7 @@ def load_weights(
         strict: whether an incomplete match is an error, which leaves the model unchanged. If false, positional tables
             of another grid are resampled (bicubic), so that a network can start from the weights of other crops.
         optional: prefixes of tensors of the model that may be missing from the file, and then stay as they are.
+        unused: prefixes of tensors of the file that the model never uses.
 
     Returns:
         LoadReport.
@@ -211,15 +232,16 @@ def load_weights(
         UserError: see load_state; not one tensor fits; NaN or infinite weights; an incomplete match while `strict`.
     """
     state, ignored = load_state(path)
-    return _fill(model, state, ignored, path, strict, optional)
+    return _fill(model, state, ignored, path, strict, optional, unused)
 
 
-def _fill(model, state, ignored, path, strict, optional=()):
+def _fill(model, state, ignored, path, strict, optional=(), unused=()):
     own = model.state_dict()
     if not strict:
         state = {**state, **_regridded(state, own)}
-    unused = [name for name in UNUSED if name in state and "backbone.pos_embed_x" in state]
-    state = {name: value for name, value in state.items() if name not in unused}
+    left = [name for name in state if name.startswith(unused) and name not in own]
+    left += [name for name in UNUSED if name in state and "backbone.pos_embed_x" in state]
+    state = {name: value for name, value in state.items() if name not in left}
     matched = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
     report = LoadReport(
         path=Path(path),
@@ -231,7 +253,7 @@ def _fill(model, state, ignored, path, strict, optional=()):
             for name, value in state.items()
             if name in own and name not in matched
         ),
-        ignored=(*unused, *ignored),
+        ignored=(*left, *ignored),
     )
     bad = [name for name, value in matched.items() if not torch.isfinite(value).all()]
     if bad:
@@ -265,13 +287,14 @@ def initialise_backbone(model: torch.nn.Module, path: str | Path) -> LoadReport:
     """Start the backbone of a network from image pre-training.
 
     A ViT starts from MAE, DINOv2 (with or without registers), DeiT or timm; a backbone with a pretrained trunk
-    (lib/models/parts/efficientnet_lite.py) from the trunk's published weights; a frozen ResNet from torchvision's.
+    (lib/models/parts/efficientnet_lite.py) from the trunk's published weights; a frozen ResNet from torchvision's; a
+    `feature_extractor` from what its `published` makes of the file.
 
     The positional table loses its class rows and is resampled to the network's grids (bicubic), the patch embedding to
     the network's patch (arXiv:2212.08013). The class token, decoders and classifiers in the file are ignored.
 
     Args:
-        model: a network with a `backbone`.
+        model: a network with a `backbone` or a `feature_extractor`.
         path: see load_state.
 
     Returns:
@@ -282,6 +305,10 @@ def initialise_backbone(model: torch.nn.Module, path: str | Path) -> LoadReport:
     """
     from .frozen_resnet import FrozenResNet, load_imagenet  # here, as it imports this module
 
+    features = dict(model.named_children()).get("feature_extractor")
+    if features is not None:
+        state, ignored = load_state(path)
+        return _fill(features, features.published(state), ignored, path, strict=True, optional=features.new)
     vit = model.backbone[0] if isinstance(model.backbone, torch.nn.ModuleList) else model.backbone
     if isinstance(vit, FrozenResNet):
         return load_imagenet(vit, path)

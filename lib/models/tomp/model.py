@@ -6,9 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from ..parts.filters import InstanceL2Norm, apply_filter
+from ..parts.lite_features import LiteFeatures
 from ..parts.resnet import ResNet, drop_unused
 from ..parts.transformer import Tokens, Transformer
 
+LAYER = "layer3"
 # A second name, in the released checkpoints, of the query's weights.
 ALIAS = "head.filter_predictor.query_embed_fg_decoder.weight"
 
@@ -257,14 +259,15 @@ class ToMP(nn.Module):
         head: everything behind it.
     """
 
-    def __init__(self, feature_extractor: ResNet, head: ToMPHead):
+    def __init__(self, feature_extractor: ResNet | LiteFeatures, head: ToMPHead):
         super().__init__()
         self.feature_extractor = feature_extractor
         self.head = head
+        self.stride = feature_extractor.strides[LAYER]
 
     def features(self, images: Tensor) -> Tensor:
-        """Compute the head's features of images (..., 3, H, W), normalised -> (..., C, H/16, W/16)."""
-        layer = self.feature_extractor(images.flatten(0, -4))["layer3"]
+        """Compute the head's features of images (..., 3, H, W), normalised -> (..., C, H/stride, W/stride)."""
+        layer = self.feature_extractor(images.flatten(0, -4))[LAYER]
         features = self.head.feature_extractor(layer)
         return features.view(*images.shape[:-3], *features.shape[1:])
 
@@ -278,7 +281,7 @@ class ToMP(nn.Module):
 def tomp(depth: int, mark_test: bool = True) -> ToMP:
     """Build ToMP-50 or ToMP-101; mark_test as in FilterPredictor."""
     backbone = ResNet(depth)
-    return ToMP(backbone, ToMPHead(backbone.channels["layer3"], 256, mark_test=mark_test))
+    return ToMP(backbone, ToMPHead(backbone.channels[LAYER], 256, mark_test=mark_test))
 
 
 def released_state(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -4,8 +4,9 @@ Whoever runs sequences calls `first_frame` once and `next_frame` for each later 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from ...models.dimp import DiMP
 from ...models.dimp.model import FILTER_SIZE
 from ...models.parts.filters import apply_filter
 from ...models.parts.imagenet import IMAGENET_MEAN, IMAGENET_STD
-from ...models.parts.iounet import refine_boxes
+from ...models.parts.iounet import IoUNet, Space, refine_boxes
 from ...models.parts.memory import MemoryRule, SampleMemory
 from ...models.parts.optimisers import HingeOptimiser, gaussian_label, target_cells
 from . import discriminative as rules
@@ -28,7 +29,8 @@ Uniform = Callable[[tuple[int, ...]], Tensor]
 class DiMPSettings:
     """How a sequence is tracked. The defaults are those that all released trackers of the family share.
 
-    size: side of the crop, px. factor: of the crop, in target sizes. border, max_shrink, rounding: as in `rules.crop`.
+    size: side of the crop, px. factor, least_side: of the crop, as in `rules.search_scale`. border, max_shrink,
+    rounding: as in `rules.crop`.
     softmax: turn scores into probabilities first (PrDiMP). refine_space, refine_steps, refine_length: as in
     `refine_boxes`. random_boxes: start boxes beside the given one. memory_size: samples kept. memory: rule of their
     weights; hard_negative_rate: weight of a sample with a distractor. first_iterations, iterations, hard_iterations:
@@ -40,7 +42,7 @@ class DiMPSettings:
     factor: float
     border: rules.Border
     localisation: rules.LocalisationRule
-    refine_space: str
+    refine_space: Space
     refine_steps: int
     refine_length: float
     softmax: bool = False
@@ -55,6 +57,7 @@ class DiMPSettings:
     train_every: int = 20
     dropouts: int = 2
     dropout_rate: float = 0.2
+    least_side: float = 0.0
     rounding: rules.Rounding = "exact"
 
     @property
@@ -62,14 +65,19 @@ class DiMPSettings:
         """Whether the reference's roundings and offsets are restored."""
         return self.rounding != "exact"
 
+    def scale(self, extent: rules.Pair) -> float:
+        """Image px a crop px to search at, for a target of this extent (h, w; image px)."""
+        return rules.search_scale(extent, self.factor, self.size, self.least_side)
+
 
 @dataclass(frozen=True)
 class DiMPState:
     """What is known after a frame.
 
-    centre (y, x), extent (h, w): of the target, image px. scale: image px a crop px to search at. base: extent at scale
-    1, which stays. filters (1, D, 4, 4). modulation: of the IoU-Net. memory: of training samples; it is changed in
-    place. refined: last centre from the IoU-Net. frame: number of the frame, from 1. found: how the target was found.
+    centre (y, x), extent (h, w): of the target, image px. scale: image px a crop px to search at. base: the first
+    frame's extent in the crop. filters (1, D, 4, 4). modulation: of the IoU-Net. memory: of training samples; it is
+    changed in place. refined: last centre from the IoU-Net. frame: number of the frame, from 1. found: how the
+    target was found.
     """
 
     centre: rules.Pair
@@ -106,8 +114,16 @@ def normalised(crops: Tensor, network: torch.nn.Module) -> Tensor:
     return ((crops / 255 - mean) / std)[:, None]
 
 
-def _target(network: DiMP, boxes: Tensor, settings: DiMPSettings, base: rules.Pair, cells: int) -> Tensor:
-    """What the optimiser learns from: boxes (N, 1, 4), or labels for the optimiser that takes labels."""
+def target_of(network: DiMP, boxes: Tensor, settings: DiMPSettings, base: rules.Pair, cells: int) -> Tensor:
+    """What the optimiser learns from: the boxes, or labels for the optimiser that takes labels.
+
+    Args:
+        network: the network.
+        boxes (N, 1, 4): the target's boxes xywh, crop px.
+        settings: how to track.
+        base: the first frame's extent in the crop.
+        cells: a side of the features.
+    """
     if not isinstance(network.classifier.filter_optimizer, HingeOptimiser):
         return boxes
     stride = settings.size // cells
@@ -134,7 +150,7 @@ def first_frame(
     """
     x, y, width, height = box_xywh
     centre, extent = (y + height / 2, x + width / 2), (height, width)
-    scale = rules.search_scale(extent, settings.factor, settings.size)
+    scale = settings.scale(extent)
     base = height / scale, width / scale
     kinds = dimp_augmentations()
     moved = sum(kind.kind in ("flip", "blur", "rotate") for kind in kinds)
@@ -148,20 +164,64 @@ def first_frame(
     dropped = features[:1] * kept[:, None, :, None, None] / (1 - settings.dropout_rate)
     features = torch.cat([features, dropped])
     boxes = torch.cat([boxes, boxes[:1].expand(settings.dropouts, -1, -1)])
-    target = _target(network, boxes, settings, base, features.shape[-1])
+    target = target_of(network, boxes, settings, base, features.shape[-1])
     filters, _ = network.classifier.learn(features, boxes, target, iterations=settings.first_iterations)
     memory = SampleMemory((features, target), settings.memory_size, settings.memory)
     return DiMPState(centre, extent, scale, base, filters[-1], modulation, memory, centre)
 
 
-def _refined(network, features, box, modulation, settings, uniform):
-    """Refine a box (xywh, crop px) by the IoU-Net. Returns None if no box is left."""
+class Refining(Protocol):
+    """Of settings: what the refinement of boxes asks for."""
+
+    @property
+    def random_boxes(self) -> int: ...
+
+    @property
+    def refine_space(self) -> Space: ...
+
+    @property
+    def refine_steps(self) -> int: ...
+
+    @property
+    def refine_length(self) -> float: ...
+
+    @property
+    def faithful(self) -> bool: ...
+
+
+def refined_box(
+    iou_net: IoUNet,
+    features: tuple[Tensor, Tensor],
+    box: Sequence[float],
+    modulation: tuple[Tensor, Tensor],
+    settings: Refining,
+    uniform: Uniform,
+) -> list[float] | None:
+    """Refine a box.
+
+    Args:
+        iou_net: the IoU-Net.
+        features: of the crop, as `IoUNet.features` returns them.
+        box: xywh, crop px.
+        modulation: of the target.
+        settings: DiMPSettings, or others with their fields.
+        uniform: makes random numbers in [0, 1) of a given shape.
+
+    Returns:
+        The box xywh, crop px, or None if no box is left.
+    """
     start = rules.jittered_boxes(box, uniform((settings.random_boxes, 4)).to(features[0]))
     boxes, quality = refine_boxes(
-        network.bb_regressor, modulation, features, start[None],
+        iou_net, modulation, features, start[None],
         settings.refine_space, settings.refine_steps, settings.refine_length,
     )  # fmt: skip
     return rules.choose_box(boxes[0], quality[0], box, faithful=settings.faithful)
+
+
+def learned_filter(network: DiMP, state: DiMPState, steps: int, weights: Tensor) -> Tensor:
+    """Improve the filter by some steps on the samples in memory, of the given weights (count,)."""
+    samples, targets = state.memory.samples
+    return network.classifier.filter_optimizer(state.filters, samples, targets, weights.to(samples), steps)[0][-1]
 
 
 @torch.no_grad()
@@ -188,24 +248,23 @@ def next_frame(
     centre = rules.clamp_centre((y + down, x + right), state.extent, image.shape[:2], settings.faithful)
     extent, scale, refined = state.extent, state.scale, state.refined
     overlap_features = network.bb_regressor.features((layers["layer2"][0], layers["layer3"][0]))
-    box = _refined(network, overlap_features, window.box_to_crop(centre, extent), state.modulation, settings, uniform)
+    start = window.box_to_crop(centre, extent)
+    box = refined_box(network.bb_regressor, overlap_features, start, state.modulation, settings, uniform)
     if box is not None:
         centre, extent = window.box_to_image(box, settings.faithful)
-        scale = math.sqrt(extent[0] * extent[1] / (state.base[0] * state.base[1]))
+        scale = settings.scale(extent)
         refined = centre
 
     filters = state.filters
     if found.flag != "uncertain":
         hard = found.flag == "hard_negative"
         box = torch.tensor([[window.box_to_crop(centre, extent)]]).to(features)
-        target = _target(network, box, settings, state.base, cells)
+        target = target_of(network, box, settings, state.base, cells)
         state.memory.store((features[0], target[0]), settings.hard_negative_rate if hard else None)
         scheduled = settings.iterations if (frame - 1) % settings.train_every == 0 else 0
         steps = settings.hard_iterations if hard else scheduled
         if steps:
-            samples, targets = state.memory.samples
-            optimise = network.classifier.filter_optimizer
-            filters = optimise(filters, samples, targets, state.memory.weights.to(samples), steps)[0][-1]
+            filters = learned_filter(network, state, steps, state.memory.weights)
     if settings.faithful:
         # The reference goes back to the last refined centre, even if it is an earlier frame's.
         centre = refined

@@ -81,9 +81,16 @@ class Window:
         return centre, (height * scale, width * scale)
 
 
-def search_scale(extent: Pair, factor: float, size: int) -> float:
-    """Image px a crop px, for a crop whose side is `factor` times the target's mean side sqrt(h w)."""
-    return math.sqrt(extent[0] * extent[1]) * factor / size
+def search_scale(extent: Pair, factor: float, size: int, least_side: float = 0.0) -> float:
+    """Image px a crop px, for a crop whose side is `factor` times the target's mean side, and at least `least_side`.
+
+    Args:
+        extent: (h, w) of the target, image px; its mean side is sqrt(h w).
+        factor: side of the crop / mean side.
+        size: side of the crop, crop px.
+        least_side: image px; keeps reach around tiny targets.
+    """
+    return max(math.sqrt(extent[0] * extent[1]) * factor, least_side) / size
 
 
 def search_centre(centre: Pair, scale: float, size: int, cells: int, kernel: int) -> Pair:
@@ -136,6 +143,16 @@ def search_window(
             overhang = side - length
             start[axis] = -overhang / 2 if overhang > 0 else min(max(start[axis], 0.0), -overhang)
     return Window(start[0], start[1], start[0] + side, start[1] + side, size)
+
+
+def assumed_window(centre: Pair, scale: float, size: int, rounded: bool = True) -> Window:
+    """The window that a crop is taken to show: centred on the target, or on the whole px nearest to it.
+
+    Arguments as in `search_window`; rounded: centre it on a whole px, as the reference does.
+    """
+    y, x = (round(position - 0.5) + 0.5 if rounded else position for position in centre)
+    half = scale * size / 2
+    return Window(y - half, x - half, y + half, x + half, size)
 
 
 def extract_window(image: np.ndarray, window: Window) -> np.ndarray:

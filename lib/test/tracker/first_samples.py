@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .discriminative import Pair, Rounding, Window, crop
+from .discriminative import Pair, Rounding, Window, assumed_window, crop
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,7 @@ def first_samples(
     expansion: int = 2,
     shift_range: float = 1 / 3,
     rounding: Rounding = "exact",
+    truncate: bool = False,
 ) -> FirstSamples:
     """Make the training samples of the first frame.
 
@@ -133,14 +134,14 @@ def first_samples(
         expansion: side of the crop that is augmented, in crop sides.
         shift_range: width of the range of random shifts, in crop sides.
         rounding: as in `crop`.
+        truncate: with a `rounding`, crop around the truncated centre, as ATOM does, but still assume the rounded one.
 
     Returns:
         The samples, in the order of the augmentations, and the window of the first.
     """
-    middle = centre if rounding == "exact" else (round(centre[0] - 0.5) + 0.5, round(centre[1] - 0.5) + 0.5)
+    window = assumed_window(centre, scale, size, rounding != "exact")
+    middle = centre if truncate else window.centre
     wide, _ = crop(image, middle, scale, expansion * size, "replicate", None, rounding)
-    half = scale * size / 2
-    window = Window(middle[0] - half, middle[1] - half, middle[0] + half, middle[1] + half, size)
     box = torch.tensor(window.box_to_crop(centre, extent))
     rows = iter(uniform)
     crops, boxes = [], []

@@ -1,6 +1,5 @@
 """One sequence of ToMP: the first frame makes a state, every later frame a new one. Nothing is random."""
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,16 +12,15 @@ from .candidates import lost_scale
 from .dimp_steps import normalised
 from .first_samples import Augmentation, first_samples
 
-STRIDE = 16
-
 
 @dataclass(frozen=True)
 class ToMPSettings:
     """How a sequence is tracked.
 
-    size: side of the crop, px. factor: of the crop, in target sizes. border, max_shrink, rounding: as in `rules.crop`.
+    size: side of the crop, px. factor, least_side: of the crop, as in `rules.search_scale`. border, max_shrink,
+    rounding: as in `rules.crop`.
     remember: a frame is remembered if its highest score is above this. least: least width and height of a box, image
-    px; the reference has 10. sigma: of the score labels, cells.
+    px; the reference has 10. sigma: of the score labels, cells. stride: crop px a cell.
     """
 
     size: int = 288
@@ -33,7 +31,13 @@ class ToMPSettings:
     remember: float = 0.9
     least: float = 1.0
     sigma: float = 0.9
+    stride: int = 16
+    least_side: float = 0.0
     rounding: rules.Rounding = "exact"
+
+    def scale(self, extent: rules.Pair) -> float:
+        """Image px a crop px to search at, for a target of this extent (h, w; image px)."""
+        return rules.search_scale(extent, self.factor, self.size, self.least_side)
 
 
 @dataclass(frozen=True)
@@ -49,15 +53,14 @@ class Remembered:
 class ToMPState:
     """What is known after a frame.
 
-    centre (y, x), extent (h, w): of the target, image px. scale: image px a crop px to search at. base: extent at scale
-    1. first, latest: remembered frames. scales: of the frames in which the target was found. lost: frames since it was
-    found. found: how it was found.
+    centre (y, x), extent (h, w): of the target, image px. scale: image px a crop px to search at. first,
+    latest: remembered frames. scales: of the frames in which the target was found. lost: frames since it was found.
+    found: how it was found.
     """
 
     centre: rules.Pair
     extent: rules.Pair
     scale: float
-    base: rules.Pair
     first: Remembered
     latest: Remembered | None
     scales: tuple[float, ...]
@@ -76,7 +79,9 @@ def _remember(features, window, centre, extent, settings):
     cells = features.shape[-1]
     label = rules.target_label(window, centre, cells, 1, settings.sigma).to(features)
     box = torch.tensor(window.box_to_crop(centre, extent)).to(features)
-    return Remembered(features[None], label[None, None], ltrb_map(box, cells, STRIDE, settings.size)[None, None])
+    return Remembered(
+        features[None], label[None, None], ltrb_map(box, cells, settings.stride, settings.size)[None, None]
+    )
 
 
 @torch.no_grad()
@@ -94,14 +99,14 @@ def first_frame(network: ToMP, image: np.ndarray, box_xywh: list[float], setting
     """
     x, y, width, height = box_xywh
     centre, extent = (y + height / 2, x + width / 2), (height, width)
-    scale = rules.search_scale(extent, settings.factor, settings.size)
+    scale = settings.scale(extent)
     samples = first_samples(
         image, centre, extent, scale, settings.size, [Augmentation("identity")], torch.zeros(0, 2),
         rounding=settings.rounding,
     )  # fmt: skip
     features = network.features(normalised(samples.crops, network)[:, 0])
     first = _remember(features, samples.window, centre, extent, settings)
-    return ToMPState(centre, extent, scale, (height / scale, width / scale), first, None, (scale,))
+    return ToMPState(centre, extent, scale, first, None, (scale,))
 
 
 @torch.no_grad()
@@ -124,13 +129,13 @@ def next_frame(network: ToMP, state: ToMPState, image: np.ndarray, settings: ToM
         return replace(state, scale=lost_scale(state.scales, lost), lost=lost, found=found)
 
     faithful = settings.rounding != "exact"
-    centre, extent = window.box_to_image(box_at(ltrb[0], found.cell, STRIDE, settings.size))
+    centre, extent = window.box_to_image(box_at(ltrb[0], found.cell, settings.stride, settings.size))
     box = [centre[1] - extent[1] / 2, centre[0] - extent[0] / 2, extent[1], extent[0]]
     x, y, width, height = clip_box(box, image.shape[:2], settings.least)
     # The reference mixes two conventions of a box's centre here, and returns every box half a px down and right.
     offset = 0.5 if faithful else 0.0
     centre, extent = (y + height / 2 + offset, x + width / 2 + offset), (height, width)
-    scale = math.sqrt(extent[0] * extent[1] / (state.base[0] * state.base[1]))
+    scale = settings.scale(extent)
     latest = state.latest
     if found.flag != "uncertain" and found.score > settings.remember:
         latest = _remember(features, window, centre, extent, settings)

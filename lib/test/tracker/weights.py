@@ -41,6 +41,13 @@ def find_weights(script, config_name, config, paths, checkpoint=None, runid=None
         return usual
     if trained:
         return trained[max(trained)]
+    source = config.TEST.get("SOURCE")
+    if source:
+        raise UserError(
+            f"no weights for {script} {config_name}: get {usual.name} from {source} and put it here, or pass "
+            f"--checkpoint with a file",
+            usual,
+        )
     train = f"; or train it: {invocation('train')} --script {script} --config {config_name}" if not named else ""
     raise UserError(
         f"no weights for {script} {config_name}: looked for {usual} and {folder}/*_ep*.pth.tar. "

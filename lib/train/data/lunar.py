@@ -11,6 +11,7 @@ import torch
 from ...data import boxes
 from ...data.crop import Crop, coverage, window_side
 from ...errors import UserError
+from ...models.lunar.query import TRAJECTORY
 from .sampler import draw_frames
 from .samples import FrameSamples
 from .views import ONLINE_JITTER, LabelledFrame, Views, side_of, turned
@@ -132,7 +133,7 @@ class LunarSamples(FrameSamples):
         shares = np.cumsum([clip.DROP, clip.POISON, clip.DRAW_OFF]) * self.training
         corruption = (DROPPED, POISONED, DRAWN_OFF, KEPT)[int(np.searchsorted(shares, kind, side="right"))]
         stride = max(searches[1] - searches[0], 1) if len(searches) > 1 else 1
-        earlier = searches[0] - stride * np.arange(self.query.TRAIL, 0, -1)
+        earlier = searches[0] - stride * np.arange(TRAJECTORY, 0, -1)
         known = (earlier >= template) & sequence.visible[np.maximum(earlier, 0)]
         if self.training and cut < 0.3:  # a track just begun
             known[: -1 - int(cut / 0.3 * (len(known) - 1))] = False

@@ -1,0 +1,33 @@
+"""Configuration of the family `atom`."""
+
+from pydantic import model_validator
+
+from .dimp import Data, Model, ProposalTrain, RefiningTest, check_cells
+from .sections import Count, Section, key, part
+
+
+class OverlapModel(Model):
+    BOX_WIDTH: Count = key(256, "channels of the IoU-Net, which measures the target", multiple_of=2)
+
+
+class ConjugateTest(RefiningTest):
+    MEMORY: Count = key(250, "crops that the filter learns from", ge=31)
+    TRAIN_EVERY: Count = key(10, "frames between two scheduled trainings of the filter")
+    CHANNELS: Count = key(64, "channels that features are projected to before the filter")
+    FIRST_STEPS: Count = key(6, "Gauss-Newton steps on the first frame")
+    FIRST_ITERATIONS: Count = key(10, "conjugate gradient steps in each of them")
+    ITERATIONS: Count = key(5, "conjugate gradient steps of a scheduled training, and when a distractor is near")
+
+
+class Atom(Section):
+    """Configuration of script `atom`: only the measuring of boxes is trained; the filter is learned while tracking."""
+
+    DATA: Data = part(Data, "crops")
+    MODEL: OverlapModel = part(OverlapModel, "the network")
+    TRAIN: ProposalTrain = part(ProposalTrain, "training")
+    TEST: ConjugateTest = part(ConjugateTest, "the online tracker")
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        check_cells(self)
+        return self

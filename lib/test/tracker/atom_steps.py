@@ -1,0 +1,185 @@
+"""One sequence of ATOM: the first frame makes a state, every later frame a new one. What is random is passed in."""
+
+import math
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...models.atom import ATOM
+from ...models.atom.classifier import filter_scores, learn_first, normalise_features, update_filter
+from ...models.parts.iounet import Space
+from ...models.parts.memory import MemoryRule, SampleMemory
+from ...models.parts.optimisers import gaussian_label, target_cells
+from . import discriminative as rules
+from .dimp_steps import Uniform, normalised, refined_box
+from .first_samples import atom_augmentations, first_samples
+
+FILTER_SIZE = 4
+
+
+@dataclass(frozen=True)
+class AtomSettings:
+    """How a sequence is tracked. The defaults are those of the released tracker.
+
+    Fields are those of DiMPSettings but for the filter. channels: that features are projected to. first_steps,
+    first_iterations: Gauss-Newton steps on the first frame, and conjugate gradient steps in each. iterations:
+    conjugate gradient steps every `train_every` frames, and after a distractor.
+    """
+
+    size: int
+    factor: float
+    border: rules.Border
+    localisation: rules.LocalisationRule
+    refine_space: Space
+    refine_steps: int
+    refine_length: float
+    max_shrink: float = 1.5
+    random_boxes: int = 9
+    memory_size: int = 250
+    memory: MemoryRule = field(default_factory=MemoryRule)
+    hard_negative_rate: float = 0.02
+    channels: int = 64
+    first_steps: int = 6
+    first_iterations: int = 10
+    iterations: int = 5
+    train_every: int = 10
+    dropouts: int = 7
+    dropout_rate: float = 0.2
+    least_side: float = 0.0
+    rounding: rules.Rounding = "exact"
+
+    @property
+    def faithful(self) -> bool:
+        """Whether the reference's roundings and offsets are restored."""
+        return self.rounding != "exact"
+
+    def scale(self, extent: rules.Pair) -> float:
+        """Image px a crop px to search at, for a target of this extent (h, w; image px)."""
+        return rules.search_scale(extent, self.factor, self.size, self.least_side)
+
+
+@dataclass(frozen=True)
+class AtomState:
+    """What is known after a frame.
+
+    centre (y, x), extent (h, w): of the target, image px. scale: image px a crop px to search at. sigma: of the labels,
+    cells. filters (1, D, 4, 4), projection (D, C, 1, 1): the classifier. modulation: of the IoU-Net. memory: of
+    projected features and labels; it is changed in place. frame: number of the frame, from 1. found: how the target was
+    found.
+    """
+
+    centre: rules.Pair
+    extent: rules.Pair
+    scale: float
+    sigma: float
+    filters: Tensor
+    projection: Tensor
+    modulation: tuple[Tensor, Tensor]
+    memory: SampleMemory
+    frame: int = 1
+    found: rules.Localisation | None = None
+
+    @property
+    def box_xywh(self) -> list[float]:
+        """The target's box, image px."""
+        (y, x), (height, width) = self.centre, self.extent
+        return [x - width / 2, y - height / 2, width, height]
+
+
+def _labels(boxes, stride, cells, sigma):
+    """Labels (N, 1, cells, cells) of boxes (N, 4) xywh, crop px."""
+    places = target_cells(boxes, stride, (FILTER_SIZE, FILTER_SIZE))
+    return gaussian_label(places, (cells, cells), sigma)[:, None]
+
+
+@torch.no_grad()
+def first_frame(
+    network: ATOM, image: np.ndarray, box_xywh: list[float], settings: AtomSettings, uniform: Uniform
+) -> AtomState:
+    """Learn the target from its first frame.
+
+    Args:
+        network: in evaluation mode.
+        image (H, W, 3): RGB uint8.
+        box_xywh: the target, image px.
+        settings: how to track.
+        uniform: makes random numbers in [0, 1) of a given shape.
+
+    Returns:
+        The state.
+    """
+    x, y, width, height = box_xywh
+    centre, extent = (y + height / 2, x + width / 2), (height, width)
+    scale = settings.scale(extent)
+    kinds = atom_augmentations()
+    moved = sum(kind.kind in ("flip", "blur", "rotate") for kind in kinds)
+    shifts = torch.stack([uniform((2,)) for _ in range(moved)])
+    samples = first_samples(
+        image, centre, extent, scale, settings.size, kinds, shifts, rounding=settings.rounding, truncate=True
+    )
+    layers = network.backbone(normalised(samples.crops, network))
+    boxes = samples.boxes.to(layers["layer3"])
+    modulation = network.bb_regressor.modulation((layers["layer2"][0], layers["layer3"][0]), boxes[:1])
+    features = normalise_features(layers["layer3"][:, 0])
+    kept = uniform((settings.dropouts, features.shape[1])).to(features) >= settings.dropout_rate
+    dropped = features[:1] * kept[:, :, None, None] / (1 - settings.dropout_rate)
+    features = torch.cat([features, dropped])
+    boxes = torch.cat([boxes, boxes[:1].expand(settings.dropouts, -1)])
+    cells = features.shape[-1]
+    stride = settings.size // cells
+    sigma = math.sqrt(width * height) / scale / stride / 4
+    labels = _labels(boxes, stride, cells, sigma)
+
+    def centred(shape, deviation):
+        return ((2 * uniform(shape) - 1) * math.sqrt(3) * deviation).to(features)
+
+    channels = features.shape[1]
+    projection = centred((settings.channels, channels, 1, 1), channels**-0.5)
+    filters = centred((1, settings.channels, FILTER_SIZE, FILTER_SIZE), 1 / (settings.channels * FILTER_SIZE**2))
+    weights = features.new_full((len(features),), 1 / len(features))
+    filters, projection, _ = learn_first(
+        features, labels, weights, filters, projection, settings.first_steps, settings.first_iterations
+    )
+    memory = SampleMemory((F.conv2d(features, projection), labels), settings.memory_size, settings.memory)
+    return AtomState(centre, extent, scale, sigma, filters, projection, modulation, memory)
+
+
+@torch.no_grad()
+def next_frame(
+    network: ATOM, state: AtomState, image: np.ndarray, settings: AtomSettings, uniform: Uniform
+) -> AtomState:
+    """Find the target in the next frame, and learn from it. Arguments as in `first_frame`; returns the new state."""
+    frame, size = state.frame + 1, settings.size
+    patch, window = rules.crop(
+        image, state.centre, state.scale, size, settings.border, settings.max_shrink, settings.rounding
+    )
+    if settings.faithful:
+        # The reference crops around the truncated centre, and maps back around the rounded one.
+        window = rules.assumed_window(state.centre, state.scale, size)
+    layers = network.backbone(normalised(patch, network))
+    features = F.conv2d(normalise_features(layers["layer3"][:, 0]), state.projection)
+    scores = filter_scores(features, state.filters)[0, 0]
+    found = rules.localise_atom(scores, settings.localisation, state.scale, state.extent, size, settings.faithful)
+    centre, extent, scale, filters = state.centre, state.extent, state.scale, state.filters
+    if found.flag != "not_found":
+        (y, x), (down, right) = window.centre, found.translation
+        centre = rules.clamp_centre((y + down, x + right), extent, image.shape[:2], settings.faithful)
+        start = window.box_to_crop(centre, extent)
+        overlap = network.bb_regressor.features((layers["layer2"][0], layers["layer3"][0]))
+        box = refined_box(network.bb_regressor, overlap, start, state.modulation, settings, uniform)
+        if box is not None:
+            centre, extent = window.box_to_image(box, settings.faithful)
+            scale = settings.scale(extent)
+    hard = found.flag == "hard_negative"
+    if found.flag in ("normal", "hard_negative"):
+        cells = features.shape[-1]
+        place = torch.tensor([window.box_to_crop(centre, extent)]).to(features)
+        label = _labels(place, size // cells, cells, state.sigma)
+        state.memory.store((features[0], label[0]), settings.hard_negative_rate if hard else None)
+    if hard or (frame - 1) % settings.train_every == 0:
+        samples, labels = state.memory.samples
+        filters = update_filter(samples, labels, state.memory.weights.to(samples), filters, settings.iterations)
+    return replace(state, centre=centre, extent=extent, scale=scale, filters=filters, frame=frame, found=found)
