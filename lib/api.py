@@ -8,12 +8,12 @@ import math
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from . import cli, config, registry
-from .contracts import LockstepTracker, Result, Tracker
+from .contracts import ClipTracker, LockstepTracker, Result, Tracker
 from .errors import UserError
 
 Box = Sequence[float]
@@ -143,8 +143,10 @@ def load_tracker(
     backend: str | None = None,
     enhancer: str | None = None,
     settings: Sequence[str] = (),
-) -> LoadedTracker:
+) -> Any:
     """Build a tracker with its weights.
+
+    A family that finds a ball has a ClipTracker: no first box, see `lib/contracts.py`.
 
     Args:
         family: a key of `list_trackers()`.
@@ -174,7 +176,10 @@ def load_tracker(
     values = config.load(family, name, overrides)
     weights = find_weights(family, name, values, paths(), checkpoint)
     cli.set_threads()
-    return LoadedTracker(Experiment(family, name, tuple(overrides), weights, enhancer, device).build)
+    experiment = Experiment(family, name, tuple(overrides), weights, enhancer, device)
+    if issubclass(registry.tracker(family), ClipTracker):
+        return experiment.build()
+    return LoadedTracker(cast("Callable[[], Tracker]", experiment.build))
 
 
 def load_dataset(name_or_folder: str, data_root: str | None = None) -> list:
@@ -229,13 +234,17 @@ def evaluate(
     Raises:
         UserError: a frame cannot be read, or a sequence has no first box.
     """
+    if isinstance(tracker, ClipTracker):
+        raise UserError("evaluate: this tracker finds balls and needs no first box; tracking/test.py runs it")
     tracks = {}
     for sequence in sequences:
-        frames, found, seconds = sequence.frames(), [], []
-        for index in range(len(sequence)):
+        frames = sequence.frames()
+        found, seconds = [Result((math.nan,) * 4, 0.0, False)] * sequence.start, [0.0] * sequence.start
+        for index in range(sequence.start, len(sequence)):
             frame = frames[index]
             began = time.perf_counter()
-            found.append(tracker.track(frame) if index else tracker.initialize(frame, sequence.first_box.tolist()))
+            first = index == sequence.start
+            found.append(tracker.initialize(frame, sequence.first_box.tolist()) if first else tracker.track(frame))
             seconds.append(time.perf_counter() - began)
             if progress:
                 progress(sequence.name, index + 1, len(sequence))

@@ -161,7 +161,10 @@ class Staged(ABC):
 
 @dataclass(frozen=True)
 class PointResult:
-    """Where a ball is in one frame: its centre (x, y; px), the confidence in [0, 1], and whether it is seen."""
+    """Where a ball is in one frame: its centre (x, y; px), the confidence in [0, 1], and whether it is seen.
+
+    Where it is not seen, the centre is not a number.
+    """
 
     point: tuple[float, float]
     score: float
@@ -172,10 +175,12 @@ class ClipTracker(ABC):
     """A tracker that needs no first box and looks at several frames before it answers for one.
 
     Attributes:
-        look_ahead: frames after frame t that must be there before frame t is answered.
+        look_ahead: frames after frame t that must be there before frame t is answered; infinite for the whole video.
+        device: where its network runs, as torch names it; "cpu" for a tracker without one.
     """
 
-    look_ahead: int = 0
+    look_ahead: float = 0
+    device: Any = "cpu"
 
     @abstractmethod
     def start(self) -> Any:
@@ -187,7 +192,7 @@ class ClipTracker(ABC):
 
         Args:
             state: what `start` or the last call returned.
-            frames (N): (H, W, 3) uint8 RGB, in order.
+            frames (N): (H, W, 3) uint8 RGB, in order; there may be none.
             last: whether the video ends with them; then every frame left is answered.
 
         Returns:

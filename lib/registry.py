@@ -15,6 +15,13 @@ from .contracts import Family
 from .errors import UserError, nearest
 
 GROUP = "lunar_tracking.families"
+BALL = Family(  # they differ in their experiments alone
+    schema=".config.ball:Ball",
+    tracker=".test.tracker.ball:BallTracker",
+    network=".models.ball.build:build_network",
+    actor=".train.actors.ball:BallActor",
+    samples=".train.data.ball:BallSamples",
+)
 DEFAULT = "lunar"  # the family of commands that are not told one
 FAMILIES = {
     "lunar": Family(
@@ -24,6 +31,20 @@ FAMILIES = {
         network=".models.lunar.build:build_network",
         actor=".train.actors.lunar:LunarActor",
         samples=".train.data.lunar:LunarSamples",
+    ),
+    "stark": Family(
+        schema=".config.stark:Stark",
+        tracker=".test.tracker.stark:StarkTracker",
+        network=".models.stark.build:build_network",
+        actor=".train.actors.stark:StarkActor",
+        samples=".train.data.corner_samples:CornerSamples",
+    ),
+    "sttrack": Family(
+        schema=".config.sttrack:STTrack",
+        tracker=".test.tracker.sttrack:STTrackTracker",
+        network=".models.sttrack.build:build_network",
+        actor=".train.actors.sttrack:STTrackActor",
+        samples=".train.data.corner_samples:CornerSamples",
     ),
     "dimp": Family(
         schema=".config.dimp:DiMP",
@@ -59,6 +80,9 @@ FAMILIES = {
         actor=".train.actors.enhancer:EnhancerActor",
         samples=".train.data.night_pairs:NightPairs",
     ),
+    "mmfnet": BALL,
+    "tracknetv3": BALL,
+    "wasb": BALL,
 }
 
 

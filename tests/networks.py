@@ -9,14 +9,10 @@ QUERY = {
     "heads": 3,
     "layers": 1,
     "slots": 6,
-    "trajectory": 24,
     "inject": False,
     "modulate": True,
     "write": 0.6,
     "hold": 0.35,
-    "decay": 0.8,
-    "reset": 10,
-    "gradient": 2,
 }
 TOKENS = {
     "template_size": 128,

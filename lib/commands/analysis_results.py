@@ -40,6 +40,13 @@ def arguments():
         action="store_true",
         help="also a table by brightness, and attributes derived from pixels; decodes eight frames a sequence",
     )
+    add(
+        "--absent_thr",
+        type=float,
+        default=0.0,
+        metavar="T",
+        help="datasets of points: what has a score below this reports no ball",
+    )
     add("--per_sequence", action="store_true", help="also a table of every sequence")
     add("--plots", metavar="DIR", help="write the curves there, as PNG and PDF")
     add("--html", metavar="FILE", help="write a report in one file, with pictures")
@@ -72,6 +79,7 @@ def main(argv=None):
             also_rounded=args.result_rounding[1:],
             derive=args.attributes,
             dark=args.darkness,
+            absent_thr=args.absent_thr,
             progress=_progress,
         )
         _refuse_partial(report, args)

@@ -50,4 +50,4 @@ def _results(folder, sequence):
     found = imported.Imported(Path(folder), Path(folder).name).find(sequence.dataset, sequence.name)
     if found is None:
         raise UserError(f"no results of {sequence.name}, dataset {sequence.dataset}", folder)
-    return sequence.from_file(results.read(found, len(sequence))[0])
+    return results.boxes_of(found, sequence)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from .. import cli, config, registry
 from ..config.paths import paths as find_paths
-from ..contracts import Staged
+from ..contracts import ClipTracker, Staged
 from ..errors import MachineError, UserError
 
 EXAMPLES = """
@@ -12,6 +12,7 @@ python tracking/export_onnx.py lunar tiny
 python tracking/export_onnx.py lunar tiny --out deploy --engine openvino --frames night.mp4 --box 311 120 9 7
 python tracking/export_onnx.py lunar tiny --set TEST.PRECISION=int8
 """
+BALL = "ball_rendered_train#rally_000*"  # to compare trackers of balls on
 LARGEST = 1e-4  # in fp32; maps are in [0, 1], features about 1
 
 
@@ -21,6 +22,9 @@ def main(argv=None):
     family = registry.family(options.tracker_name)
     if not (family.network and family.tracker and issubclass(registry.tracker(options.tracker_name), Staged)):
         raise UserError(f"{options.tracker_name} has no network to export")
+    clips = issubclass(registry.tracker(options.tracker_name), ClipTracker)
+    if options.box is not None if clips else (options.frames is None) != (options.box is None):
+        raise UserError("--box: this tracker takes none" if clips else "--frames and --box go together")
     settings, plain = (
         config.load(options.tracker_name, options.tracker_param, [*options.overrides, f"TEST.BACKEND={engine}", *more])
         for engine, more in ((options.engine, ()), ("torch", ["TEST.PRECISION=fp32"]))
@@ -45,7 +49,7 @@ def main(argv=None):
     for path in written:
         print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
     runs = open_stages(stages, folder, options.engine, precision)
-    difference = compare(tracker, runs, *_video(options), options.count)
+    difference = compare(tracker, runs, *_video(options, clips), options.count)
     engine = options.engine if precision == "fp32" else f"{options.engine} in {precision}"
     print(f"{engine} and torch, of {options.count} frames: they differ by at most {difference:.1e}")
     if precision == "fp32" and difference > LARGEST:
@@ -55,29 +59,29 @@ def main(argv=None):
 
 def _parse(argv):
     arguments = cli.parser(__doc__, EXAMPLES)
-    arguments.add_argument("tracker_name", help="a tracker with a network, such as lunar")
+    arguments.add_argument("tracker_name", help="a tracker with a network")
     arguments.add_argument("tracker_param", help="configuration: experiments/<tracker_name>/<tracker_param>.yaml")
     arguments.add_argument("--checkpoint", help="weights: a file, `latest`, or the number of a trained epoch")
     arguments.add_argument("--out", metavar="DIR", help="where to write (default: <output>/export/<tracker>_<config>)")
     arguments.add_argument("--engine", choices=("onnx", "openvino"), default="onnx", help="what to compare with torch")
-    arguments.add_argument("--frames", metavar="VIDEO", help="video, folder or zip to compare on (default: the demo)")
+    arguments.add_argument(
+        "--frames", metavar="VIDEO", help="video, folder or zip to compare on (default: a rendered one)"
+    )
     arguments.add_argument("--box", type=float, nargs=4, metavar=("X", "Y", "W", "H"), help="first box in --frames, px")
     arguments.add_argument("--count", type=int, default=20, help="frames to compare on")
     cli.add_config_flags(arguments)
     options = arguments.parse_args(argv)
     cli.at_least(options, count=2)
-    if (options.frames is None) != (options.box is None):
-        raise UserError("--frames and --box go together")
     return options
 
 
-def _video(options):
-    """(frames, first box)"""
+def _video(options, clips):
+    """(frames, first box). clips: whether the tracker finds a ball, and takes no box."""
     if options.frames:
         from ..data.frames import open_frames
 
         return open_frames(options.frames), options.box
     from ..data import benchmarks
 
-    sequence = benchmarks.load(benchmarks.DEMO)[0]
+    sequence = benchmarks.load(BALL if clips else benchmarks.DEMO)[0]
     return sequence.frames(), sequence.first_box

@@ -1,6 +1,7 @@
 """Run a tracker over benchmarks and write one result file a sequence."""
 
 import logging
+import math
 import sys
 from pathlib import Path
 
@@ -139,6 +140,9 @@ def _report(summary, run, dataset, sequences):
             f"FPS: {summary.frames / max(summary.tracking_seconds, 1e-9):.1f} of one process, "
             f"{summary.frames / max(whole, 1e-9):.1f} with decoding ({summary.frames} frames)"
         )
+    if summary.look_ahead is not None:
+        waits = "the whole video" if math.isinf(summary.look_ahead) else f"{summary.look_ahead} frames after it"
+        print(f"look-ahead: a frame is answered when the tracker has seen {waits}")
     print(f"results in {run.folder / dataset}; score them with: {cli.invocation('analysis_results')}")
 
 
@@ -150,8 +154,7 @@ def _save_videos(sequences, run, output, experiment):
 
     tracker = experiment.build() if experiment and sequences else None
     for sequence in sequences:
-        written, _ = results.read(results.find(run, sequence.dataset, sequence.name), len(sequence))
-        boxes = sequence.from_file(written)
+        boxes = results.boxes_of(results.find(run, sequence.dataset, sequence.name), sequence)
         path = Path(output) / "test" / "debug" / run.tracker / run.config / sequence.dataset / f"{sequence.name}.mp4"
         save_tracked(path, sequence.frames(), boxes, sequence.boxes_xywh)
         print(f"wrote {path}")

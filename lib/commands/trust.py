@@ -51,6 +51,6 @@ def _answer(run, dataset, sequence, results):
     path = results.find(run, dataset, sequence.name)
     if path is None:
         return None
-    boxes = sequence.from_file(results.read(path, len(sequence))[0])
+    boxes = results.boxes_of(path, sequence)
     scores = results.read_companion(path, "_score", len(sequence))
     return boxes, sequence.boxes_xywh, sequence.visible, scores

@@ -1,5 +1,6 @@
-"""Track one object through a video file, a folder of frames, or a camera; watch it, or save it without a display."""
+"""Track one object, or a ball, through a video file, a folder of frames, or a camera; watch it, or save it."""
 
+import collections
 import dataclasses
 import itertools
 import logging
@@ -11,13 +12,16 @@ from pathlib import Path
 
 from .. import cli, config, registry
 from ..config.paths import paths as find_paths
+from ..contracts import ClipTracker
 from ..errors import FrameError, UserError
 
 EXAMPLES = """
 python tracking/video_demo.py lunar tiny night.mp4 --optional_box 311 120 9 7 --save_video tracked.mp4
 python tracking/video_demo.py opencv mil frames/ --optional_box 311 120 9 7 --save_results
 python tracking/video_demo.py opencv mil 0
+python tracking/video_demo.py mmfnet lite rally.mp4 --save_video ball.mp4
 """
+TAIL = 15  # frames of a ball's way that are drawn behind it
 
 
 @cli.command
@@ -38,7 +42,7 @@ def follow(options):
     if options.show_first:
         return _show_first(open_frames(options.videofile, turn=not options.as_stored), options)
     display = not options.no_display and _has_display()
-    if options.optional_box is None and not display:
+    if options.optional_box is None and not display and not _finds_balls(options):
         raise UserError(
             "there is no display to draw the first box on: give it as --optional_box x y w h "
             "(--show_first FILE.png writes the first frame with a grid to read it from)"
@@ -54,8 +58,26 @@ def follow(options):
         print("these results are there already; --overwrite tracks the video again")
         if not (options.save_video or display):
             return 0
-    _track(build_tracker(options, settings, paths), frames, options, display, save)
+    tracker = build_tracker(options, settings, paths)
+    if isinstance(tracker, ClipTracker):
+        _check_ball(tracker, options, display)
+    _track(tracker, frames, options, display, save)
     return 0
+
+
+def _finds_balls(options):
+    """Whether the tracker needs no first box."""
+    return issubclass(registry.tracker(options.tracker_name), ClipTracker)
+
+
+def _check_ball(tracker, options, display):
+    if options.optional_box:
+        raise UserError("--optional_box: this tracker finds the ball itself and takes no first box")
+    if math.isinf(tracker.look_ahead) and (options.save_video or display):
+        raise UserError(
+            "this configuration answers when it has seen the whole video, so nothing can be drawn meanwhile: "
+            "--set TEST.FILL=none, and TEST.BACKGROUND_FRAMES=64 where it has a background; or only --save_results"
+        )
 
 
 def _parse(argv):
@@ -84,10 +106,12 @@ def parse(arguments, argv):
         "--show_first", metavar="FILE", help="only write the first frame with a grid, as .png or .jpg"
     )
     arguments.add_argument("--save_video", metavar="FILE", help="write the annotated video: .mp4, .avi or .webm")
-    arguments.add_argument("--save_results", action="store_true", help="write the boxes under the output folder")
+    arguments.add_argument(
+        "--save_results", action="store_true", help="write the boxes, or the ball's points, under the output folder"
+    )
     arguments.add_argument("--as_stored", action="store_true", help="do not turn photographs as their EXIF data says")
     arguments.add_argument("--no_display", action="store_true", help="open no window even where there is a display")
-    arguments.add_argument("--absent_thr", type=float, default=0.0, help="draw no box for a score below this")
+    arguments.add_argument("--absent_thr", type=float, default=0.0, help="draw nothing for a score below this")
     arguments.add_argument("--max_frames", type=int, metavar="N", help="stop after N frames (a camera never ends)")
     arguments.add_argument("--checkpoint", help="weights: a file, `latest`, or the number of a trained epoch")
     arguments.add_argument("--runid", type=int, metavar="N", help="suffix of the results' folder, to keep several runs")
@@ -128,9 +152,9 @@ def _show_first(frames, options):
 
 @dataclasses.dataclass
 class _Found:
-    """What was tracked so far, frame by frame."""
+    """What was tracked so far, frame by frame. places: boxes, or the points of a ball, NaN where it is not seen."""
 
-    boxes: list = dataclasses.field(default_factory=list)
+    places: list = dataclasses.field(default_factory=list)
     scores: list = dataclasses.field(default_factory=list)
     times: list = dataclasses.field(default_factory=list)
 
@@ -147,13 +171,13 @@ def _track(tracker, frames, options, display, save):
     except KeyboardInterrupt:
         print("\nstopped; saving what was tracked")
     finally:
-        if found.boxes and save:
+        if found.places and save:
             save(found, complete)
-    if not found.boxes:
+    if not found.places:
         raise UserError("no frame could be read", options.videofile)
     if options.save_video:
         print(f"wrote {options.save_video}")
-    count = len(found.boxes)
+    count = len(found.places)
     print(f"{count} frames, {count / sum(found.times):.1f} FPS without decoding and drawing")
 
 
@@ -161,28 +185,18 @@ def _follow(tracker, frames, options, display, found):
     """Track and fill `found`; a video that is being written ends with the last frame that could be tracked."""
     import contextlib
 
-    import numpy as np
-
     from ..data.frames import expected_length
-    from ..vis.video import VideoWriter, annotate
+    from ..vis.video import VideoWriter
 
     total = min(expected_length(frames) or sys.maxsize, options.max_frames or sys.maxsize)
     line = cli.ProgressLine("frames")
     ended = None
     with contextlib.ExitStack() as stack:
         video = stack.enter_context(VideoWriter(options.save_video, frames.fps)) if options.save_video else None
+        answers = (_balls if isinstance(tracker, ClipTracker) else _boxes)(tracker, frames, options, found)
         try:
-            for index, image in enumerate(itertools.islice(frames, options.max_frames)):
-                if index == 0:
-                    box = options.optional_box or _ask(image)
-                    _check_inside(box, image)
-                began = time.perf_counter()
-                result = tracker.track(image) if index else tracker.initialize(image, box)
-                found.times.append(time.perf_counter() - began)
-                found.boxes.append(result["target_bbox"])
-                found.scores.append(result["score"])
-                shown = result["target_bbox"] if result["score"] >= options.absent_thr else [np.nan] * 4
-                picture = annotate(image, shown, label=f"{result['score']:.2f}") if video or display else None
+            for index, (image, draw) in enumerate(answers):
+                picture = draw(image) if video or display else None
                 if video:
                     video.write(picture)
                 if display and _show(picture):
@@ -195,8 +209,59 @@ def _follow(tracker, frames, options, display, found):
         raise ended
 
 
+def _boxes(tracker, frames, options, found):
+    """Track a target. Yields (frame, function that draws what was found on it)."""
+    import numpy as np
+
+    from ..vis.video import annotate
+
+    for index, image in enumerate(itertools.islice(frames, options.max_frames)):
+        if index == 0:
+            box = options.optional_box or _ask(image)
+            _check_inside(box, image)
+        began = time.perf_counter()
+        result = tracker.track(image) if index else tracker.initialize(image, box)
+        found.times.append(time.perf_counter() - began)
+        found.places.append(result["target_bbox"])
+        found.scores.append(result["score"])
+        shown = result["target_bbox"] if result["score"] >= options.absent_thr else [np.nan] * 4
+        yield image, lambda image, shown=shown, score=result["score"]: annotate(image, shown, label=f"{score:.2f}")
+
+
+def _balls(tracker, frames, options, found):
+    """Find a ball. Yields as _boxes; a frame comes when it is answered, and every one that was taken is."""
+    from ..vis.draw import draw_ball
+
+    state, waiting, tail, ended = tracker.start(), collections.deque(), collections.deque(maxlen=TAIL), None
+    source = itertools.islice(frames, options.max_frames)
+    while ended is None:
+        try:
+            image = next(source, None)
+        except (FrameError, KeyboardInterrupt, cli.Terminated) as error:
+            image, ended = None, error
+        taken = [] if image is None else [image]
+        drawn = not math.isinf(tracker.look_ahead)
+        waiting.extend(image if drawn else None for image in taken)
+        began = time.perf_counter()
+        state, results = tracker.track_clip(state, taken, last=image is None)
+        seconds = time.perf_counter() - began
+        if taken:
+            found.times.append(seconds)
+        elif found.times:
+            found.times[-1] += seconds
+        for result in results:
+            found.places.append(result.point if result.present else (math.nan, math.nan))
+            found.scores.append(result.score)
+            tail.append(found.places[-1] if result.score >= options.absent_thr else (math.nan, math.nan))
+            yield waiting.popleft(), lambda image, tail=tuple(tail): draw_ball(image, tail)
+        if image is None:
+            break
+    if ended is not None:
+        raise ended
+
+
 def _saver(options, settings, weights, output):
-    """A function that writes the boxes found and a note of what they were made from.
+    """A function that writes the boxes or points found and a note of what they were made from.
 
     Raises UserError where the boxes of another run are in its place, and returns None where those of this one are.
     """
@@ -206,7 +271,8 @@ def _saver(options, settings, weights, output):
     name = results.run_name(options.tracker_param, options.runid, options.enhancer)
     run = results.Run(output / "test" / "video_demo", options.tracker_name, name)
     sequence = f"video_{Path(options.videofile).stem}"
-    path = results.boxes_path(run, "", sequence, flat=True)
+    path, balls = results.boxes_path(run, "", sequence, flat=True), _finds_balls(options)
+    path = path.with_suffix(results.POINTS) if balls else path
     made = provenance.describe(f"{options.tracker_name} {options.tracker_param}", settings, weights, options.enhancer)
     made["source"] = provenance.describe_source(options.videofile)
     made["box"] = options.optional_box
@@ -215,7 +281,11 @@ def _saver(options, settings, weights, output):
         return None
 
     def save(found, complete):
-        results.write(run, "", sequence, found.boxes, found.times, found.scores, flat=True)
+        count = len(found.places)
+        if balls:
+            results.write_points(run, "", sequence, found.places, found.scores, found.times[:count], flat=True)
+        else:
+            results.write(run, "", sequence, found.places, found.times, found.scores, flat=True)
         provenance.note(path, made, complete)
         print(f"wrote {path}")
 

@@ -81,7 +81,7 @@ def _draw(dataset, sequence, runs, labels, path, options):
         found = results.find(run, dataset, sequence.name)
         if found is None:
             continue
-        boxes = sequence.from_file(results.read(found, len(sequence))[0])
+        boxes = results.boxes_of(found, sequence)
         overlap = strips.overlaps(boxes, sequence.boxes_xywh, sequence.visible)
         answers.append(Answer(label, rgb(plots.style(labels.index(label))[0]), boxes, overlap))
     if not answers:

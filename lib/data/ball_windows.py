@@ -22,8 +22,21 @@ def window(frames: list[np.ndarray], size: tuple) -> np.ndarray:
     Returns:
         (N, 3, height, width) float32 in [0, 1].
     """
-    scaled = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames]
-    return np.stack(scaled).transpose(0, 3, 1, 2).astype(np.float32) / 255
+    return np.stack([scale_to(frame, size) for frame in frames]).transpose(0, 3, 1, 2).astype(np.float32) / 255
+
+
+def scale_to(image: np.ndarray, size: tuple) -> np.ndarray:
+    """Scale an image: the mean of the px that a new one covers; between px where there are not enough of them.
+
+    Args:
+        image (H, W, 3): uint8.
+        size (width, height): px.
+
+    Returns:
+        (height, width, 3) uint8.
+    """
+    smaller = size[0] <= image.shape[1] and size[1] <= image.shape[0]
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
 
 
 def median_background(frames: np.ndarray) -> np.ndarray:

@@ -44,11 +44,22 @@ class Sequence:
         return len(self.boxes_xywh)
 
     @property
+    def start(self):
+        """The frame that a tracker with a first box starts on: the first one; of points the first with a ball."""
+        return int(self.visible.argmax()) if self.task == "point" else 0
+
+    @property
     def first_box(self):
-        """(4,) float xywh that a tracker is started with. Raises UserError where the first frame has none."""
-        if not self.visible[0]:
+        """(4,) float xywh that a tracker is started with. Raises UserError where the frame `start` has none."""
+        if not self.visible[self.start]:
             raise UserError(f"{self.name}: the first frame has no box to start from", self.place)
-        return self.boxes_xywh[0]
+        return self.boxes_xywh[self.start]
+
+    @property
+    def points(self):
+        """(N, 2) px, the middles of the boxes, NaN where nothing is seen."""
+        middles = self.boxes_xywh[:, :2] + self.boxes_xywh[:, 2:] / 2
+        return np.where(self.visible[:, None], middles, np.nan)
 
     def to_file(self, boxes_xywh):
         """(N, 4) boxes as this class has them -> as the dataset's own files and result files have them."""
@@ -64,6 +75,13 @@ class Sequence:
         if len(frames) != len(self):
             raise UserError(f"{self.name}: {len(self)} rows for {len(frames)} frames", self.place)
         return frames
+
+
+def squares(points, side):
+    """(N, 2) points px, NaN where nothing is seen -> (N, 4) xywh of squares about them, rows of NaN there."""
+    points = np.asarray(points, np.float64)
+    side = np.where(np.isnan(points[:, :1]), np.nan, side)
+    return np.concatenate([points - side / 2, side, side], axis=1)
 
 
 def named(sequences, wanted):

@@ -196,3 +196,14 @@ def _row(line, path, number):
             raise UserError(f"expected a number within +-{LIMIT:g}, found {field[:40]!r}", path, number)
         values.append(value)
     return values
+
+
+def read_number(text, path, line):
+    """The number that a field holds, below LIMIT. Raises UserError."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = np.nan
+    if not abs(value) < LIMIT:
+        raise UserError(f"expected a number, found {text[:40]!r}", path, line)
+    return value

@@ -6,25 +6,29 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..contracts import LockstepTracker, Run
+from ..contracts import ClipTracker, Run
 
 
-def compare(tracker: LockstepTracker, runs: Mapping[str, Run], frames: Any, box: Any, count: int) -> float:
+def compare(tracker: Any, runs: Mapping[str, Run], frames: Any, box: Any, count: int) -> float:
     """The largest difference of any output of any stage, while torch tracks.
 
     Args:
-        tracker: a LockstepTracker that is Staged, running by torch.
+        tracker: a LockstepTracker or a ClipTracker that is Staged, running by torch.
         runs: what else runs its stages.
         frames: a frame source.
-        box: x, y, w, h of the target in the first frame (px).
+        box: x, y, w, h of the target in the first frame (px); a ClipTracker does without.
         count: frames to track.
     """
     both = {stage.name: _Both(stage.module, runs[stage.name]) for stage in tracker.stages() if stage.name in runs}
     tracker.use(both)
     try:
-        state = tracker.start(frames[0], box)
-        for number in range(1, min(count, len(frames))):
-            (state,), _ = tracker.track_frames([state], [frames[number]])
+        numbers = range(min(count, len(frames)))
+        if isinstance(tracker, ClipTracker):
+            tracker.track_clip(tracker.start(), [frames[number] for number in numbers], last=True)
+        else:
+            state = tracker.start(frames[0], box)
+            for number in numbers[1:]:
+                (state,), _ = tracker.track_frames([state], [frames[number]])
     finally:
         tracker.use({})
     return max(each.difference for each in both.values())
@@ -40,5 +44,5 @@ class _Both:
         with torch.inference_mode():
             found = self.module(*tensors)
         for one, other in zip(found, self.run(tensors), strict=True):
-            self.difference = max(self.difference, float((one - other).abs().max()))
+            self.difference = max(self.difference, float((one.float() - other.float()).abs().max()))
         return found

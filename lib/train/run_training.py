@@ -5,6 +5,7 @@ import resource
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import cv2
 import torch
@@ -157,7 +158,7 @@ def _find_checkpoint(job, store, journal):
             "the processes found different checkpoints: --save_dir must be one folder for all", store.folder
         )
     if content is not None:
-        differs = differences(content, job.config, job.seed, distributed.world())
+        differs = differences(content, job.config, job.seed, distributed.world(), registry.schema(job.script).FIXED)
         if differs and job.resume == "auto":
             raise UserError(
                 f"the checkpoint was made with another configuration: {'; '.join(differs)}. "
@@ -171,9 +172,9 @@ def _find_checkpoint(job, store, journal):
     return content
 
 
-def differences(content, config, seed, processes):
-    """What of a checkpoint's making differs from now and matters, as ["KEY: then -> now"]."""
-    then, now = dict(flat(content["config"])), dict(flat(plain(config)))
+def differences(content, config, seed, processes, fixed=MappingProxyType({})):
+    """What of a checkpoint's making differs from now and matters, as ["KEY: then -> now"]. fixed: Section.FIXED."""
+    then, now = ({**fixed, **dict(flat(each))} for each in (content["config"], plain(config)))
     then |= {"--seed": content["seed"], "processes": content["processes"]}
     now |= {"--seed": seed, "processes": processes}
     return [

@@ -1,5 +1,7 @@
 """Drawing on frames (OpenCV)."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -30,6 +32,35 @@ def draw_box(image, box_xywh, color, thickness=1, label=None):
         bottom = int(np.clip(top, height, max(height, image.shape[0] - base)))
         for ink, width in (((0, 0, 0), 3), (color, 1)):
             cv2.putText(image, label, (left, bottom), cv2.FONT_HERSHEY_SIMPLEX, scale, ink, width, cv2.LINE_AA)
+    return image
+
+
+def draw_ball(image: np.ndarray, points: Sequence, color: tuple = (255, 176, 0)) -> np.ndarray:
+    """Draw a ball's way on a copy of an image: a ring about its last point, and a tail that fades.
+
+    Args:
+        image (H, W, 3): uint8 RGB.
+        points (N, 2): px, the oldest first; not finite where no ball is seen, which breaks the tail.
+        color: (r, g, b) in 0..255.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    image = np.array(image)
+    places = np.asarray(points, np.float64).reshape(-1, 2)
+    seen = np.isfinite(places).all(axis=1)
+    limit = 4.0 * max(image.shape)
+    fixed = np.round((np.where(seen[:, None], places, 0).clip(-limit, limit) - 0.5) * (1 << SHIFT)).astype(int)
+    thick = max(round(min(image.shape[:2]) / 360), 1)
+    for k in range(1, len(fixed)):
+        if seen[k - 1 : k + 1].all():
+            faded = image.copy()
+            cv2.line(faded, fixed[k - 1].tolist(), fixed[k].tolist(), color, thick, cv2.LINE_AA, SHIFT)
+            share = k / len(fixed)
+            cv2.addWeighted(faded, share, image, 1 - share, 0, dst=image)
+    if len(seen) and seen[-1]:
+        radius = round(max(min(image.shape[:2]) / 72, 5) * (1 << SHIFT))
+        cv2.circle(image, fixed[-1].tolist(), radius, color, thick, cv2.LINE_AA, SHIFT)
     return image
 
 

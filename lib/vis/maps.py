@@ -18,7 +18,7 @@ def save_maps(path, tracker, frames, first_box, fps=10.0):
     (blue). The cross and the last two only with a query.
 
     Args:
-        path: of the video. tracker: a LunarTracker. frames: a frame source. first_box: (4,) xywh px.
+        path: of the video. tracker: one with score maps. frames: a frame source. first_box: (4,) xywh px.
     """
     views = []
     tracker.watcher = lambda *view: views.append(view)

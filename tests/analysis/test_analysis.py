@@ -349,7 +349,7 @@ def test_points_have_no_sizes(tmp_path, truth):
         results.write(runs["large"], "d", sequence.name, sequence.boxes_xywh + [-9, -9, 18, 18])
     one = scoring.evaluate(runs, "d", sequences)
     assert [tracker["label"] for tracker in one["trackers"]] == ["large", "near"], "the smaller error, whatever size"
-    assert one["comparisons"][0]["score"] == "p5" and "points: only P5 and P20" in tables.title(one)
+    assert one["comparisons"][0]["score"] == "p5" and ", points)" in tables.title(one)
     assert not one["trackers"][0]["by_size"] and np.isnan(one["sequences"][0]["side_px"])
     check_page(report.html([(one, sequences, runs)]))
 

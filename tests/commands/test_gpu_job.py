@@ -68,6 +68,7 @@ def test_a_pack_is_read_as_it_is(packed):
     assert sum(file.stat().st_size for file in packed.rglob("*") if file.is_file()) < 3.5 * 2**20
 
 
+@pytest.mark.soak
 def test_a_run_ends_with_weights_that_track(packed, tmp_path, command):
     out = tmp_path / "out"
     words = ["--device", "cpu", "--steps", "1", "--workers", "0", "--collage_clips", "1", "--collages", ".3"]

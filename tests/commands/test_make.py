@@ -110,6 +110,12 @@ def test_what_is_finished_is_not_written_again(folder, tmp_path, monkeypatch):
     same(sequences, benchmarks.load(out))
 
 
+def test_a_folder_may_be_called_as_a_benchmark_is(folder, tmp_path, command):
+    own = folder.rename(tmp_path / "uav")  # short for UAV123
+    assert command("make_crops.py", own, tmp_path / "crops", "--size", 32, "--context", 4) == 0
+    assert [len(crop) for crop in benchmarks.load(own, cache=tmp_path / "crops")] == [1, 1]
+
+
 def test_crops_show_the_target_where_the_box_says(folder, tmp_path, command, capsys):
     assert command("make_crops.py", folder, tmp_path / "crops", "--every", 2, "--size", 64, "--context", 4) == 0
     assert "set.lmdb: 5 crops" in capsys.readouterr().out, "frames 0, 3 of a; 0, 2, 4 of b"

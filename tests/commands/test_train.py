@@ -1,6 +1,7 @@
 """tracking/train.py as a user meets it: budgets, wrong words, dry run, and a short training to tracked results."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -147,8 +148,10 @@ def test_the_exit_code_comes_through_torchrun(tmp_path):
 
 
 def test_a_dry_run_of_the_command(tmp_path):
-    done = run("train.py", *SMALL, "--dry_run", "--save_dir", tmp_path / "out")
+    words = [*SMALL, "--set", "TRAIN.BATCH_SIZE=1", "--set", "TRAIN.NUM_WORKER=0"]
+    done = run("train.py", *words, "--nproc_per_node", 99, "--dry_run", "--save_dir", tmp_path / "out")
     assert done.returncode == 0, done.stderr
+    assert re.search(r"--nproc_per_node 99: \d GPUs are visible: starting \d process(es)? instead", done.stdout)
     assert "search_images" in done.stdout and "parameters" in done.stdout and not (tmp_path / "out").exists()
 
 

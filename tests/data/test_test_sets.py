@@ -2,7 +2,7 @@
 
 import logging
 import pickle
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -10,7 +10,6 @@ import pytest
 from lib.data import benchmarks
 from lib.data.benchmarks import facts
 from lib.data.benchmarks.entries import BENCHMARKS
-from lib.data.benchmarks.points import Points, parse_points
 from lib.data.image import encode_jpeg
 from lib.errors import UserError
 from lib.vis.video import VideoWriter
@@ -249,14 +248,14 @@ def avist(root):
 BALL = "Frame,Visibility,X,Y\n0,1,20,30\n1,0,0,0\n2,1,21.5,30\n"
 
 
-def shuttlecocks(dataset, width):
+def shuttlecocks(dataset, width, part="test/"):
     """The frames of one rally as images and of the other as a video, both called alike in two matches."""
 
     def build(root):
         for match in ("match1", "match2"):
-            place = root / dataset / "test" / match
+            place = root / dataset / part / match
             text(place / "csv" / "1_01_00_ball.csv", BALL)
-        images(root / dataset / "test" / "match1" / "frame" / "1_01_00", "{}.png", first=0)
+        images(root / dataset / part / "match1" / "frame" / "1_01_00", "{}.png", first=0)
         (place / "video").mkdir()
         with VideoWriter(place / "video" / "1_01_00.mp4") as video:
             for _ in range(3):
@@ -279,6 +278,42 @@ def tennis(root):
         )
     seen = {"visible": [True, False, False], "boxes": [[13.75, 23.75, 12.5, 12.5], [np.nan] * 4, [np.nan] * 4]}
     return Miniature(["game1_Clip1", "game2_Clip1", "game10_Clip1"], task="point", of={"game2_Clip1": seen})
+
+
+def tennis_v1(root):
+    seen = {"visible": [True, False, True]}
+    return replace(tennis(root), of={"game2_Clip1": seen})
+
+
+def volleyball(root):
+    text(root / "volleyball" / "volleyball_ball_annotation" / "3" / "101.txt", "20 30\n0 0\n21.5 30\n")
+    images(root / "volleyball" / "videos" / "3" / "101", "{}.jpg", first=9)
+    seen = {
+        "visible": [True, False, True],
+        "boxes": [[13.75, 23.75, 12.5, 12.5], [np.nan] * 4, [15.25, 23.75, 12.5, 12.5]],
+    }
+    return Miniature(["3_101"], task="point", of={"3_101": seen})
+
+
+def cvat(place, rows):
+    points = "".join(
+        f'<points frame="{number}" outside="0" occluded="{hidden}" points="{x},{y}">'
+        '<attribute name="used_in_game">1</attribute></points>'
+        for number, (x, y, hidden) in enumerate(rows)
+    )
+    text(place, f'<annotations><track id="0" label="ball">{points}</track></annotations>')
+
+
+def soccer(root):
+    cvat(root / "soccer" / "annos" / "ID-1.xml", ((20, 30, 0), (20, 30, 1), (22, 30, 0)))
+    images(root / "soccer" / "frames" / "ID-1", "{:05d}.png", first=0)
+    return Miniature(["ID-1"], task="point", of={"ID-1": {"visible": [True, False, True]}})
+
+
+def basketball(root):
+    cvat(root / "basketball" / "ball-annos" / "g1" / "task_clip_7.xml", ((20, 30, 0), (20, 30, 1), (22, 30, 0)))
+    images(root / "basketball" / "videos" / "g1" / "clip_7", "{:06d}.jpg", first=0)
+    return Miniature(["g1_clip_7"], task="point", of={"g1_clip_7": {"visible": [True, False, True]}})
 
 
 MINIATURES = {
@@ -308,6 +343,11 @@ MINIATURES = {
     "badminton100k": shuttlecocks("badminton100k", 1920),
     "shuttlecock": shuttlecocks("shuttlecock", 1280),
     "tennis": tennis,
+    "tennis_v1": tennis_v1,
+    "table_tennis": shuttlecocks("table_tennis", 1920, part=""),
+    "volleyball": volleyball,
+    "soccer": soccer,
+    "basketball": basketball,
 }
 TO_TEST_ON = [name for name, benchmark in BENCHMARKS.items() if not benchmark.to_train]
 
@@ -449,41 +489,10 @@ def test_a_span_of_frames_that_is_none(tmp_path):
         benchmarks.load("tc128", tmp_path)[0].frames()
 
 
-def test_tables_of_points_of_any_spelling():
-    for head in ("Frame,Visibility,X,Y", "frame , VISIBILITY,x,y", "File Name,Visibility,X-Coordinate,Y Coordinate"):
-        boxes = parse_points(f"{head}\r\n1,1,20,30\r\n3,0,,\r\n".encode("utf-8-sig"), "t.csv", Points(side=4))
-        assert np.array_equal(boxes, [[18, 28, 4, 4], [np.nan] * 4, [np.nan] * 4], equal_nan=True)
-    boxes = parse_points(b"Y,X,Visibility,Frame\n30,20,1,0\n", "t.csv", Points(side=4))
-    assert boxes.tolist() == [[18, 28, 4, 4]]
-
-
-@pytest.mark.parametrize(
-    ("table", "message"),
-    [
-        (b"", "t.csv: is empty"),
-        (b"\xff\xfe\x00", "t.csv: is not a text file"),
-        (b"0,1,2,3\n", r"t.csv:1: expected a head such as Frame,Visibility,X,Y; found '0,1,2,3'"),
-        (b"Frame,Visibility,X,Y\n", "t.csv: has no row"),
-        (b"Frame,Visibility,X,Y\n0,0,2,3\n1,2,2,3\n", "t.csv: no row with Visibility 1: nothing to track"),
-        (b"Frame,Visibility,X,Y\n0,1,2,3\n1,1,2\n", "t.csv:3: expected at least 4 fields, found 3"),
-        (b"Frame,Visibility,X,Y\n0,1,2,3\n1,1,,\n", "t.csv:3: expected a number, found ''"),
-        (b"Frame,Visibility,X,Y\n0,yes,2,3\n", "t.csv:2: expected a number, found 'yes'"),
-        (b"Frame,Visibility,X,Y\n0,1,nan,3\n", "t.csv:2: expected a number, found 'nan'"),
-        (b"Frame,Visibility,X,Y\n0,1,2,1e99\n", "t.csv:2: expected a number, found '1e99'"),
-        (b"Frame,Visibility,X,Y\n0,1,2,3\n0,1,2,3\n", "t.csv:3: frame 0 a second time"),
-        (b"Frame,Visibility,X,Y\n99999999999,1,2,3\n", "t.csv:2: expected a frame's number"),
-        (b"Frame,Visibility,X,Y\nx,1,2,3\n", "t.csv:2: expected a frame's number or file, found 'x'"),
-    ],
-)
-def test_malformed_tables_of_points(table, message):
-    with pytest.raises(UserError, match=message):
-        parse_points(table, "t.csv", Points(side=4))
-
-
 HIDDEN_FIRST = "Frame,Visibility,X,Y\n0,0,0,0\n1,0,0,0\n2,1,20,30\n3,0,0,0\n4,1,24,30\n"
 
 
-def test_a_rally_begins_where_the_shuttle_is_first_seen(tmp_path):
+def test_a_rally_keeps_the_frames_before_the_shuttle_is_first_seen(tmp_path):
     for match in ("match1", "match2"):
         text(tmp_path / "shuttlecock" / match / "csv" / "1_ball.csv", HIDDEN_FIRST)
     images(tmp_path / "shuttlecock" / "match1" / "frame" / "1", "{}.png", first=0, count=5)
@@ -496,18 +505,19 @@ def test_a_rally_begins_where_the_shuttle_is_first_seen(tmp_path):
         (tmp_path / "shuttlecock" / "match1" / "frame" / "1" / f"{number}.png").write_bytes(lighter)
     sequences = benchmarks.load("shuttlecock", tmp_path)
     assert [one.name for one in sequences] == ["match1_1", "match2_1"]
-    for one, greys in zip(pickle.loads(pickle.dumps(sequences)), ((90, 90, 90), (100, 140, 180)), strict=True):
+    for one in pickle.loads(pickle.dumps(sequences)):
         frames = one.frames()
-        assert len(one) == len(frames) == 3 and one.visible.tolist() == [True, False, True]
-        assert one.first_box.tolist() == [13.75, 23.75, 12.5, 12.5]
-        assert [round(frames[index].mean() / 10) * 10 for index in (0, 1, -1)] == list(greys) and frames.fps
+        assert len(one) == len(frames) == 5 and one.visible.tolist() == [False, False, True, False, True]
+        assert one.start == 2 and one.first_box.tolist() == [13.75, 23.75, 12.5, 12.5]
+        assert one.points[2].tolist() == [20, 30] and np.isnan(one.points[3]).all()
+        assert [round(frames[index].mean() / 10) * 10 for index in (0, 1)] == [20, 60] and frames.fps
         with pytest.raises(IndexError):
-            frames[3]
+            frames[5]
     night = benchmarks.load("shuttlecock#match2_1@mild", tmp_path)[0].frames()
-    assert len(night) == 3 and night[0].shape == (48, 64, 3)
+    assert len(night) == 5 and night[0].shape == (48, 64, 3)
     (tmp_path / "shuttlecock" / "match1" / "frame" / "1" / "4.png").unlink()
-    with pytest.raises(UserError, match=r"1_ball\.csv: match1_1: 3 rows for 2 frames"):
-        sequences[0].frames()
+    with pytest.raises(UserError, match=r"1_ball\.csv: labels of frames 0 to 4, found 4 images"):
+        benchmarks.load("shuttlecock", tmp_path)
 
 
 def test_the_real_dtb70(shared_data, tmp_path):

@@ -21,6 +21,7 @@ from lib.data.crop import Crop
 from lib.data.frames import PartialFrame
 from lib.data.image import encode_jpeg
 from lib.test.evaluation import results, runner
+from lib.test.tracker import lunar_rules
 from tests import processes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -329,12 +330,11 @@ def test_parts_of_frames_give_the_results_of_whole_ones(large):
 @pytest.mark.parametrize("batch", [1, 3])
 def test_lunar_finds_the_same_in_parts_of_frames(large, small_tracker, monkeypatch, batch):
     """Online templates and the large window of a lost target included."""
+    for name, value in (("UPDATE_INTERVAL", 2), ("UPDATE_SCORE", 0.0), ("LOST_FRAMES", 1)):
+        monkeypatch.setattr(lunar_rules, name, value)
     tracker = small_tracker(
         "DATA.TEMPLATE.NUMBER=2",
-        "TEST.UPDATE_INTERVAL=2",
-        "TEST.UPDATE_THRESHOLD=0",
         "TEST.CONFIDENCE=0.05",
-        "TEST.LOST_FRAMES=1",
     )
     assert tracker.partial
     found, _ = tracked(tracker, large, "parts", batch)

@@ -17,6 +17,7 @@ from lib.test.tracker.lunar import LunarTracker
 from lib.train.actors import lunar_clip as clip
 from lib.train.actors.lunar import LunarActor
 from lib.train.actors.lunar_clip import _corrupt, _show, follow
+from lib.train.data import lunar
 from lib.train.data.augmentation import Distractor
 from lib.train.data.lunar import (
     CHAIN_GT,
@@ -38,7 +39,6 @@ SIZES = [
     "DATA.TEMPLATE.SIZE=32",
     "DATA.TEMPLATE.MIN_SIDE=20",
     "MODEL.QUERY.ENABLE=true",
-    "MODEL.QUERY.TRAIL=4",
     "TRAIN.EPOCH=10",
     "TRAIN.PRECISION=fp32",
 ]
@@ -46,7 +46,13 @@ PLAIN = [
     f"DATA.AUGMENT.{name}=0" for name in ("FLIP", "GRAY", "BRIGHTNESS", "STRETCH", "BLUR", "JPEG", "TINY", "NIGHT")
 ]
 CALM = [f"DATA.CLIP.{name}=0" for name in ("JITTER", "DROP", "POISON", "DRAW_OFF")]
-FRAMES = 12
+FRAMES, PLACES = 12, 4
+
+
+@pytest.fixture(autouse=True)
+def few_places(monkeypatch):
+    """Fewer last places than the network remembers, so that short clips fill them."""
+    monkeypatch.setattr(lunar, "TRAJECTORY", PLACES)
 
 
 def settings(*overrides):
@@ -85,7 +91,7 @@ def build(cfg, **query):
         attention="one_way",
         head_stride=8,
         drop_path=0,
-        query={"dim": 24, "heads": 3, "slots": 4, "trajectory": cfg.MODEL.QUERY.TRAIL, "inject": True, **query},
+        query={"dim": 24, "heads": 3, "slots": 4, "trajectory": PLACES, "inject": True, **query},
     )
     heard = network.query
     for part in (heard.scale, heard.shift, heard.place[-1].weight, *heard.quality[-1].parameters()):

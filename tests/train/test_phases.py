@@ -1,9 +1,9 @@
 """An actor with two optimisers and helpers, as adversarial training needs: order, resume, several processes."""
 
 import json
-import multiprocessing
 import os
 import socket
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from lib.train.data.samples import Samples
 from lib.train.trainers import checkpoint
 from lib.train.trainers.optim import make_optimiser
 from lib.train.trainers.trainer import Trainer
+from tests import processes
 
 TRAIN = {"EPOCH": 3, "BATCH_SIZE": 4, "NUM_WORKER": 0, "PRINT_INTERVAL": 1, "SAVE_INTERVAL": 2, "KEEP": 9,
          "GRAD_CLIP_NORM": 1.0, "PRECISION": "fp32", "EMA": 0.9, "VAL_EPOCH_INTERVAL": 2, "LR": 1e-2}  # fmt: skip
@@ -90,11 +91,14 @@ class GanActor(Actor):
         save_weights(path, self.network.state_dict(), **notes)
 
 
+places = {"network": f"{__name__}:generator", "actor": f"{__name__}:GanActor", "samples": f"{__name__}:Points"}
+FAMILY = Family(schema="lib.config.sections:Section", **places)
+
+
 @pytest.fixture
 def train(monkeypatch):
     """Train in this process: train(output, EPOCH=3, ...) -> the Trainer."""
-    places = {"network": f"{__name__}:generator", "actor": f"{__name__}:GanActor", "samples": f"{__name__}:Points"}
-    monkeypatch.setitem(registry.FAMILIES, "gan", Family(schema="none:None", **places))
+    monkeypatch.setitem(registry.FAMILIES, "gan", FAMILY)
     made, init = [], Trainer.__init__
 
     def remember(self, *args, **options):
@@ -103,16 +107,19 @@ def train(monkeypatch):
 
     monkeypatch.setattr(Trainer, "__init__", remember)
 
-    def run(output, dropout=0.3, **changes):
-        options = Optimisation(**{**TRAIN, **changes}).model_dump()
-        data = {"TRAIN": Datasets(SAMPLE_PER_EPOCH=24).model_dump()}
-        config = EasyDict(DATA=data, MODEL={"DROPOUT": dropout}, TRAIN=options)
-        sequences = {"points": [Sequence("line", "points", np.ones((1, 4)), lambda: [None])]}
-        job = run_training.Job("gan", "toy", config, sequences, sequences, Path(output), device="cpu")
-        assert run_training.run(job) == 0
+    def run(output, **changes):
+        assert run_training.run(job(output, **changes)) == 0
         return made[-1]
 
     return run
+
+
+def job(output, dropout=0.3, **changes):
+    options = Optimisation(**{**TRAIN, **changes}).model_dump()
+    data = {"TRAIN": Datasets(SAMPLE_PER_EPOCH=24).model_dump()}
+    config = EasyDict(DATA=data, MODEL={"DROPOUT": dropout}, TRAIN=options)
+    sequences = {"points": [Sequence("line", "points", np.ones((1, 4)), lambda: [None])]}
+    return run_training.Job("gan", "toy", config, sequences, sequences, Path(output), device="cpu")
 
 
 def curve(output):
@@ -185,17 +192,12 @@ def test_two_processes_are_one(train, tmp_path):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
 
-    def work(rank):
-        os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1")
-        os.environ["MASTER_PORT"] = str(port)
-        train(tmp_path / "two", dropout=0.0, BATCH_SIZE=2)
-
-    processes = [multiprocessing.get_context("fork").Process(target=work, args=(rank,)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(timeout=120)
-        assert process.exitcode == 0
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(2)]
+    both = [processes.Started([__file__, tmp_path / "two"], {**os.environ, **shared, **rank}) for rank in ranks]
+    for process in both:
+        _, error = process.communicate(timeout=120)
+        assert process.returncode == 0, error
     train(tmp_path / "one", dropout=0.0)
     one, two = curve(tmp_path / "one"), curve(tmp_path / "two")
     assert len(one) == len(two)
@@ -203,3 +205,8 @@ def test_two_processes_are_one(train, tmp_path):
         assert first == pytest.approx(second, abs=1e-5)
     one, two = (tensors({name: last(tmp_path / n)[name] for name in ("net", "helpers")}) for n in ("one", "two"))
     assert max((one[name] - two[name]).abs().max() for name in one) < 1e-4
+
+
+if __name__ == "__main__":  # one of two processes
+    registry.FAMILIES["gan"] = FAMILY
+    sys.exit(run_training.run(job(sys.argv[1], dropout=0.0, BATCH_SIZE=2)))

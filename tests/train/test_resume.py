@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from lib.errors import MachineError, UserError
+from lib.train.run_training import differences
 from lib.train.trainers import checkpoint
 from lib.train.trainers.checkpoint import Store
 from lib.train.trainers.trainer import Trainer
@@ -79,13 +80,14 @@ def unbroken(tmp_path_factory):
     return output
 
 
-def test_three_sigkills_at_random_times_change_nothing(unbroken, tmp_path):
+@pytest.mark.parametrize("kills", [1, pytest.param(6, marks=pytest.mark.soak)])
+def test_a_sigkill_at_a_random_time_changes_nothing(unbroken, tmp_path, kills):
     log, chance = tmp_path / "logs" / "lunar-baseline.jsonl", random.Random(time.time_ns())
 
     def steps():
         return len(log.read_text().splitlines()) if log.exists() else 0
 
-    for _ in range(3):
+    for _ in range(kills):
         process = processes.Started([SCRIPT, tmp_path], os.environ)
         wanted = min(steps() + chance.randint(1, 5), STEPS - 1)
         while process.poll() is None and steps() < wanted:
@@ -289,7 +291,7 @@ def test_the_last_few_and_the_best_are_kept(tmp_path):
             "TRAIN.VAL_EPOCH_INTERVAL=1",
             "TRAIN.VAL_FRAMES=1",
             "DATA.TRAIN.SAMPLE_PER_EPOCH=4",
-            validate_tracking=lambda network, cfg: {"AUC": next(scores)},
+            validate_tracking=lambda network, config: {"AUC": next(scores)},
         )
         == 0
     )
@@ -313,3 +315,11 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path):
     assert done.stderr.startswith(f"lunar: error: {path}: cannot write") and done.stderr.count("\n") == 1
     assert checkpoint.read(path)["step"] == 5
     assert sorted(file.name for file in tmp_path.iterdir()) == ["x.pth.tar", "x.pth.tar.sha256"]
+
+
+def test_a_key_that_no_longer_exists_counts_by_the_value_it_now_always_has():
+    made = {"config": {"TRAIN": {"LR": 0.1, "OLD": 2}}, "seed": 1, "processes": 1}
+    now = {"TRAIN": {"LR": 0.1}}
+    assert differences(made, now, 1, 1, {"TRAIN.OLD": 2, "TRAIN.OLDER": 3}) == []
+    assert differences(made, now, 1, 1, {"TRAIN.OLD": 5}) == ["TRAIN.OLD: 2 -> 5"]
+    assert differences(made, now, 1, 1) == ["TRAIN.OLD: 2 -> None"]

@@ -29,7 +29,7 @@ class Triples(FrameSamples):
         window = self.views.search_window(window, size, scene)
         patch, anno, visible = self.views.search(rng, frames[2], window, scene, 2)
         return {
-            "templates": torch.from_numpy(np.stack([patch for patch, _ in shown])),
+            "templates": torch.from_numpy(np.stack([patch for patch, *_ in shown])),
             "search": torch.from_numpy(patch),
             "anno": torch.from_numpy(anno),
             "visible": torch.tensor(visible),

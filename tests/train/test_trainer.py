@@ -232,7 +232,7 @@ def test_validation_scores_and_export(tmp_path, caplog):
     caplog.set_level("INFO")
     seen = []
 
-    def score(network, cfg):
+    def score(network, config):
         seen.append(network)
         return {"AUC": 0.5 + len(seen) / 10}
 

@@ -12,6 +12,7 @@ from ...config.paths import paths
 from ...errors import UserError, nearest
 from .. import starts, video_night
 from ..render import RenderedClip, demo_clips
+from ..render.rally import rendered_rallies
 from ..render.training import crossing_clips, day_clips, night_clips, training_clips
 from ..sequence import Sequence
 from ..storage import open_storage
@@ -31,11 +32,16 @@ RENDERED = {
     "lunar_crossing": crossing_clips,
     "lunar_crossing_train": functools.partial(crossing_clips, 400, seed=5),
 }
+# Rallies of balls. Those to train from are as small as networks take them.
+RALLIES = {
+    "ball_rendered": functools.partial(rendered_rallies, 16, frames=48),
+    "ball_rendered_train": functools.partial(rendered_rallies, 400, seed=1, size=(640, 360), frames=24),
+}
 
 
 def names():
     """Every name that `load` knows."""
-    return [*RENDERED, *BENCHMARKS]
+    return [*RENDERED, *RALLIES, *BENCHMARKS]
 
 
 def canonical(name_or_folder):
@@ -113,8 +119,10 @@ def _load(name_or_folder, pattern, data_root, use_lmdb, cache, boxes_needed):
     name = canonical(name_or_folder)
     if name in RENDERED and not cache:
         return _like(pattern or "*", name, _rendered(name))
+    if name in RALLIES and not cache:
+        return _like(pattern or "*", name, [_rally(name, one) for one in RALLIES[name](like=pattern or "*")])
     if cache or use_lmdb:
-        path = crops_path(name, cache) if cache else lmdb_path(name, data_root)
+        path = crops_path(dataset_name(name), cache) if cache else lmdb_path(name, data_root)
         if not path.exists():
             command, out = ("make_crops", cache) if cache else ("make_lmdb", path)
             raise UserError(f"no such LMDB; make it with: {invocation(command)} {name} {out}", path)
@@ -224,9 +232,9 @@ def lmdb_path(name_or_folder, data_root=None):
     return path if path.suffix == ".lmdb" else path.with_name(f"{dataset_name(name)}.lmdb")
 
 
-def crops_path(name_or_folder, cache):
-    """Where the crops of a dataset lie in a crop cache: <cache>/<dataset>.lmdb."""
-    return Path(os.path.expanduser(cache)) / f"{dataset_name(name_or_folder)}.lmdb"
+def crops_path(dataset, cache):
+    """Where the crops of a dataset of that name lie in a crop cache: <cache>/<dataset>.lmdb."""
+    return Path(os.path.expanduser(cache)) / f"{dataset}.lmdb"
 
 
 def load_all(text, data_root=None):
@@ -321,3 +329,17 @@ def _rendered(name):
         opener = functools.partial(RenderedClip, clip.spec, clip.seed)
         sequences.append(Sequence(clip.name, name, clip.boxes_xywh, opener, clip.visible, clip.attributes, name))
     return sequences
+
+
+def _rally(dataset, rally):
+    return Sequence(rally.name, dataset, rally.boxes_xywh, _Same(rally), place=dataset, task="point")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Same:
+    """An opener of what is a frame source already."""
+
+    frames: object
+
+    def __call__(self):
+        return self.frames

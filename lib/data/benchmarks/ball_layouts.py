@@ -9,9 +9,9 @@
     soccer                       annos/<clip>.xml with frames/<clip>/*.png or videos/<clip>.avi      CVAT
     basketball                   ball-annos/<match>/*_<clip>.xml with videos/<match>/<clip>/*.jpg    CVAT
 
-Unlike the sequences of box trackers, a clip keeps the frames before the ball is first seen. Splits are by match, never
-by frame, so each clip knows its match. Positions are as in the files, which count px from the first one's edge or
-middle as their annotators did; a px there is one of the original resolution.
+A clip keeps the frames before the ball is first seen; trackers that need a first box start where it is. Splits are by
+match, never by frame, so each clip knows its match. Positions are as in the files, which count px from the first one's
+edge or middle as their annotators did; a px there is one of the original resolution.
 """
 
 import json
@@ -26,8 +26,9 @@ import numpy as np
 
 from ...errors import UserError
 from ..frames import VIDEO_EXTENSIONS, ImageFrames, VideoFrames, image_names
-from ..textfile import LIMIT
-from .points import number as read_number
+from ..sequence import Sequence, squares
+from ..textfile import LIMIT, read_number
+from .layout import Entry, spelt
 
 log = logging.getLogger(__name__)
 
@@ -212,39 +213,53 @@ def parse_spans(data: bytes, place: str) -> dict:
 
 @dataclass(frozen=True)
 class BallLayout:
-    """How one dataset lies on disk.
+    """How one dataset lies on disk; used as layout.Layout is.
 
     labels: alternatives of a pattern; the first that has a clip is taken for that clip. `{word}` is a name within one
     folder level. images, video: patterns of the same words; the video without its extension. match: of the words.
-    parse: function (data, place) -> Labels.
+    parse: function (data, place) -> Labels. width: of the frames that the dataset is known for, px. Labels of radius
+    2.5 px at a width of 512 are as wide as the squares that stand for balls.
     """
 
     labels: tuple
     images: str
     parse: Callable
+    width: int
     video: str = ""
     match: str = "{match}"
     name: str = "{match}_{clip}"
 
-    def clips(self, storage) -> list[BallClip]:
-        """Find and read the clips of a storage (lib/data/storage.py).
+    by_text = True
 
-        Args:
-            storage: folder, zip or LMDB.
+    def __str__(self):
+        return spelt(f"{self.labels[0]} with {self.images}")
 
-        Returns:
-            The clips in natural order of their names; none where nothing lies so.
+    def files(self) -> dict:
+        """As Layout.files."""
+        files = {self.labels[0]: "", f"{self.images}.jpg": ""}
+        if self.video:
+            files[f"{self.video}.mp4"] = "in place of the images"
+        return {spelt(file): remark for file, remark in files.items()}
 
-        Raises:
-            UserError: where labels are malformed, or frames and labels do not fit together.
-        """
+    def entries(self, storage) -> dict:
+        """As Layout.entries, in natural order of the names."""
         found: dict = {}
         for pattern in self.labels:
             for file, words in _matches(storage, pattern):
                 if "*" in pattern:
                     words = self._shorten(storage, words)
-                found.setdefault(self.name.format(**words), (file, words))
-        return [self._clip(storage, name, *found[name]) for name in sorted(found, key=_natural)]
+                found.setdefault(self.name.format(**words), Entry(self, words, file))
+        return {name: found[name] for name in sorted(found, key=_natural)}
+
+    def read(self, files, dataset: str, name: str, entry: Entry) -> Sequence:
+        """As Layout.read: a sequence of task "point".
+
+        Raises:
+            UserError: labels are malformed, or frames and labels do not fit together.
+        """
+        clip = self.clip(files.storage, name, entry)
+        boxes = squares(clip.points, 5 * self.width / 512)
+        return Sequence(name, dataset, boxes, clip.opener, place=clip.place, task="point")
 
     def _shorten(self, storage, words):
         """Of `<game>_<clip>` the longest ending that is a clip with images: either name may hold underscores."""
@@ -253,13 +268,14 @@ class BallLayout:
         known = (ending for ending in endings if image_names(storage, _fill(self.images, {**words, "clip": ending})))
         return {**words, "clip": next(known, endings[-1])}
 
-    def _clip(self, storage, name, file, words):
-        place = str(storage.place(file))
-        labels = self.parse(storage.read(file), place)
+    def clip(self, storage, name: str, entry: Entry) -> BallClip:
+        """Read one clip of `entries`. Raises as `read`."""
+        words, place = entry.fields, str(storage.place(entry.file))
+        labels = self.parse(storage.read(entry.file), place)
         images = image_names(storage, _fill(self.images, words))
         if images:
             names, rows = _pair(images, labels.numbers, place)
-            opener = _Images(storage, tuple(names))
+            opener: Callable = _Images(storage, tuple(names))
         else:
             video = self._video(storage, words)
             if video is None:
@@ -395,13 +411,14 @@ def _natural(name):
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
-def _shuttlecock():
+def _shuttlecock(width):
     return tuple(
         BallLayout(
             labels=tuple(f"{folder}/{csv}/{{clip}}_ball.csv" for csv in ("corrected_csv", "csv")),
             images=f"{folder}/frame/{{clip}}/*",
             video=f"{folder}/video/{{clip}}",
             parse=parse_table,
+            width=width,
             match=folder,
             name=f"{folder.replace('/', '_')}_{{clip}}",
         )
@@ -409,11 +426,12 @@ def _shuttlecock():
     )
 
 
-def _label_csv(visible):
+def _label_csv(visible, width):
     return BallLayout(
         labels=("{match}/{clip}/Label.csv", "{match}/{clip}/label.csv"),
         images="{match}/{clip}/*",
         parse=_Table(visible),
+        width=width,
     )
 
 
@@ -436,40 +454,17 @@ class _Cvat:
 
 
 LAYOUTS = {
-    "badminton100k": _shuttlecock(),
-    "shuttlecock": _shuttlecock(),
+    "badminton100k": _shuttlecock(1920),
+    "shuttlecock": _shuttlecock(1280),
     # 0 none, 1 clear, 2 hard to see, 3 occluded; WASB takes 1 and 2 for seen, the port of TrackNet V1 also 3.
-    "tennis": (_label_csv((1, 2)),),
-    "tennis_v1": (_label_csv((1, 2, 3)),),
-    "table_tennis": (_label_csv((1, 2)), *_shuttlecock()),
+    "tennis": (_label_csv((1, 2), 1280),),
+    "tennis_v1": (_label_csv((1, 2, 3), 1280),),
+    "table_tennis": (_label_csv((1, 2), 1920), *_shuttlecock(1920)),
     "volleyball": (
-        BallLayout(("volleyball_ball_annotation/{match}/{clip}.txt",), "videos/{match}/{clip}/*", parse_lines),
+        BallLayout(("volleyball_ball_annotation/{match}/{clip}.txt",), "videos/{match}/{clip}/*", parse_lines, 1280),
     ),
     "soccer": (
-        BallLayout(
-            ("annos/{clip}.xml",), "frames/{clip}/*", _Cvat(True), video="videos/{clip}", match="{clip}", name="{clip}"
-        ),
+        BallLayout(("annos/{clip}.xml",), "frames/{clip}/*", _Cvat(True), 1920, "videos/{clip}", "{clip}", "{clip}"),
     ),
-    "basketball": (BallLayout(("ball-annos/{match}/*_{clip}.xml",), "videos/{match}/{clip}/*", _Cvat(False)),),
+    "basketball": (BallLayout(("ball-annos/{match}/*_{clip}.xml",), "videos/{match}/{clip}/*", _Cvat(False), 1280),),
 }
-
-
-def ball_clips(storage, dataset: str) -> list[BallClip]:
-    """Read the clips of a dataset of balls.
-
-    Args:
-        storage: folder, zip or LMDB (lib/data/storage.py).
-        dataset: a key of LAYOUTS.
-
-    Returns:
-        The clips of the first layout that finds any.
-
-    Raises:
-        UserError: where there are none, or labels or frames are not as expected.
-    """
-    for layout in LAYOUTS[dataset]:
-        clips = layout.clips(storage)
-        if clips:
-            return clips
-    looked = "; ".join(label for layout in LAYOUTS[dataset] for label in layout.labels)
-    raise UserError(f"no clips here; looked for {re.sub('[{}]', '', looked)}", storage.path)

@@ -10,7 +10,7 @@ from ...config.paths import paths
 from ...errors import UserError
 from .. import plausible
 from ..attributes import frame_size
-from . import RENDERED, NotThereError, canonical, find, load, split_name
+from . import RALLIES, RENDERED, NotThereError, canonical, find, load, split_name
 from .annotated import StillSequences
 from .entries import BENCHMARKS
 from .layout import reader
@@ -49,7 +49,7 @@ def check(name_or_folder, data_root=None, progress=lambda done, total: None):
     whole, pattern, _ = split_name(name_or_folder)
     report = Report(canonical(whole), pattern=pattern)
     try:
-        if report.name in RENDERED:
+        if report.name in (*RENDERED, *RALLIES):
             report.place = "rendered in memory"
             _count(report, load(name_or_folder))
             return report

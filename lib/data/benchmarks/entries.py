@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 from . import facts
 from .annotated import Coco, ImageNetVid, Shift, Stills
+from .ball_layouts import LAYOUTS as BALLS
 from .layout import FOLDER_LAYOUTS, Layout, Together
-from .points import Points
 
 
 @dataclass(frozen=True)
@@ -71,21 +71,6 @@ LATOT_PARTS = tuple(  # in latot/train and latot/test
 OTB = Layout(boxes="{seq}/groundtruth_rect.txt", frames=("{seq}/img/*",), origin=1.0, facts=facts.OTB)
 UAV_AT_NIGHT = (Layout(boxes="anno/{seq}.txt", frames=("data_seq/{seq}/*",)),)
 TRACKINGNET_SOURCE = "TrackingNet (tracking-net.org), {}"
-
-
-def shuttlecock(width):
-    """TrackNetV2's and V3's layouts. width: of the frames, px. The disc that they learn has radius 2.5 px at 512."""
-    return tuple(
-        Layout(
-            boxes=f"{folder}/{csv}/{{seq}}_ball.csv",
-            frames=(f"{folder}/frame/{{seq}}/*",),
-            video=f"{folder}/video/{{seq}}",
-            name=folder.replace("/", "_") + "_{seq}",
-            points=Points(side=5 * width / 512),
-        )
-        for folder in ("{match}", "{part}/{match}")
-        for csv in ("corrected_csv", "csv")
-    )
 
 
 BENCHMARKS = {
@@ -238,25 +223,31 @@ BENCHMARKS = {
     "badminton100k": Benchmark(
         folders=("badminton100k/test", "badminton100k"),
         source="Badminton100K, laid out as TrackNetV2's shuttlecocks are",
-        layouts=shuttlecock(width=1920),
+        layouts=BALLS["badminton100k"],
     ),
     "shuttlecock": Benchmark(
         folders=("shuttlecock/test", "shuttlecock/Test", "shuttlecock"),
         source="the shuttlecocks of TrackNetV2 and V3 (github.com/qaz812345/TrackNetV3)",
-        layouts=shuttlecock(width=1280),
+        layouts=BALLS["shuttlecock"],
     ),
     "tennis": Benchmark(
         folders=("tennis",),
-        source="the tennis balls of TrackNetV1 (arXiv 1907.03698)",
-        layouts=(
-            Layout(
-                boxes="{game}/{seq}/Label.csv",
-                frames=("{game}/{seq}/*",),
-                name="{game}_{seq}",
-                points=Points(side=5 * 1280 / 512, visible=(1, 2)),
-            ),
-        ),
+        source="the tennis balls of TrackNetV1 (arXiv 1907.03698); seen are visibility 1 and 2, as in WASB",
+        layouts=BALLS["tennis"],
     ),
+    "tennis_v1": Benchmark(
+        folders=("tennis",),
+        source="the same with every visibility but 0 seen, as in the port of TrackNetV1",
+        layouts=BALLS["tennis_v1"],
+    ),
+    **{
+        name: Benchmark(
+            folders=(name,),
+            source=f"the {name.replace('_', ' ')} balls of WASB (github.com/nttcom/WASB-SBDT)",
+            layouts=BALLS[name],
+        )
+        for name in ("table_tennis", "volleyball", "soccer", "basketball")
+    },
     "latot_train": Benchmark(
         whole=("latot/train", "LaTOT/train"),
         folders=("LaTOT", "latot"),

@@ -9,6 +9,7 @@ import functools
 import glob
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -17,15 +18,13 @@ from ..frames import ImageFrames, VideoFrames, image_names, is_video
 from ..sequence import Sequence
 from ..textfile import parse_boxes, parse_numbers
 from .facts import Facts
-from .points import Points, parse_points
 
 
 @dataclass(frozen=True)
 class Layout:
     """Patterns of one way to lay out a dataset.
 
-    boxes: ground truth, one row a frame, `x y w h` or four corners, NaN or zero size where absent. points: says how to
-        read a table of points in its place; the sequence begins with the first frame in which the target is visible.
+    boxes: ground truth, one row a frame, `x y w h` or four corners, NaN or zero size where absent.
     frames: alternatives for the frames' images; the first that has any is taken. `{folder}` is that of `facts`.
     video: one video a sequence, without its extension; where there are `frames` too, in the place of those missing.
     name: what a sequence is called, of the words in braces.
@@ -42,7 +41,6 @@ class Layout:
     frames: tuple = ()
     video: str = ""
     name: str = "{seq}"
-    points: Points | None = None
     absent: tuple = ()
     cover: str = ""
     attributes: tuple = ()
@@ -60,7 +58,7 @@ class Layout:
 
     def __str__(self):
         frames = self.frames[0] if self.frames else f"{self.video}.mp4"
-        return _spelt(f"{self.boxes} with {frames}")
+        return spelt(f"{self.boxes} with {frames}")
 
     def entries(self, storage):
         """{name: Entry} of the sequences of a storage (lib/data/storage.py) that lie so. Only names are looked at."""
@@ -84,6 +82,10 @@ class Layout:
                 )
         return videos
 
+    def read(self, files, dataset, name, entry):
+        """The Sequence of an Entry. files: of the storage. Raises UserError that says what is wrong."""
+        return _sequence(files, dataset, name, entry)
+
     def files(self):
         """{pattern: remark} of the files that a drawing of the layout shows."""
         frames = [f"{pattern}.jpg" for pattern in self.frames[:1]]
@@ -93,7 +95,7 @@ class Layout:
         files = dict.fromkeys([self.boxes, *(frames or video), *filter(None, [self.span])], "")
         files.update(dict.fromkeys(video if frames else [], "in place of the images"))
         files.update(dict.fromkeys(filter(None, optional), "where there is one"))
-        return {_spelt(file): remark for file, remark in files.items()}
+        return {spelt(file): remark for file, remark in files.items()}
 
 
 @dataclass(frozen=True)
@@ -120,10 +122,11 @@ class Together:
 class Entry:
     """A sequence that has been seen and not yet read.
 
+    layout: a Layout or a BallLayout.
     file: its ground truth, None where a `video` lacks one. twin: a second file that claims the same name.
     """
 
-    layout: Layout
+    layout: Any
     fields: dict
     file: str | None
     twin: str = ""
@@ -132,7 +135,11 @@ class Entry:
 
 def reader(storage, dataset):
     """A function (name, Entry) -> Sequence that reads ground truth, or raises UserError that says what is wrong."""
-    return functools.partial(_sequence, _Files(storage), dataset)
+    return functools.partial(_read, _Files(storage), dataset)
+
+
+def _read(files, dataset, name, entry):
+    return entry.layout.read(files, dataset, name, entry)
 
 
 def _sequence(files, dataset, name, entry):
@@ -147,15 +154,9 @@ def _sequence(files, dataset, name, entry):
     facts = layout.facts.get(name, Facts())
     fields = {**entry.fields, "folder": facts.folder or entry.fields["seq"]}
     opener = _Open(storage, name, fields, layout.frames, layout.video, _span(files, layout, fields, facts))
-    data = storage.read(entry.file)
-    if layout.points:
-        boxes = parse_points(data, place, layout.points)
-        hidden = int(np.isfinite(boxes[:, 0]).argmax())  # a rally begins before the first stroke: nothing to start from
-        boxes, opener = boxes[hidden:], dataclasses.replace(opener, hidden=hidden)
-    else:
-        boxes = parse_boxes(data, place, columns=(4, 8))[facts.skipped :]
-        if len(boxes) == 1:  # only the first frame is labelled, as in test sets scored by a server
-            boxes = np.concatenate([boxes, np.full((max(len(opener()), 1) - 1, 4), np.nan)])
+    boxes = parse_boxes(storage.read(entry.file), place, columns=(4, 8))[facts.skipped :]
+    if len(boxes) == 1:  # only the first frame is labelled, as in test sets scored by a server
+        boxes = np.concatenate([boxes, np.full((max(len(opener()), 1) - 1, 4), np.nan)])
     boxes[:, :2] -= layout.origin
     return Sequence(
         name,
@@ -168,8 +169,7 @@ def _sequence(files, dataset, name, entry):
         _windows(files, layout, fields, len(boxes)),
         _tags(files, layout, fields, len(boxes)),
         _category(files, layout, fields),
-        "point" if layout.points else "box",
-        layout.origin,
+        origin=layout.origin,
     )
 
 
@@ -201,13 +201,8 @@ class _Open:
     frames: tuple
     video: str
     span: tuple | None
-    hidden: int = 0  # frames at the beginning that are left out
 
     def __call__(self):
-        frames = self._all()
-        return _Later(frames, self.hidden) if self.hidden else frames
-
-    def _all(self):
         for pattern in self.frames:
             names = image_names(self.storage, _fill(pattern, self.fields))
             if self.span:
@@ -222,19 +217,6 @@ class _Open:
         tried += [f"a video as {self.video.format(**self.fields)}.mp4"] if self.video else []
         part = ", numbered {} to {}".format(*self.span) if self.span else ""
         raise FrameError(f"{self.name}: no frames{part}; looked for {', '.join(tried)}", self.storage.path)
-
-
-class _Later:
-    """A frame source without its first `count` frames."""
-
-    def __init__(self, frames, count):
-        self.frames, self.count, self.fps = frames, count, frames.fps
-
-    def __len__(self):
-        return max(len(self.frames) - self.count, 0)
-
-    def __getitem__(self, index):
-        return self.frames[range(len(self))[index] + self.count]
 
 
 class _Files:
@@ -269,7 +251,7 @@ class _Files:
         return UserError(message, self.storage.place(file))
 
 
-def _spelt(pattern):
+def spelt(pattern):
     """A pattern as messages show it."""
     return re.sub(r"{(\w+)}", r"<\1>", pattern.replace("{folder}", "{seq}"))
 

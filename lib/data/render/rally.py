@@ -7,6 +7,7 @@ image and comes back; lamps, lines, shoes, faces and balls on the floor look lik
 last. A rally is a function of the generator that it is given, and frame i of it does not depend on the frames before.
 """
 
+import fnmatch
 from functools import lru_cache
 
 import cv2
@@ -274,7 +275,12 @@ class Rally:
 
 
 def rendered_rallies(
-    count: int = 40, seed: int = 0, size: tuple = (1920, 1080), frames: int = 64, sport: str | None = None
+    count: int = 40,
+    seed: int = 0,
+    size: tuple = (1920, 1080),
+    frames: int = 64,
+    sport: str | None = None,
+    like: str = "*",
 ) -> list[Rally]:
     """The rallies of `ball_rendered`, in a fixed order. Pixels are made when frames are read.
 
@@ -284,6 +290,7 @@ def rendered_rallies(
         size (width, height): of the images, px.
         frames: of each rally.
         sport: a key of SPORTS for all; None takes the sports in turn.
+        like: pattern of the names of those that are wanted; the others are not planned.
 
     Returns:
         The rallies.
@@ -292,8 +299,9 @@ def rendered_rallies(
     rallies = []
     for number in range(count):
         kind = sport or names[number % len(names)]
-        rng = np.random.default_rng([seed, number])
-        rallies.append(Rally(rng, kind, size, frames, f"rally_{number:03d}_{kind}"))
+        name = f"rally_{number:03d}_{kind}"
+        if fnmatch.fnmatchcase(name, like):
+            rallies.append(Rally(np.random.default_rng([seed, number]), kind, size, frames, name))
     return rallies
 
 
@@ -444,17 +452,17 @@ def _players(rng, sport, flight, frames, fps):
     return players
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=64)  # training draws from as many in turn
 def _hall(rally):
     return court.hall(np.random.default_rng([rally._seed, 0]), rally.kind, rally._camera, rally._wide)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=64)
 def _net(rally):
     return court.net_cover(rally.kind, rally._camera, rally._wide)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=64)
 def _scores(rally):
     """Picture of the scores and its corner (x, y), px of the view."""
     return court.scores(np.random.default_rng([rally._seed, 2]), rally.size)

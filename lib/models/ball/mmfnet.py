@@ -9,7 +9,9 @@ reconstruction from it:
                stage are brought to one size, summed, and mixed by parallel dilated convolutions behind a gate
     output     each fused stage draws a map of every frame (deep supervision); a 1x1 convolution merges the four
 
-All sizes are parameters, so that a network for a test and one for 1080p are the same class.
+All sizes are parameters, so that a network for a test and one for 1080p are the same class. A small network may work at
+half the resolution: `fold` 2 moves each square of 2x2 px into the channels, so that nothing of the image is lost. The
+maps then have a cell for each square.
 """
 
 from typing import NamedTuple
@@ -21,14 +23,15 @@ from torch import Tensor, nn
 WIDTHS = (64, 128, 256, 512, 512)
 DEPTHS = (2, 2, 3, 3, 3)
 DILATIONS = (1, 2, 4)
-STRIDE = 16  # height and width of the input are multiples of it
+STRIDE = 16  # of the deepest stage, cells
 _GREY = (0.299, 0.587, 0.114)
 
 
 class HeatMaps(NamedTuple):
     """Logits of MMFNet, one map a frame.
 
-    fused (B, N, H, W): the result. sides (B, 4, N, H, W): of strides 1, 2, 4, 8, enlarged, for deep supervision.
+    H and W are the input's over the fold. fused (B, N, H, W): the result. sides (B, 4, N, H, W): of strides 1, 2, 4, 8,
+    enlarged, for deep supervision; (B, 0, N, H, W) of networks without.
     """
 
     fused: Tensor
@@ -43,6 +46,7 @@ class MMFNet(nn.Module):
         widths: channels of the five stages of the encoder.
         depths: convolutions in each of them.
         fused: channels of the fused stages.
+        fold: side of the square of px that a cell of the input stands for.
         motion: also give the encoder what became brighter and what became darker since the frame before.
         background: also give it a picture of the background, the median of the rally.
     """
@@ -53,12 +57,13 @@ class MMFNet(nn.Module):
         widths: tuple = WIDTHS,
         depths: tuple = DEPTHS,
         fused: int = 64,
+        fold: int = 1,
         motion: bool = False,
         background: bool = False,
     ) -> None:
         super().__init__()
-        self.frames, self.motion, self.background = frames, motion, background
-        channels = 3 * frames + 2 * (frames - 1) * motion + 3 * background
+        self.frames, self.fold, self.motion, self.background = frames, fold, motion, background
+        channels = (3 * frames + 2 * (frames - 1) * motion + 3 * background) * fold**2
         stages = []
         for width, depth in zip(widths, depths, strict=True):
             stages.append(nn.Sequential(*(_conv(channels if k == 0 else width, width) for k in range(depth))))
@@ -84,14 +89,15 @@ class MMFNet(nn.Module):
         """Draw the maps.
 
         Args:
-            frames (B, N, 3, H, W): RGB in [0, 1], oldest first; H and W multiples of 16.
+            frames (B, N, 3, H, W): RGB in [0, 1], oldest first; H and W multiples of 16 times the fold.
             background (B, 3, H, W): RGB in [0, 1]; given if, and only if, the network has it as an input.
 
         Returns:
             Logits of the fused maps and of the side maps.
         """
-        if frames.shape[1] != self.frames or frames.shape[-1] % STRIDE or frames.shape[-2] % STRIDE:
-            expected = f"(B, {self.frames}, 3, H, W) with H and W multiples of {STRIDE}"
+        multiple = STRIDE * self.fold
+        if frames.shape[1] != self.frames or frames.shape[-1] % multiple or frames.shape[-2] % multiple:
+            expected = f"(B, {self.frames}, 3, H, W) with H and W multiples of {multiple}"
             raise ValueError(f"expected frames of shape {expected}, found {tuple(frames.shape)}")
         if (background is None) == self.background:
             raise ValueError(f"expected {'a' if self.background else 'no'} background")
@@ -105,7 +111,7 @@ class MMFNet(nn.Module):
             finer = stages[stage - 1] if stage else None
             coarser = self.fusion[stage](finer, stages[stage], coarser, deepest)
             side = self.sides[stage](coarser)
-            sides.insert(0, _enlarge(side, frames.shape[-2:]))
+            sides.insert(0, _enlarge(side, stages[0].shape[-2:]))
         return HeatMaps(self.merge(torch.cat(sides, dim=1)), torch.stack(sides, dim=1))
 
     def _inputs(self, frames, background):
@@ -116,7 +122,7 @@ class MMFNet(nn.Module):
             parts += [change.relu(), (-change).relu()]
         if background is not None:
             parts.append(background - 0.5)
-        return torch.cat(parts, dim=1)
+        return F.pixel_unshuffle(torch.cat(parts, dim=1), self.fold)
 
 
 class _Fusion(nn.Module):

@@ -89,12 +89,8 @@ def _query_options(options):
         "heads": options.HEADS,
         "layers": options.LAYERS,
         "slots": options.SLOTS,
-        "trajectory": options.TRAIL,
         "inject": options.INJECT == "token",
         "modulate": options.MODULATE,
         "write": options.WRITE,
         "hold": options.HOLD,
-        "decay": options.DECAY,
-        "reset": options.RESET,
-        "gradient": options.GRADIENT,
     }

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+TRAJECTORY = 24  # last locations remembered
 FAR = 2.0  # window sides: greatest distance of a location from the window's middle; farther ones are clamped
 WIDTH = 1 / 16  # window sides: width of the position prior where the prediction is certain
 CAUTION = 3.0  # by how much the prior widens for a prediction error of 1
@@ -177,14 +178,14 @@ class TemporalQuery(nn.Module):
         heads: int,
         layers: int,
         slots: int,
-        trajectory: int,
+        trajectory: int = TRAJECTORY,
         inject: bool,
         modulate: bool,
         write: float,
         hold: float,
-        decay: float,
-        reset: int,
-        gradient: int,
+        decay: float = 0.8,
+        reset: int = 10,
+        gradient: int = 2,
     ) -> None:
         super().__init__()
         if dim % heads or dim % 4:

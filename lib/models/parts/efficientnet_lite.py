@@ -123,6 +123,25 @@ class Lite0(nn.Module):
         return folded
 
 
+class LastMap(nn.Module):
+    """A trunk of which only the map of the largest stride is used.
+
+    Args:
+        trunk: see the top of this file.
+
+    Attributes:
+        channels: channels of the output.
+    """
+
+    def __init__(self, trunk: nn.Module) -> None:
+        super().__init__()
+        self.trunk, self.channels = trunk, trunk.channels[max(trunk.channels)]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images (B, 3, S, S) -> (B, channels, S / stride, S / stride)."""
+        return self.trunk(images)[-1]
+
+
 def packaged_weights() -> Path:
     """The file of ImageNet weights in PACKAGE.
 

@@ -287,8 +287,8 @@ def initialise_backbone(model: torch.nn.Module, path: str | Path) -> LoadReport:
     """Start the backbone of a network from image pre-training.
 
     A ViT starts from MAE, DINOv2 (with or without registers), DeiT or timm; a backbone with a pretrained trunk
-    (lib/models/parts/efficientnet_lite.py) from the trunk's published weights; a `feature_extractor` from what its
-    `published` makes of the file.
+    (lib/models/parts/efficientnet_lite.py) from the trunk's published weights; a frozen ResNet from torchvision's; a
+    `feature_extractor` from what its `published` makes of the file.
 
     The positional table loses its class rows and is resampled to the network's grids (bicubic), the patch embedding to
     the network's patch (arXiv:2212.08013). The class token, decoders and classifiers in the file are ignored.
@@ -303,11 +303,16 @@ def initialise_backbone(model: torch.nn.Module, path: str | Path) -> LoadReport:
     Raises:
         UserError: see load_state; a block, the patch embedding or the positions do not fit.
     """
-    state, ignored = load_state(path)
+    from .frozen_resnet import FrozenResNet, load_imagenet  # here, as it imports this module
+
     features = dict(model.named_children()).get("feature_extractor")
     if features is not None:
+        state, ignored = load_state(path)
         return _fill(features, features.published(state), ignored, path, strict=True, optional=features.new)
-    vit = model.backbone
+    vit = model.backbone[0] if isinstance(model.backbone, torch.nn.ModuleList) else model.backbone
+    if isinstance(vit, FrozenResNet):
+        return load_imagenet(vit, path)
+    state, ignored = load_state(path)
     if vit.trunk is not None:
         trunk = vit.trunk
         return _fill(trunk, trunk.folded(state), ignored, path, strict=True)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..parts.corner_head import CornerHead, attended_map
-from ..parts.imagenet import Normalise
+from ..parts.imagenet import IMAGENET_MEAN, IMAGENET_STD, Normalise
 from ..parts.transformer import Tokens, Transformer
 
 
@@ -62,6 +62,7 @@ class Stark(nn.Module):
         head_channels: width of the corner head; 256.
         half_cell: see CornerHead. False for the released checkpoints.
         classify: whether there is a classification head (STARK-ST).
+        image_mean, image_std (3): of R, G, B in [0, 1], by which images are normalised for the backbone.
     """
 
     def __init__(
@@ -77,9 +78,11 @@ class Stark(nn.Module):
         head_channels: int = 256,
         half_cell: bool = True,
         classify: bool = False,
+        image_mean: tuple[float, ...] = IMAGENET_MEAN,
+        image_std: tuple[float, ...] = IMAGENET_STD,
     ) -> None:
         super().__init__()
-        self.normalise = Normalise()
+        self.normalise = Normalise(image_mean, image_std)
         self.backbone = nn.ModuleList([backbone])  # a list, because the released keys begin with "backbone.0."
         self.bottleneck = nn.Conv2d(backbone.channels, dim, 1)
         self.transformer = Transformer(dim, heads, feedforward, encoder_layers, decoder_layers, dropout)

@@ -28,9 +28,13 @@ class QueryState:
         slots = self.history.shape[1]
         return torch.arange(slots, device=self.length.device) < slots - self.length[:, None]
 
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The tensors in the order of the attributes."""
+        return tuple(getattr(self, field.name) for field in fields(self))
+
     def each(self, work: Callable[[Tensor], Tensor]) -> "QueryState":
         """The state with `work` done to every tensor."""
-        return QueryState(*(work(getattr(self, field.name)) for field in fields(self)))
+        return QueryState(*map(work, self.tensors()))
 
     @staticmethod
     def join(states: Sequence["QueryState"]) -> "QueryState":
@@ -45,7 +49,7 @@ class QueryState:
 
     def split(self) -> list["QueryState"]:
         """The states of single targets; the inverse of `join` but for empty entries."""
-        parts = (getattr(self, field.name).split(1) for field in fields(self))
+        parts = (tensor.split(1) for tensor in self.tensors())
         return [QueryState(*each) for each in zip(*parts, strict=True)]
 
     def select(self, index: Tensor | Sequence[int]) -> "QueryState":

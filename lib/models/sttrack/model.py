@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..parts.corner_head import CornerHead, CornerOutput, attended_map
-from ..parts.imagenet import Normalise
+from ..parts.imagenet import IMAGENET_MEAN, IMAGENET_STD, Normalise
 from ..parts.transformer import FeedForward, Tokens, Transformer, spread_evenly
 from .memory import QueryState
 
@@ -106,6 +106,7 @@ class STTrack(nn.Module):
         head_channels: width of the corner head; 256.
         history: frames that are remembered, at least 1; one less than the frames of a training clip.
         faithful: compute what the released code computes, for its checkpoints.
+        image_mean, image_std (3): of R, G, B in [0, 1], by which images are normalised for the backbone.
     """
 
     def __init__(
@@ -122,10 +123,12 @@ class STTrack(nn.Module):
         head_channels: int = 256,
         history: int = 5,
         faithful: bool = False,
+        image_mean: tuple[float, ...] = IMAGENET_MEAN,
+        image_std: tuple[float, ...] = IMAGENET_STD,
     ) -> None:
         super().__init__()
         self.faithful, self.history = faithful, history
-        self.normalise = Normalise()
+        self.normalise = Normalise(image_mean, image_std)
         self.window_penalty = nn.Parameter(torch.full((1,), 1.0 if faithful else 0.0))
         self.backbone = nn.ModuleList([backbone])  # a list, because the released keys begin with "backbone.0."
         self.bottleneck = nn.Conv2d(backbone.channels, dim, 1)

@@ -104,7 +104,7 @@ def _shown(report, sequence, runs, aucs):
     for tracker, place, auc in zip(report["trackers"], plots.places(report), aucs, strict=False):
         path = results.find(runs[tracker["label"]], report["dataset"], sequence.name)
         if path is not None:
-            boxes = sequence.from_file(results.read(path, len(sequence))[0])
+            boxes = results.boxes_of(path, sequence)
             overlap = strips.overlaps(boxes, sequence.boxes_xywh, sequence.visible)
             shown.append(Shown(tracker["label"], place, auc, boxes, overlap))
     return shown

@@ -117,9 +117,25 @@ def score_points(
     Returns:
         Counts and scores.
     """
-    kinds = classify(found, true, size, rule)
+    return score_videos([(found, true, confidences, size)], rule)
+
+
+def score_videos(videos: list[tuple], rule: str = "4@512x288") -> Scores:
+    """Score the frames of several videos together, each with the size of its own frames.
+
+    Args:
+        videos: [(found, true, confidences, size)], each as for `score_points`.
+        rule: a key of RULES.
+
+    Returns:
+        Counts and scores.
+    """
+    kinds = np.concatenate([classify(found, true, size, rule) for found, true, _, size in videos])
+    found, true = (np.concatenate([np.asarray(video[k], np.float64) for video in videos]) for k in range(2))
+    parts = [confidences for *_, confidences, _ in videos]
+    confidences = None if any(part is None for part in parts) else np.concatenate(parts)
     both = np.isfinite(np.concatenate([found, true], axis=1)).all(axis=1)
-    squared = ((np.asarray(found, np.float64)[both] - np.asarray(true, np.float64)[both]) ** 2).sum(axis=1)
+    squared = ((found[both] - true[both]) ** 2).sum(axis=1)
     scores = from_counts(*(int((kinds == kind).sum()) for kind in KINDS))
     return scores._replace(
         rmse=float(np.sqrt(squared.mean())) if both.any() else np.nan,

@@ -21,6 +21,7 @@ def evaluate(
     also_rounded=(),
     derive=False,
     dark=False,
+    absent_thr=0.0,
     progress=iter,
 ):
     """Score trackers on one dataset. A pure function of the files; nothing is cached.
@@ -28,11 +29,12 @@ def evaluate(
     runs: {label: results.Run or imported.Imported}. sequences: list of lib.data.sequence.Sequence. protocol, rounding:
     see metrics. also_rounded: other roundings whose scores go beside. derive: also attributes derived from the boxes,
     see lib/data/attributes.py. dark: also decode eight frames a sequence, score by darkness, and derive attributes from
-    pixels. progress: wraps the list of sequences it decodes.
+    pixels. absent_thr: score below which nothing is reported, for the scores of points. progress: wraps the list of
+    sequences it decodes.
     Returns {"dataset", "task", "protocol", "result_rounding", "sequences": [{"name", "video", "frames", "visible",
     "side_px", "category", "attributes", "derived", "brightness"}], "trackers": [{"label", "tracker", "config",
-    "scored", "missing", "notes", "fps", "scores", "intervals", "rounded", "presence", "trackingnet", "curves",
-    "by_size", "by_attribute", "by_frame_attribute", "by_darkness", "sequences": [{"name", "fps", scores}]}],
+    "scored", "missing", "notes", "fps", "scores", "intervals", "rounded", "points", "presence", "trackingnet",
+    "curves", "by_size", "by_attribute", "by_frame_attribute", "by_darkness", "sequences": [{"name", "fps", scores}]}],
     "comparisons": [{"first", "second", "score", "difference", "low", "high", "p", "sequences"}]}, the best by MAIN
     first, incomplete trackers last; shares in [0, 1], NaN where there is nothing to score. Intervals are of 95 % and
     over videos, see statistics. On GOT-10k AO and SR are clipped to the image, as there.
@@ -40,11 +42,13 @@ def evaluate(
     """
     facts = [_facts(sequence) for sequence in sequences]
     clipped = dataset.startswith("got10k")
-    if derive or dark or clipped:
+    if derive or dark or clipped or sequences[0].task == "point":
         for sequence, fact in zip(progress(sequences), facts, strict=True):
             _look(sequence, fact, derive, dark, clipped)
     roundings = tuple(dict.fromkeys((rounding, *also_rounded)))
-    trackers = [_tracker(label, run, dataset, sequences, facts, protocol, roundings) for label, run in runs.items()]
+    trackers = [
+        _tracker(label, run, dataset, sequences, facts, protocol, roundings, absent_thr) for label, run in runs.items()
+    ]
     task = sequences[0].task
     main = MAIN[task]
     trackers.sort(key=lambda tracker: _rank(tracker, main))
@@ -77,6 +81,7 @@ def _facts(sequence):
         "derived": [],
         "brightness": np.nan,
         "bounds": None,
+        "size": None,
     }
 
 
@@ -85,7 +90,7 @@ def _look(sequence, fact, derive, dark, clipped):
     from ...data import attributes  # OpenCV, which boxes alone do without
 
     frames = sequence.frames()
-    size = attributes.frame_size(frames)
+    fact["size"] = size = attributes.frame_size(frames)
     if clipped:
         fact["bounds"] = size
     if derive:
@@ -95,27 +100,34 @@ def _look(sequence, fact, derive, dark, clipped):
         fact["derived"] += attributes.from_pixels(sequence, frames)
 
 
-def _tracker(label, run, dataset, sequences, facts, protocol, roundings):
+def _tracker(label, run, dataset, sequences, facts, protocol, roundings, absent_thr):
     scored, missing, notes, frames, seconds = [], [], [], 0, 0.0
-    rows, others, answers = [], {name: [] for name in roundings[1:]}, []
+    rows, others, answers, points = [], {name: [] for name in roundings[1:]}, [], []
     absent = not all(sequence.visible[1:].all() for sequence in sequences)
     for sequence, fact in zip(sequences, facts, strict=True):
         path = results.find(run, dataset, sequence.name)
         if path is None:
             missing.append(sequence.name)
             continue
-        boxes, surplus = results.read(path, len(sequence))
+        confidence, truth = None, sequence.to_file(sequence.boxes_xywh)
+        if results.is_points(path):
+            _, confidence, surplus = results.read_points(path, len(sequence))
+            boxes = sequence.to_file(results.boxes_of(path, sequence))
+        else:
+            boxes, surplus = results.read(path, len(sequence))
         if surplus:
             notes.append(f"{path}: {surplus} rows more than frames, left out")
-        truth = sequence.to_file(sequence.boxes_xywh)
         one, *more = (
             metrics.score(metrics.ROUNDINGS[name](boxes), truth, sequence.visible, protocol, dataset, fact["bounds"])
             for name in roundings
         )
         for kept, other in zip(others.values(), more, strict=True):
             kept.append(other)
-        confidence = results.read_companion(path, "_score", len(sequence)) if absent else None
+        if confidence is None and (absent or sequence.task == "point"):
+            confidence = results.read_companion(path, "_score", len(sequence))
         answers.append((boxes, truth, sequence.visible, confidence))
+        if sequence.task == "point":
+            points.append(_points(boxes, truth, sequence.visible, confidence, fact["size"], absent_thr))
         times, fps = results.read_companion(path, "_time", len(sequence)), np.nan
         if times is not None and times.sum() > 0:
             frames, seconds, fps = frames + len(times), seconds + times.sum(), len(times) / times.sum()
@@ -140,6 +152,7 @@ def _tracker(label, run, dataset, sequences, facts, protocol, roundings):
         "scores": _plain(total, SCORES),
         "intervals": {name: [float(low[i]), float(high[i])] for i, name in enumerate(MEANS)},
         "rounded": {name: _plain(metrics.summary(kept), SCORES) for name, kept in others.items()},
+        "points": _by_rule(points),
         "presence": presence.summary(answers),
         "trackingnet": _trackingnet(answers) if dataset.startswith("trackingnet") else None,
         "curves": {name: total[name].tolist() for name in CURVES},
@@ -149,6 +162,23 @@ def _tracker(label, run, dataset, sequences, facts, protocol, roundings):
         "by_darkness": _by_darkness(scored),
         "sequences": rows,
     }
+
+
+def _points(boxes, truth, visible, confidence, size, absent_thr):
+    """(points found, true points, confidence, size) of a sequence, for point_metrics."""
+    found, true = boxes[:, :2] + boxes[:, 2:] / 2, truth[:, :2] + truth[:, 2:] / 2
+    confidence = np.ones(len(found)) if confidence is None else np.asarray(confidence)
+    reported = np.isfinite(found).all(axis=1) & (confidence >= absent_thr)
+    return np.where(reported[:, None], found, np.nan), np.where(visible[:, None], true, np.nan), confidence, size
+
+
+def _by_rule(points):
+    """{rule: scores} over all frames of sequences as `_points` has them; {} where there are none."""
+    if not points:
+        return {}
+    from . import point_metrics  # OpenCV, which boxes alone do without
+
+    return {rule: point_metrics.score_videos(points, rule)._asdict() for rule in point_metrics.RULES}
 
 
 def _trackingnet(answers):

@@ -24,6 +24,17 @@ HEADERS = {
     "sr75": "SR75",
 }
 ROUNDINGS = {"none": "as written", "round": "rounded", "trunc": "truncated"}
+POINTS = {
+    "accuracy": "Acc",
+    "precision": "Pr",
+    "recall": "Re",
+    "f1": "F1",
+    "strict_recall": "strict Re",
+    "strict_f1": "strict F1",
+    "ap": "AP",
+    "strict_ap": "strict AP",
+}
+COUNTS = ("tp", "tn", "fp1", "fp2", "fn")
 PRESENCE = {"precision": "Pr", "recall": "Re", "f": "F"}
 FORMS = {".txt": "text", ".tex": "latex", ".md": "markdown", ".csv": "csv", ".json": "json"}
 LATEX_HEAD = "% needs \\usepackage{booktabs,longtable}\n\n"
@@ -54,6 +65,7 @@ def all_tables(report):
     """Every table that a report of `scoring.evaluate` has rows for. Returns a list of Table; scores in percent."""
     builders = (
         _summary,
+        _points,
         _comparisons,
         _rounding,
         _presence,
@@ -135,7 +147,7 @@ def to_json(reports):
 def title(report):
     """The dataset, and whatever is not the default about how it was scored."""
     rounding = "" if report["result_rounding"] == "none" else f", results {report['result_rounding']}"
-    points = ", points: only P5 and P20 have a meaning" if report["task"] == "point" else ""
+    points = ", points" if report["task"] == "point" else ""
     return f"{report['dataset']} ({report['protocol']}{rounding}{points})"
 
 
@@ -243,24 +255,47 @@ def _summary(report):
     total = len(report["sequences"])
     trackers = report["trackers"]
     complete = [not tracker["missing"] for tracker in trackers]
-    columns = {name: _shares([tracker["scores"][name] for tracker in trackers], complete) for name in HEADERS}
-    headers = {name: [header] for name, header in HEADERS.items()}
+    shown = [name for name in HEADERS if report["task"] == "box" or name in ("p20", "p5")]
+    columns = {name: _shares([tracker["scores"][name] for tracker in trackers], complete) for name in shown}
+    headers = {name: [HEADERS[name]] for name in shown}
     known = [tracker.get("intervals", {}).get("auc") for tracker in trackers]
     note = "In percent."
-    if any(known):
+    if any(known) and "auc" in headers:
         headers["auc"].append("95 % CI")
         note = f"In percent; 95 % confidence interval of the AUC by bootstrap over {_unit(report)}."
     rows = []
     for index, tracker in enumerate(trackers):
         cells = [word(tracker["label"])]
-        for name in HEADERS:
+        for name in shown:
             cells.append(columns[name][index])
             if len(headers[name]) > 1:
                 cells.append(_interval(known[index] or (math.nan, math.nan)))
         cells += [number_cell(tracker["fps"], 1), Cell(coverage(tracker, total), tracker["scored"])]
         rows.append(cells)
-    names = (header for name in HEADERS for header in headers[name])
+    names = (header for name in shown for header in headers[name])
     return Table("summary", f"Results on {title(report)}", ("tracker", *names, "FPS", "sequences"), rows, note=note)
+
+
+def _points(report):
+    """Every rule, and under it every tracker."""
+    trackers = [tracker for tracker in report["trackers"] if tracker.get("points")]
+    complete = [not tracker["missing"] for tracker in trackers]
+    rows = []
+    for rule in trackers[0]["points"] if trackers else ():
+        scores = [tracker["points"][rule] for tracker in trackers]
+        columns = [_shares([one[name] for one in scores], complete) for name in POINTS]
+        for tracker, one, *cells in zip(trackers, scores, *columns, strict=True):
+            counts = [Cell(str(one[kind]), one[kind]) for kind in COUNTS]
+            rows.append([word(rule), word(tracker["label"]), *cells, number_cell(one["rmse"], 1), *counts])
+    return Table(
+        "points",
+        f"Points under every rule: {title(report)}",
+        ("rule", "tracker", *POINTS.values(), "RMSE", *(kind.upper() for kind in COUNTS)),
+        rows,
+        left=2,
+        note="In percent, over all frames; RMSE in px of the frame where a ball is seen and reported. FP1: "
+        "reported elsewhere, which strict recall counts and recall does not. The rules are in point_metrics.py.",
+    )
 
 
 def _comparisons(report):
@@ -351,13 +386,14 @@ def _by_darkness(report):
 
 def _per_sequence(report):
     rows = []
-    for fact, values in sequence_scores(report, "auc"):
+    score = "auc" if report["task"] == "box" else "p5"
+    for fact, values in sequence_scores(report, score):
         facts = [word(fact["name"]), Cell(str(fact["frames"]), fact["frames"]), number_cell(fact["side_px"], 1)]
         rows.append(facts + _shares(values, [True] * len(values)))
     labels = (tracker["label"] for tracker in report["trackers"])
     return Table(
         "per_sequence",
-        f"AUC of every sequence: {title(report)}",
+        f"{HEADERS[score]} of every sequence: {title(report)}",
         ("sequence", "frames", "px", *labels),
         rows,
         note="In percent, the hardest first; px: median side of the target.",

@@ -155,7 +155,7 @@ def _check(before, now, there, run, dataset, overwrite, folder):
             folder,
         )
     for name in stale:
-        results.boxes_path(run, dataset, name).unlink()
+        results.written(run, dataset, name).unlink()
 
 
 def _digest(sequence: Video) -> str:

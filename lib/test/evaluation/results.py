@@ -3,11 +3,14 @@
     <output>/test/tracking_results/<tracker>/<config>[_%03d]/<dataset>/<sequence>.txt          x y w h, a row a frame
                                                                        <sequence>_time.txt     seconds, a row a frame
                                                                        <sequence>_score.txt    confidence, a row a frame
+                                                                       <sequence>.csv          in place of boxes: points
                                                                        _source.json            where the dataset was
 
 That is the layout of ODTrack and SUTrack; the flat one of STARK and OSTrack, without the dataset's folder, is read as
 well and written on request. It is not the default because sequences of different benchmarks share names. Files are
-written whole or not at all, the boxes last: a sequence is finished when its boxes are there.
+written whole or not at all, the boxes last: a sequence is finished when its boxes are there, or its points.
+
+Trackers that find a ball write points, on datasets of points: Frame,Visibility,X,Y,Score.
 
 Published raw results of other projects are read where they lie, see imported.py.
 """
@@ -18,11 +21,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ...data.textfile import parse_boxes, parse_numbers
+from ...data.sequence import squares
+from ...data.textfile import parse_boxes, parse_numbers, read_number
 from ...errors import UserError
 from ...files import write_text
 
 SOURCE = "_source.json"
+POINTS = ".csv"
+POINTS_HEAD = "Frame,Visibility,X,Y,Score"
 COMPANIONS = ("_time", "_score", "_all_boxes", "_all_scores", "_object_presence_scores")  # ours and other projects'
 SAME_AS = {"_score": ("_object_presence_scores",)}  # what other projects call a companion of ours
 MAX_NAME_BYTES = 200  # what file systems allow is 255, and suffixes are added
@@ -86,9 +92,15 @@ def boxes_path(run, dataset, sequence, flat=False):
     return (run.folder if flat else run.folder / check_name(dataset, "dataset")) / f"{sequence}.txt"
 
 
+def written(run, dataset, sequence, flat=False):
+    """The file (Path) of the sequence's boxes or points, None where there is none. It is written last and whole."""
+    path = boxes_path(run, dataset, sequence, flat)
+    return next((each for each in (path, path.with_suffix(POINTS)) if each.is_file()), None)
+
+
 def finished(run, dataset, sequence, flat=False):
-    """Whether the sequence's boxes are there; they are written last and whole, so then all of it is."""
-    return boxes_path(run, dataset, sequence, flat).is_file()
+    """Whether the sequence's boxes or points are there; they are written last and whole, so then all of it is."""
+    return written(run, dataset, sequence, flat) is not None
 
 
 def write(run, dataset, sequence, boxes_xywh, times=None, scores=None, flat=False):
@@ -107,26 +119,90 @@ def write(run, dataset, sequence, boxes_xywh, times=None, scores=None, flat=Fals
         raise ValueError(f"{sequence}: expected (N, 4) boxes, finite or with rows of nan, found {boxes.shape}")
     for values, suffix, form in ((times, "_time", "%f"), (scores, "_score", "%.4f")):
         if values is not None:
-            if len(values) != len(boxes):
-                raise ValueError(f"{sequence}: {len(values)} values of {suffix[1:]} for {len(boxes)} boxes")
-            if not np.isfinite(values).all():
-                raise ValueError(f"{sequence}: {suffix[1:]} with nan or inf")
-            write_text(path.with_name(f"{sequence}{suffix}.txt"), "".join(f"{form}\n" % value for value in values))
+            _write_companion(path, suffix, values, len(boxes), form)
     row = "\t".join(["%.3f"] * 4) + "\n"
+    path.with_suffix(POINTS).unlink(missing_ok=True)  # of an earlier tracker of this name
     write_text(path, "".join(row % tuple(box) for box in boxes.tolist()))
     return path
 
 
+def write_points(run, dataset, sequence, points, scores, times=None, flat=False):
+    """Write one finished sequence of points.
+
+    points: (N, 2) px, rows of NaN where no ball is reported. scores: (N,) confidence. times: (N,) seconds a frame.
+    Returns the points' Path. Raises UserError for names that do not stay inside the results folder.
+    """
+    path = boxes_path(run, dataset, sequence, flat)
+    _check_inside(run, path)
+    points, seen = np.asarray(points, np.float64), np.isfinite(points).all(axis=1)
+    if times is not None:
+        _write_companion(path, "_time", times, len(points), "%f")
+    rows = [
+        f"{number},1,{x:.3f},{y:.3f},{score:.4f}" if there else f"{number},0,0,0,{score:.4f}"
+        for number, ((x, y), there, score) in enumerate(zip(points.tolist(), seen, scores, strict=True))
+    ]
+    path.unlink(missing_ok=True)  # boxes of an earlier tracker of this name
+    write_text(path.with_suffix(POINTS), "\n".join([POINTS_HEAD, *rows]) + "\n")
+    return path.with_suffix(POINTS)
+
+
+def read_points(path, frames):
+    """The points of a result file that ends in POINTS.
+
+    Returns ((frames, 2) float64 px, rows of NaN where none is reported; (frames,) confidence; number of surplus rows).
+    Raises UserError naming file and line where a row is malformed, or where there are fewer rows than frames.
+    """
+    lines = _bytes(path).decode("utf-8-sig", errors="replace").splitlines()
+    if not lines or lines[0].strip() != POINTS_HEAD:
+        raise UserError(f"expected {POINTS_HEAD}", str(path), 1)
+    points, scores = np.full((len(lines) - 1, 2), np.nan), np.zeros(len(lines) - 1)
+    for line, text in enumerate(lines[1:], 2):
+        fields = text.split(",")
+        if len(fields) != 5:
+            raise UserError(f"expected 5 fields, found {len(fields)}", str(path), line)
+        number, seen, *point, scores[line - 2] = (read_number(field, str(path), line) for field in fields)
+        if number != line - 2 or seen not in (0, 1):
+            raise UserError(f"expected frame {line - 2} and a visibility of 0 or 1", str(path), line)
+        if seen:
+            points[line - 2] = point
+    if len(points) < frames:
+        raise UserError(f"expected {frames} rows, one a frame, found {len(points)}", str(path))
+    return points[:frames], scores[:frames], len(points) - frames
+
+
+def boxes_of(path, sequence):
+    """The boxes of a result file found by `find`, (N, 4) px as a Sequence has them; points as squares like its own.
+
+    Raises UserError as `read`.
+    """
+    if is_points(path):
+        side = np.median(sequence.boxes_xywh[sequence.visible, 2]) if sequence.visible.any() else 1.0
+        return squares(read_points(path, len(sequence))[0], side)
+    return sequence.from_file(read(path, len(sequence))[0])
+
+
+def is_points(path):
+    """Whether a result file found by `find` holds points."""
+    return isinstance(path, Path) and path.suffix == POINTS
+
+
+def _write_companion(path, suffix, values, count, form):
+    if len(values) != count:
+        raise ValueError(f"{path.stem}: {len(values)} values of {suffix[1:]} for {count} frames")
+    if not np.isfinite(values).all():
+        raise ValueError(f"{path.stem}: {suffix[1:]} with nan or inf")
+    write_text(path.with_name(f"{path.stem}{suffix}.txt"), "".join(f"{form}\n" % value for value in values))
+
+
 def find(run, dataset, sequence):
-    """Where a sequence's boxes are, for `read`: a Path or what is read like one, or None where there are none.
+    """Where a sequence's boxes or points are: a Path or what is read like one, or None where there are none.
 
     A Run that has no folder of the dataset's name is taken to be in the flat layout; the two are never mixed, since
     sequences of different benchmarks share names. Results of other projects (imported.py) find their own.
     """
     if not isinstance(run, Run):
         return run.find(dataset, check_name(sequence, "sequence"))
-    path = boxes_path(run, dataset, sequence, flat=not (run.folder / dataset).is_dir())
-    return path if path.is_file() else None
+    return written(run, dataset, sequence, flat=not (run.folder / dataset).is_dir())
 
 
 def read(path, frames=None):
@@ -214,7 +290,8 @@ def _folders(folder):
 
 
 def _sequences(folder):
-    names = {path.name.removesuffix(".txt") for path in folder.glob("*.txt") if not path.name.startswith(".")}
+    files = [path for path in folder.iterdir() if path.suffix in (".txt", POINTS) and not path.name.startswith(".")]
+    names = {path.name.removesuffix(path.suffix) for path in files if path.is_file()}
     companions = {name + suffix for name in names for suffix in COMPANIONS}
     return sorted(names - companions)
 

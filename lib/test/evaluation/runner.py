@@ -7,6 +7,7 @@ Several evaluations may share a folder, on one machine or many: each takes the n
 
 import errno
 import logging
+import math
 import multiprocessing
 import os
 import time
@@ -19,13 +20,15 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from ... import cli, registry
 from ... import config as configuration
-from ...contracts import LockstepTracker, Result, Tracker
+from ...contracts import ClipTracker, LockstepTracker, Result, Tracker
 from ...data import plausible
 from ...data.frames import PartialFrame, partial_frame
+from ...data.sequence import squares
 from ...errors import MachineError, UserError
 from . import results
 
@@ -56,8 +59,8 @@ class Experiment:
     device: str = "cpu"
     num_gpus: int | None = None
 
-    def build(self, number: int = 0) -> Tracker:
-        """The online tracker of process `number`. Processes take the devices in turn."""
+    def build(self, number: int = 0) -> Tracker | ClipTracker:
+        """The tracker of process `number`. Processes take the devices in turn."""
         config = configuration.load(self.script, self.config_name, self.overrides)
         device = "cpu"
         if registry.family(self.script).network or self.enhancer is not None:
@@ -66,14 +69,16 @@ class Experiment:
         tracker = registry.tracker(self.script)(config, self.weights, device)
         if self.enhancer is None:
             return tracker
+        if isinstance(tracker, ClipTracker):
+            raise UserError("--enhancer: this tracker knows no target to brighten the surroundings of")
         from ...models.enhancer import load_enhancer  # torch, which some trackers do without
         from ..tracker.enhanced import FrameEnhancer, enhanced
 
         return enhanced(tracker, FrameEnhancer(load_enhancer(self.enhancer), device))
 
 
-def build_tracker(options: Any, settings: Any, paths: Any) -> Tracker:
-    """The online tracker of a command that follows one target at a time.
+def build_tracker(options: Any, settings: Any, paths: Any) -> Tracker | ClipTracker:
+    """The tracker of a command that follows one target at a time.
 
     Args:
         options: flags tracker_name, tracker_param, checkpoint, device, enhancer and overrides, as test.py has them.
@@ -101,6 +106,7 @@ class Summary:
         failed: {sequence name: reason}.
         frames: frames tracked.
         tracking_seconds, decoding_seconds: summed over processes (s).
+        look_ahead: of a ClipTracker, frames; None for other trackers.
     """
 
     done: list = field(default_factory=list)
@@ -110,6 +116,7 @@ class Summary:
     frames: int = 0
     tracking_seconds: float = 0.0
     decoding_seconds: float = 0.0
+    look_ahead: float | None = None
 
 
 def evaluate(
@@ -161,6 +168,8 @@ def evaluate(
             for kind, *values in events:
                 if kind == "frames":
                     tracked += values[0]
+                elif kind == "look_ahead":
+                    (summary.look_ahead,) = values
                 elif kind == "done":
                     name, frames, tracking, decoding = values
                     queue.release(name)
@@ -264,7 +273,7 @@ class _Queue:
         """What distinguishes a sequence's result file from a later one in its place; None if there is no file."""
         if not results.finished(self.run, sequence.dataset, sequence.name):
             return None
-        status = results.boxes_path(self.run, sequence.dataset, sequence.name).stat()
+        status = results.written(self.run, sequence.dataset, sequence.name).stat()
         return status.st_ino, status.st_mtime_ns
 
 
@@ -283,10 +292,11 @@ class _Session:
     def __init__(self, sequence, partial, readers):
         self.sequence, self.partial = sequence, partial
         self.tracking = self.decoding = 0.0
-        self.boxes, self.scores, self.times = [], [], []
+        before = sequence.start  # frames before the first ball of a dataset of points
+        self.boxes, self.scores, self.times = [(math.nan,) * 4] * before, [0.0] * before, [0.0] * before
         self.first_box = sequence.first_box
         frames = sequence.frames()
-        self.frames = frames if readers is None else _Ahead(frames, readers)
+        self.frames = frames if readers is None else _Ahead(frames, readers, before)
 
     def frame(self):
         began = time.perf_counter()
@@ -314,9 +324,9 @@ class _Ahead:
     The error of a damaged frame is raised when that frame is asked for. Only one thread at a time reads a source.
     """
 
-    def __init__(self, frames, readers):
+    def __init__(self, frames, readers, first):
         self.frames, self.readers = frames, readers
-        self.next = readers.submit(frames.__getitem__, 0)
+        self.next = readers.submit(frames.__getitem__, first)
 
     def __getitem__(self, index):
         frame = self.next.result()
@@ -353,14 +363,14 @@ def _driver(tracker):
         return _InLockstep(tracker)
     if isinstance(tracker, Tracker):
         return _OneByOne(tracker)
-    raise TypeError(f"{type(tracker).__name__}: expected a Tracker or a LockstepTracker (lib/contracts.py)")
+    raise TypeError(f"{type(tracker).__name__}: expected a tracker of lib/contracts.py")
 
 
 def _work(tracker, next_sequence, run, batch, cores):
     """Track sequences and yield what happens.
 
     Args:
-        tracker: a Tracker.
+        tracker: a Tracker or a ClipTracker.
         next_sequence: function that returns the next sequence, None at the end.
         run: where the results go.
         batch: sequences in lockstep.
@@ -368,7 +378,14 @@ def _work(tracker, next_sequence, run, batch, cores):
 
     Yields:
         ("frames", count) | ("done", name, frames, tracking s, decoding s) | ("failed", name, reason, traceback or None)
+        | ("look_ahead", frames) of a ClipTracker
     """
+    if isinstance(tracker, ClipTracker):
+        if batch > 1:
+            raise UserError("--batch: this tracker takes one video at a time")
+        yield "look_ahead", tracker.look_ahead
+        yield from _work_in_clips(tracker, next_sequence, run)
+        return
     driver = _driver(tracker)
     if batch > 1 and not isinstance(tracker, LockstepTracker):
         raise UserError("--batch: this tracker has no network to batch for")
@@ -417,6 +434,64 @@ def _work(tracker, next_sequence, run, batch, cores):
             yield "frames", frames
             frames, reported = 0, time.monotonic()
     yield "frames", frames
+
+
+def _work_in_clips(tracker, next_sequence, run):
+    """As _work, with a ClipTracker: every frame from the first on, no first box."""
+    for sequence in iter(next_sequence, None):
+        clip, reported, told = None, time.monotonic(), 0
+        try:
+            clip = _Clip(tracker, sequence)
+            for index in range(len(sequence)):
+                clip.take(index)
+                if time.monotonic() - reported > REPORT_EVERY:
+                    yield "frames", index + 1 - told
+                    told, reported = index + 1, time.monotonic()
+            clip.write(run)
+        except MachineError:  # a full disk would fail every sequence
+            raise
+        except Exception as error:  # noqa: BLE001 -- reported as this sequence's failure, the others go on
+            yield _failure(sequence, error)
+        else:
+            yield "done", sequence.name, len(sequence), sum(clip.times), clip.decoding
+        yield "frames", len(sequence) - told
+
+
+class _Clip:
+    """One sequence while a ClipTracker works on it.
+
+    Attributes:
+        times: seconds of the tracker for each frame that it took. decoding: seconds of decoding.
+    """
+
+    def __init__(self, tracker, sequence):
+        self.tracker, self.sequence, self.frames = tracker, sequence, sequence.frames()
+        self.state, self.found, self.times, self.decoding = tracker.start(), [], [], 0.0
+
+    def take(self, index):
+        began = time.perf_counter()
+        frame = self.frames[index]
+        decoded = time.perf_counter()
+        last = index + 1 == len(self.sequence)
+        self.state, found = self.tracker.track_clip(self.state, [frame], last)
+        self.found += found
+        self.decoding += decoded - began
+        self.times.append(time.perf_counter() - decoded)
+
+    def write(self, run):
+        """Write the points; on a dataset of boxes squares about them, as large as the first box."""
+        sequence, found = self.sequence, self.found
+        if len(found) != len(sequence):
+            raise ValueError(f"{len(found)} answers for {len(sequence)} frames")
+        points = np.array([each.point if each.present else (math.nan,) * 2 for each in found])
+        scores = [each.score for each in found]
+        where = run, sequence.dataset, sequence.name
+        if sequence.task == "point":
+            results.write_points(*where, points + sequence.origin, scores, self.times)
+            return
+        boxes = squares(points, math.sqrt(sequence.first_box[2] * sequence.first_box[3]))
+        boxes[0], scores[0] = sequence.first_box, 1.0
+        results.write(*where, sequence.to_file(boxes), self.times, scores)
 
 
 def _decodes_ahead(tracker, cores):

@@ -20,10 +20,10 @@ from ...models.enhancer import Enhancer
 from ...models.enhancer.averaging import average
 
 # Side of the window in target sizes, and at least, px. NanoTrack looks 4 to 5 sizes far, MIL takes its background from
-# 50 px around, lunar's window has 4 sizes and at least 64 px.
+# 50 px around, the one-stream tracker's window has 4 sizes and at least 64 px.
 REACH, LEAST = 6.0, 160.0
 LARGE = 640  # px: longest side of a window from which it is enhanced at half its size; trackers shrink it more
-LOST_GROWTH, LOST_FRAMES = 1.15, 8  # of the window, in each of the first frames without the target, as lunar's grows
+LOST_GROWTH, LOST_FRAMES = 1.15, 8  # of the window, in each of the first frames without the target
 GRID = 16  # px: coarsest cell of the enhancers' networks; a window in steps of it keeps the cells where they are
 
 

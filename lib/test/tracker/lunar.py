@@ -10,11 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...config.paths import paths
 from ...contracts import Run, Stage, Staged
 from ...data.crop import window_on
 from ...data.image import brightness
-from ...errors import UserError
 from ...models.enhancer.averaging import average
 from ...models.lunar.backbone import TemplateState
 from ...models.lunar.build import build_network
@@ -24,6 +22,7 @@ from ...models.lunar.query import QueryState, Readout
 from ...models.lunar.stages import COUNT, StagedLunar, stages
 from ...models.parts.precision import autocast
 from ...models.parts.weights import load_weights
+from .engine import choose_engine
 from .lunar_rules import HANN, OneStreamRules
 
 log = logging.getLogger(__name__)
@@ -95,12 +94,8 @@ class LunarTracker(OneStreamRules, Staged):
         self._best = Find(self.network, config.TEST)
         self.partial = not self.network.enhances  # an enhancer also measures the brightness of the whole frame
         self.watcher = None
-        if network is None and config.TEST.BACKEND != "torch":
-            self._use_engine()
-        elif network is None and config.TEST.COMPILE:
-            from ...export.compiled import compile_stages
-
-            self.use(compile_stages(self.stages(), self.device))
+        if network is None:
+            choose_engine(self, config, self.device)
 
     def stages(self) -> list[Stage]:
         """As in Staged: those of the network, and finding the box in its maps."""
@@ -130,14 +125,6 @@ class LunarTracker(OneStreamRules, Staged):
         """As in Staged."""
         self.runs = runs
         self.network = StagedLunar(self._torch, runs) if runs else self._torch
-
-    def _use_engine(self):
-        from ...export.graphs import use_engine
-
-        test, model, data = self.config.TEST, self.config.MODEL, self.config.DATA
-        if self.device.type != "cpu":
-            raise UserError(f"TEST.BACKEND {test.BACKEND} runs on the CPU: give --device cpu")
-        use_engine(self, f"{model}{data}", paths().output / "export", test.BACKEND, test.PRECISION)
 
     @torch.inference_mode()
     def _encode(self, patches, level):

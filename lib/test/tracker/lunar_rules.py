@@ -21,9 +21,13 @@ from . import window
 
 MAX_SIZE_CHANGE = math.log(2)  # a frame whose box is this far (in log size) from the recent median is no template
 RECENT = 10  # confident frames whose sizes make that median
-LONG = 100  # confident frames whose sizes make the median that the size returns to in other frames
 HANN = ("blend", "mult")  # values of TEST.WINDOW that are Hann windows
 SETTLED = 5  # confident frames in a row before a frame may become a template
+UPDATE_INTERVAL = 25  # frames between updates of the online templates
+UPDATE_SCORE = 0.7  # above which a frame may become a template
+LOST_FRAMES = 3  # frames in a row below TEST.CONFIDENCE after which the target counts as lost
+LOST_GROWTH, LOST_MAX_GROWTH = 1.15, 4.0  # of the search window: in each further frame, and in all
+LOST_INFLUENCE = 0.1  # that of the Hann window then
 VIEWS = ((0.0, 0.0), (0.1, 0.07), (-0.1, 0.07), (0.07, -0.1), (-0.07, -0.1))  # shifts of the first frame, window sides
 HELD = 0.4  # overlap with the given box from which such a view counts
 LARGEST_CORRECTION = math.log(1.5)
@@ -187,9 +191,7 @@ class OneStreamRules(LockstepTracker):
 
     def _search_crop(self, state, image):
         search, test = self.config.DATA.SEARCH, self.config.TEST
-        growth = window.lost_growth(
-            state.low_confidence_frames, test.LOST_FRAMES, test.LOST_GROWTH, test.LOST_MAX_GROWTH
-        )
+        growth = window.lost_growth(state.low_confidence_frames, LOST_FRAMES, LOST_GROWTH, LOST_MAX_GROWTH)
         return window.search_crop(
             state.box_xywh,
             self._centre(state).tolist(),
@@ -209,8 +211,8 @@ class OneStreamRules(LockstepTracker):
         hann = window.hann(self.cells, np.array(centres) / self.config.MODEL.HEAD.STRIDE)
         if test.WINDOW == "mult":
             return hann, np.zeros_like(hann)
-        lost = np.array([state.low_confidence_frames >= test.LOST_FRAMES for state in states])
-        influence = np.where(lost, test.WINDOW_INFLUENCE_LOST, test.WINDOW_INFLUENCE)
+        lost = np.array([state.low_confidence_frames >= LOST_FRAMES for state in states])
+        influence = np.where(lost, LOST_INFLUENCE, test.WINDOW_INFLUENCE)
         return window.blended(hann, influence)
 
     def _conclude(self, state, image, box, score):
@@ -219,12 +221,11 @@ class OneStreamRules(LockstepTracker):
         height, width = image.shape[:2]
         confident = score >= test.CONFIDENCE
         step = test.SIZE_STEP if confident else 0.0  # a wrong size would make the next window wrong as well
-        usual = np.median(state.sizes) if not confident and state.sizes else None
-        box = window.smoothed(box, state.box_xywh, step, usual, test.SIZE_RETURN)
+        box = window.smoothed(box, state.box_xywh, step)
         box = boxes.clip(box, width, height, test.MIN_BOX)
         centre = boxes.xywh_to_cxcywh(box)[:2]
         motion = kalman.update(state.motion, centre, window.size(box), score) if confident else state.motion
-        sizes = (*state.sizes, window.size(box))[-LONG:] if confident else state.sizes
+        sizes = (*state.sizes, window.size(box))[-RECENT:] if confident else state.sizes
         state = replace(
             state,
             box_xywh=box,
@@ -237,15 +238,14 @@ class OneStreamRules(LockstepTracker):
         if self._worth_keeping(state, score):
             patches = (state.patches[0], *state.patches[2:], self._template_patch(image, box))
             state = replace(state, patches=patches, template=self._encode(patches, state.brightness))
-        return state, _result(box, score, state.low_confidence_frames < test.LOST_FRAMES and score >= test.PRESENT)
+        return state, _result(box, score, state.low_confidence_frames < LOST_FRAMES and score >= test.PRESENT)
 
     def _worth_keeping(self, state, score):
         """Whether this frame replaces the oldest online template: confident, due, settled and of a plausible size."""
-        test = self.config.TEST
         return (
             self.config.DATA.TEMPLATE.NUMBER > 1
-            and state.frame % test.UPDATE_INTERVAL == 0
-            and score > test.UPDATE_THRESHOLD
+            and state.frame % UPDATE_INTERVAL == 0
+            and score > UPDATE_SCORE
             and state.confident_frames >= SETTLED
             and abs(math.log(state.sizes[-1] / np.median(state.sizes[-RECENT:]))) < MAX_SIZE_CHANGE
         )

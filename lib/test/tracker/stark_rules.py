@@ -42,7 +42,7 @@ def replaces_template(frame: int, score: float, interval: int, threshold: float)
 
 
 def window(
-    box_xywh: Sequence[float],
+    box_xywh: Sequence[float] | np.ndarray,
     factor: float,
     size: int,
     min_side: float,

@@ -97,26 +97,16 @@ def blended(window: np.ndarray, influence: np.ndarray) -> tuple[np.ndarray, np.n
     return factor, addend
 
 
-def smoothed(
-    found_xywh: np.ndarray,
-    before_xywh: np.ndarray,
-    step: float,
-    usual: float | None = None,
-    back: float = 0.0,
-) -> np.ndarray:
+def smoothed(found_xywh: np.ndarray, before_xywh: np.ndarray, step: float) -> np.ndarray:
     """The found box with a smoothed size about the same centre; sizes are mixed in the logarithm.
 
     Args:
         found_xywh: the box of this frame (px).
         before_xywh: the last reported box (px).
         step: share of the found size in [0, 1]; 0 keeps the size of the last box.
-        usual: size that the target usually has (px), to which the size returns; None for no return.
-        back: share of that return per frame, in [0, 1].
 
     Returns:
         (4) xywh.
     """
     sides = before_xywh[2:] ** (1 - step) * found_xywh[2:] ** step
-    if usual is not None:
-        sides = sides * (usual / size(before_xywh)) ** back
     return np.concatenate([found_xywh[:2] + (found_xywh[2:] - sides) / 2, sides])

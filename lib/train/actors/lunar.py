@@ -16,6 +16,8 @@ from ..losses import corners, iou, overlap
 from ..trainers.optim import make_optimiser
 from .lunar_clip import follow
 
+PEAK_WEIGHT = 0.25  # of the box losses at the score's peak, beside those at the true cell
+NWD_SIDES = 8.0, 24.0  # source px: 1 - NWD alone for targets below, 1 - GIoU alone above, a mixture between
 LARGEST = 100.0  # crops; a wider target box is a fault of the annotation, and its square may overflow
 
 
@@ -146,7 +148,7 @@ class LunarActor(Actor):
         )
         at_cell = options.GIOU_WEIGHT * giou + options.L1_WEIGHT * l1
         at_peak = options.GIOU_WEIGHT * giou_peak + options.L1_WEIGHT * l1_peak
-        loss = options.FOCAL_WEIGHT * focal + at_cell + options.ARGMAX_WEIGHT * at_peak
+        loss = options.FOCAL_WEIGHT * focal + at_cell + PEAK_WEIGHT * at_peak
         if options.NEAR_WEIGHT:
             loss = loss + options.NEAR_WEIGHT * self._near(output, labels, cell, boxes, side, inside) / targets
         stats = {
@@ -205,7 +207,7 @@ class LunarActor(Actor):
 
     def _box_losses(self, found_cxcywh, boxes, side):
         """Of each box found: GIoU loss mixed with NWD's, L1, and the IoU; each (B,)."""
-        low, high = self.options.NWD_SIDE
+        low, high = NWD_SIDES
         centred = torch.cat([boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:]], dim=1)
         found, target = corners(found_cxcywh), corners(centred)
         scale = (side / boxes[:, 2:].prod(dim=1).sqrt().clamp(min=1e-6))[:, None]  # crop -> source px

@@ -11,6 +11,7 @@ import torch
 from ...data import boxes
 from ...data.crop import Crop, coverage, window_side
 from ...errors import UserError
+from ...models.lunar.query import TRAJECTORY
 from .sampler import draw_frames
 from .samples import FrameSamples
 from .views import ONLINE_JITTER, LabelledFrame, Views, side_of, turned
@@ -109,13 +110,7 @@ class LunarSamples(FrameSamples):
         if self.query:
             past, corruption = self._past(rng, number, template_ids[0], search_ids, images[search_ids[0]], epoch)
         templates = [self._labelled(number, frame, images[frame]) for frame in template_ids]
-        search, around = [], templates[-1].around
-        for frame in search_ids:
-            found = self._labelled(number, frame, images[frame])
-            if found.box_xywh is None:
-                found = replace(found, around=around)
-            around = found.around
-            search.append(found)
+        search = self._searched(number, search_ids, images, templates[-1].around)
         away = range(0)
         if absent and all(found.box_xywh is not None for found in search):
             first = 1 + int(choice * (searches - 1)) if searches > 1 else 0  # a clip begins with its target
@@ -138,7 +133,7 @@ class LunarSamples(FrameSamples):
         shares = np.cumsum([clip.DROP, clip.POISON, clip.DRAW_OFF]) * self.training
         corruption = (DROPPED, POISONED, DRAWN_OFF, KEPT)[int(np.searchsorted(shares, kind, side="right"))]
         stride = max(searches[1] - searches[0], 1) if len(searches) > 1 else 1
-        earlier = searches[0] - stride * np.arange(self.query.TRAIL, 0, -1)
+        earlier = searches[0] - stride * np.arange(TRAJECTORY, 0, -1)
         known = (earlier >= template) & sequence.visible[np.maximum(earlier, 0)]
         if self.training and cut < 0.3:  # a track just begun
             known[: -1 - int(cut / 0.3 * (len(known) - 1))] = False
@@ -202,7 +197,7 @@ class Clips:
             FrameError: a template's box is not on its frame.
         """
         scene = self.views.scene(rng, templates, searches, other, crossing=past is not None)
-        patches, boxes_of = zip(
+        patches, boxes_of, _ = zip(
             *(self.views.template(rng, frame, scene, number) for number, frame in enumerate(templates)), strict=True
         )
         moves, found = self._moves(rng, searches), []

@@ -4,6 +4,7 @@ import bisect
 import os
 from abc import ABC, abstractmethod
 from collections import OrderedDict
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -145,6 +146,20 @@ class FrameSamples(Samples):
         seen = sequence.visible[frame] and plausible(box, image)
         source = self._source(number, frame, image.shape[0])
         return LabelledFrame(image, box if seen else None, box, f"{self.names[number]}, frame {frame}", source)
+
+    def _searched(self, number, frames, images, around):
+        """LabelledFrames of a sequence in their order. One without a box lies around the box before it.
+
+        images: {frame: image}. around: the box (4,) before the first of them.
+        """
+        found = []
+        for frame in frames:
+            labelled = self._labelled(number, frame, images[frame])
+            if labelled.box_xywh is None:
+                labelled = replace(labelled, around=around)
+            around = labelled.around
+            found.append(labelled)
+        return found
 
     def _frame(self, number, frame):
         """One frame, decoded where it is cut if it can be."""

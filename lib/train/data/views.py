@@ -135,7 +135,7 @@ class Views:
         """Crop of template `number` of a sample.
 
         Returns:
-            patch (3 or 6, Z, Z) uint8, and the target's box (4,) xywh in shares of it.
+            patch (3 or 6, Z, Z) uint8, the target's box (4,) xywh in shares of it, and the window that it shows.
         """
         frame = turned(frame, scene.appearance.turn)
         box = boxes.xywh_to_cxcywh(frame.around) * scene.ratio
@@ -144,7 +144,7 @@ class Views:
             box[2:] *= np.exp(rng.normal(0, ONLINE_JITTER, 2))
         window = self.window(rng, self.data.TEMPLATE, box, frame.size(scene.ratio))
         patch = self.photograph(rng, frame, window, scene, number, turn=scene.appearance.turn)
-        return patch, shares(boxes.cxcywh_to_xywh(box), window, scene.appearance.flip)
+        return patch, shares(boxes.cxcywh_to_xywh(box), window, scene.appearance.flip), window
 
     def search(
         self, rng: np.random.Generator, frame: LabelledFrame, window: Crop, scene: Scene, number: int, step: int = 1
@@ -295,3 +295,18 @@ def shares(box_xywh: np.ndarray, window: Crop, flip: bool) -> np.ndarray:
     if flip:
         anno[0] = 1 - anno[0] - anno[2]
     return anno
+
+
+def inside(window: Crop, frame_size: tuple[float, float], flip: bool) -> np.ndarray:
+    """The part of a window's patch that shows its frame; the rest is black.
+
+    Args:
+        window: of a camera that is not turned.
+        frame_size: width and height of the frame, px of the camera.
+        flip: whether the patch is mirrored.
+
+    Returns:
+        (4,) float32: x0, y0, x1, y1 in shares of the patch.
+    """
+    x, y, w, h = shares(np.array([0, 0, *frame_size]), window, flip)
+    return np.array([x, y, x + w, y + h], np.float32).clip(0, 1)

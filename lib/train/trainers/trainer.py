@@ -302,7 +302,7 @@ class Trainer:
             if batch is not None and (picture := actor.picture(batch)) is not None:
                 self.journal.picture(*picture, self.step())
             if self.validate_tracking is not None:
-                scores = {**self.validate_tracking(copy.deepcopy(actor.network), self.config), **scores}
+                scores = {**self.validate_tracking(network=copy.deepcopy(actor.network), config=self.config), **scores}
             name, value = next(iter(scores.items()))
             if progress.best["epoch"] < 0 or value > progress.best["value"]:
                 progress.best = {"epoch": progress.epoch, "value": value, "name": name}

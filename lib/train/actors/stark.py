@@ -1,0 +1,65 @@
+"""Forward and losses of STARK (arXiv:2103.17154): boxes in the first stage, the score in the second."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from ...models.stark import Stark, StarkOutput
+from ..box_losses import clip_loss
+from .corner import CornerActor, padding, targets
+
+
+class StarkActor(CornerActor):
+    """Trains STARK-S, and both stages of STARK-ST.
+
+    The first stage has TRAIN.CLS_WEIGHT 0. The second one has the other weights 0, and freezes all but the head of the
+    score with TRAIN.FREEZE; its best epoch is the one whose scores are right most often.
+
+    Args:
+        network: the network.
+        config: a `stark` configuration.
+    """
+
+    def __init__(self, network: Stark, config: Any) -> None:
+        super().__init__(network, config)
+        self.score_alone = not (self.options.GIOU_WEIGHT or self.options.L1_WEIGHT)
+        if self.score_alone:
+            self.scores = ("Accuracy",)
+
+    def batch_loss(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        options, output = self.options, self._respond(batch)
+        boxes, visible = targets(batch)
+        loss, stats = clip_loss(
+            [output.boxes_xyxy], boxes, options.GIOU_WEIGHT, options.L1_WEIGHT, visible, self.faithful
+        )
+        if options.CLS_WEIGHT:
+            score = binary_cross_entropy_with_logits(output.logits, visible[0].float())
+            loss = loss + options.CLS_WEIGHT * score
+            stats = {**stats, "Loss/cls": score.detach(), "Loss/total": loss.detach()}
+        return loss, dict(stats)
+
+    def found(self, batch: Mapping[str, Tensor]) -> list[Tensor]:
+        return [self._respond(batch).boxes_xyxy]
+
+    @torch.no_grad()
+    def validate(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        """As CornerActor's; where the score alone is trained, how many scores are on the right side of 0.5."""
+        if not self.score_alone:
+            return super().validate(batch)
+        visible = batch["search_visible"][:, 0]
+        logits = self._respond(batch).logits
+        assert logits is not None, "the configuration asks for MODEL.CLASSIFY with TRAIN.CLS_WEIGHT"
+        right = (logits > 0) == visible
+        return right.sum(), torch.ones_like(visible).sum()
+
+    def _respond(self, batch: Mapping[str, Tensor]) -> StarkOutput:
+        with self.autocast(batch):
+            return self.network(
+                batch["template_images"],
+                padding(batch, "template"),
+                batch["search_images"][:, 0],
+                padding(batch, "search")[:, 0],
+            )

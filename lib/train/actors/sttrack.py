@@ -1,0 +1,34 @@
+"""Forward and losses of STTrack: clips of frames, through which the query is passed on."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from ..box_losses import clip_loss
+from .corner import CornerActor, padding, targets
+
+
+class STTrackActor(CornerActor):
+    """Trains STTrack on clips of DATA.SEARCH.NUMBER frames; gradients flow through all of them.
+
+    Args:
+        network: the network.
+        config: an `sttrack` configuration.
+    """
+
+    def batch_loss(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        options, (boxes, visible) = self.options, targets(batch)
+        loss, stats = clip_loss(
+            self.found(batch), boxes, options.GIOU_WEIGHT, options.L1_WEIGHT, visible, self.faithful
+        )
+        return loss, dict(stats)
+
+    def found(self, batch: Mapping[str, Tensor]) -> list[Tensor]:
+        with self.autocast(batch):
+            clip = self.network(
+                batch["template_images"][:, 0],
+                padding(batch, "template")[:, 0],
+                batch["search_images"],
+                padding(batch, "search"),
+            )
+        return [frame.boxes_xyxy for frame in clip]

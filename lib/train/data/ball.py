@@ -1,0 +1,131 @@
+"""Windows of frames with the places of a ball: what networks that find balls learn from."""
+
+from collections import OrderedDict
+
+import cv2
+import numpy as np
+import torch
+
+from ...data.ball_windows import median_background, scale_to
+from ...errors import UserError
+from .samples import Samples
+
+KEPT = 800e6  # bytes of decoded frames that a process keeps: rendered ones cost more to make than to keep
+MEDIAN_OF = 9  # frames, spread over the sequence, that the background is the median of
+
+
+class BallSamples(Samples):
+    """Windows of one sequence, cut out and scaled alike. `self[epoch, index]` holds, beside Samples' own,
+
+        frames (N, 3, h, w) uint8: in the order of time
+        points (N, 2) float32: the ball's centre, px of them; NaN where it is not seen or lies outside
+        background (3, h, w) uint8: median of the sequence, if MODEL.BACKGROUND
+
+    Args:
+        datasets, seed, ratios: see Samples.
+        config: a configuration of config.ball.
+        training: False for validation: crops are around the ball or not as in training, but nothing is augmented.
+
+    Raises:
+        UserError: a dataset in which no sequence is as long as a window.
+    """
+
+    def __init__(self, datasets, config, *, seed, training=True, ratios=None):
+        self.data, self.count, self.background = config.DATA, config.MODEL.FRAMES, config.MODEL.BACKGROUND
+        long = {name: [one for one in group if len(one) >= self.count] for name, group in datasets.items()}
+        for name, sequences in long.items():
+            if not sequences:
+                raise UserError(f"{name}: no sequence has {self.count} frames, which a window has")
+        part = self.data.TRAIN if training else self.data.VAL
+        super().__init__(long, part, seed=seed, training=training, ratios=ratios)
+        self._kept: OrderedDict = OrderedDict()
+        self._bytes = 0
+
+    def __getstate__(self):
+        return {**super().__getstate__(), "_kept": OrderedDict(), "_bytes": 0}
+
+    def _draw(self, rng, epoch):
+        data = self.data
+        number = self._of_pool(rng, epoch)
+        sequence = self.sequences[number]
+        gap = int(rng.integers(1, min(data.GAP, (len(sequence) - 1) // max(self.count - 1, 1)) + 1))
+        first = int(rng.integers(len(sequence) - (self.count - 1) * gap))
+        ids = [first + gap * step for step in range(self.count)]
+        images, points = [self._image(number, index) for index in ids], sequence.points[ids]
+        low, high = self._region(rng, images[0], points[self.count // 2])
+        region, size = np.s_[low[1] : high[1], low[0] : high[0]], tuple(data.CROP)
+        frames = np.stack([scale_to(image[region], size) for image in images])
+        sample = {"frames": frames}
+        if self.background:
+            spread = np.linspace(0, len(sequence) - 1, min(MEDIAN_OF, len(sequence))).round().astype(int)
+            median = median_background(np.stack([self._image(number, index)[region] for index in spread]))
+            sample["background"] = scale_to(median.astype(np.uint8), size)[None]
+        points = (points - low) * np.divide(size, high - low)
+        if self.training:
+            table = _tones(rng, data.COLOUR)
+            sample = {
+                name: cv2.LUT(value.reshape(-1, 1, 3), table).reshape(value.shape) for name, value in sample.items()
+            }
+            if rng.random() < data.FLIP:
+                sample = {name: value[:, :, ::-1] for name, value in sample.items()}
+                points[:, 0] = size[0] - points[:, 0]
+        with np.errstate(invalid="ignore"):
+            inside = ((points >= 0) & (points < size)).all(axis=1)
+        points[~inside] = np.nan
+        tensors = {
+            name: torch.from_numpy(np.ascontiguousarray(value.transpose(0, 3, 1, 2))) for name, value in sample.items()
+        }
+        if self.background:
+            tensors["background"] = tensors["background"][0]
+        return {
+            **tensors,
+            "points": torch.from_numpy(points.astype(np.float32)),
+            "frame_ids": torch.tensor(ids),
+            "name": torch.tensor(number),
+        }
+
+    def _of_pool(self, rng, epoch):
+        """The number of a sequence, of those that this epoch draws from."""
+        dataset, share = rng.random(2).tolist()
+        group = self.groups[min(int(np.searchsorted(self.cumulated, dataset, side="right")), len(self.groups) - 1)]
+        pool = min(self.data.POOL or len(group), len(group)) if self.training else len(group)
+        return group[(epoch * pool + int(share * pool)) % len(group)]
+
+    def _region(self, rng, image, point):
+        """The part of a frame that the crop shows: its corners (x, y), whole px."""
+        whole, crop = np.array(image.shape[1::-1]), np.array(self.data.CROP)
+        scale = np.sqrt(np.prod(self.data.SIZE) / whole.prod())
+        if self.training:
+            scale *= np.exp(rng.uniform(*np.log(self.data.ZOOM)))
+        scale = max(scale, (crop / whole).max())
+        side = np.minimum(np.round(crop / scale).astype(int), whole)
+        if rng.random() < self.data.AROUND and np.isfinite(point).all():
+            corner = point - side * rng.uniform(0.1, 0.9, 2)
+        else:
+            corner = rng.uniform(0, 1, 2) * (whole - side)
+        low = np.clip(np.round(corner).astype(int), 0, whole - side)
+        return low, low + side
+
+    def _image(self, number, index):
+        """A frame, kept as long as there is room."""
+        frames = self._frames(number)
+        key = number, index
+        if key not in self._kept:
+            self._kept[key] = frames[index]
+            self._bytes += self._kept[key].nbytes
+            while self._bytes > KEPT and len(self._kept) > 1:
+                self._bytes -= self._kept.popitem(last=False)[1].nbytes
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+
+def _toned(images, table):
+    return cv2.LUT(images.reshape(-1, 1, 3), table).reshape(images.shape)
+
+
+def _tones(rng, change):
+    """(1, 256, 3) uint8: what every value of each channel becomes, for OpenCV's LUT."""
+    gain = (1 + rng.uniform(-change, change)) * (1 + rng.uniform(-change, change, 3) / 2)
+    power = np.exp(rng.uniform(-change, change))
+    values = 255 * (np.arange(256) / 255)[:, None] ** power * gain
+    return np.round(values).clip(0, 255).astype(np.uint8)[None]
