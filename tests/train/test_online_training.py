@@ -6,11 +6,11 @@ import torch
 from safetensors.torch import load_file
 
 from lib import config, registry
-from lib.commands.train import track_closed_loop
 from lib.data.sequence import Sequence
 from lib.errors import UserError
 from lib.models.parts.iounet import to_relative
 from lib.models.parts.weights import load_weights
+from lib.test.evaluation import closed_loop
 from lib.train import run_training
 from lib.train.actors.online import _relative
 from lib.train.data.proposals import density_proposals, overlap_proposals
@@ -147,7 +147,7 @@ def test_a_broken_off_training_goes_on_exactly_and_its_weights_track(script, nam
     assert all(torch.equal(value, expected[key]) for key, value in load_file(weights).items())
     network = registry.network(script, made)
     assert load_weights(network, weights).complete
-    scores = track_closed_loop(script, network, made, clips(1))
+    scores = closed_loop.validate(script, network, made, clips(1))
     assert set(scores) == {"AUC", "P@5", "NP"} and all(0 <= value <= 1 for value in scores.values())
 
 
