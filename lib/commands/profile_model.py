@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 
 from .. import cli, config, registry
-from ..contracts import Staged
+from ..contracts import ClipTracker, Staged
 from ..errors import UserError
 
 EXAMPLES = """
@@ -52,6 +52,10 @@ def main(argv=None):
     family = registry.family(options.script)
     if not (family.network and family.tracker and issubclass(registry.tracker(options.script), Staged)):
         raise UserError(f"{options.script} has no network to profile")
+    if issubclass(registry.tracker(options.script), ClipTracker):
+        raise UserError(
+            f"{options.script} takes windows of a video, which are not profiled here; test.py prints its FPS"
+        )
     cli.set_threads()
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else torch's profiler talks, also of GPUs that are not there
     device = cli.choose_devices(options.device)[0]

@@ -34,6 +34,14 @@ class Data(Section):
     MAX_SAMPLE_INTERVAL: Count = key(200, "frames at most between the crops that are learned from and the first other")
     CACHE: str = key("", "folder of a crop cache made by tracking/make_crops.py, read instead of the videos")
 
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.AUGMENT.TURN:
+            raise ValueError(f"AUGMENT.TURN {self.AUGMENT.TURN}: templates are not turned here")
+        if self.AUGMENT.CROSSING:
+            raise ValueError(f"AUGMENT.CROSSING {self.AUGMENT.CROSSING}: samples are no clips here")
+        return self
+
 
 class Backbone(Section):
     TYPE: Literal["resnet18", "resnet50", "resnet101", "lite0"] = key(

@@ -77,7 +77,7 @@ def clip_loss(
         boxes_xywh_norm (N of (B, 4)): true boxes in each frame.
         giou_weight, l1_weight: 2 and 5 in the configurations of STARK and STTrack.
         counted (N of (B,)): bool, which boxes are targets; None for all.
-        faithful: as the released STTrack: the two weights are swapped, and see `box_losses`.
+        faithful: see `box_losses`.
 
     Returns:
         Loss (scalar), and {name: detached scalar} for the log.
@@ -90,8 +90,6 @@ def clip_loss(
     giou, l1, overlap = (
         (torch.where(seen, torch.stack(part), 0.0).sum(dim=1) / targets).sum() for part in zip(*frames, strict=True)
     )
-    if faithful:
-        giou_weight, l1_weight = l1_weight, giou_weight
     loss = giou_weight * giou + l1_weight * l1
     stats = {"Loss/total": loss, "Loss/giou": giou, "Loss/l1": l1, "IoU": overlap / len(frames)}
     return loss, {name: value.detach() for name, value in stats.items()}

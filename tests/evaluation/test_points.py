@@ -87,6 +87,7 @@ def test_from_tracking_to_the_table(track, dataset, tmp_path, command, capsys):
     page = ("--html", tmp_path / "r.html", "--plots", tmp_path / "plots", "--per_sequence")
     assert command("analysis_results.py", *asked, *page) == 0
     shown = capsys.readouterr().out
+    assert "Points under every rule" in (tmp_path / "r.html").read_text()
     assert all(rule in shown for rule in point_metrics.RULES) and "AUC" not in shown
     trackers = {one["label"]: one for one in json.loads(report.read_text())["datasets"][0]["trackers"]}
     still = trackers["identity baseline"]["points"]["4@original"]

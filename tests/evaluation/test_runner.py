@@ -455,5 +455,5 @@ def test_decoding_within_the_tracker_is_no_tracking_time(large, small_tracker, m
 
 
 def test_what_follows_no_contract_is_refused(large):
-    with pytest.raises(TypeError, match="object: expected a Tracker or a LockstepTracker"):
+    with pytest.raises(TypeError, match="object: expected a tracker of lib/contracts.py"):
         tracked(object(), large, "out")

@@ -132,8 +132,7 @@ def test_an_engine_tracks_as_torch_does(tmp_path):
     found = []
     for run in ({}, runs):
         tracker.use(run)
+        # One frame: random weights on noise magnify rounding from frame to frame.
         states = [tracker.start(FRAMES[0], box) for box in BOXES]
-        for frame in FRAMES[1:4]:
-            states, results = tracker.track_frames(states, [frame, frame])
-            found += [result.box for result in results]
-    assert found[:6] == pytest.approx(found[6:], abs=1e-2)
+        found.append([result.box for result in tracker.track_frames(states, FRAMES[1:3])[1]])
+    assert np.allclose(*found, rtol=0, atol=1e-3)

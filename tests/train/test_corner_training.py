@@ -84,6 +84,15 @@ def test_a_few_steps_on_one_batch_lower_its_loss(script, name, overrides):
     assert 0 <= total <= count == batch["search_visible"].sum()
 
 
+@pytest.mark.parametrize("script, giou, l1", [("stark", 2, 5), ("sttrack", 5, 2)])
+def test_sttracks_released_training_alone_swaps_its_weights(script, giou, l1):
+    name = "baseline_s50" if script == "stark" else "baseline"
+    made = settings(script, name, "MODEL.FAITHFUL=true", f"DATA.SEARCH.NUMBER={1 if script == 'stark' else 2}")
+    ((_, _, stats),) = registry.actor(script, network(made), made).phases(batch_of(script, made, 2))
+    expected = giou * stats["Loss/giou"] + l1 * stats["Loss/l1"]
+    assert stats["Loss/total"].item() == pytest.approx(expected.item())
+
+
 def test_the_second_stage_trains_the_score_alone():
     made = settings("stark", "baseline", "DATA.ABSENT=0.5")
     trained = network(made)

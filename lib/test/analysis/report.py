@@ -140,6 +140,7 @@ def _dataset(anchor, report, sequences, runs):
         f'<section id="{anchor}"><h2>{escape(report["dataset"])}</h2><p>{tables.count(report)}, {frames:,} frames; '
         f"protocol {report['protocol']}: {PROTOCOLS[report['protocol']]}.{changed}{warning}</p>",
         _card(described["summary"], report, titled=False),
+        _card(described["points"], report) if "points" in described else "",
         _certainty(report),
         f'<div class="row">{curves}</div>',
         f'<div class="row two">{extra}</div>' if extra else "",

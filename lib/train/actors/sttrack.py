@@ -17,10 +17,11 @@ class STTrackActor(CornerActor):
     """
 
     def batch_loss(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        options, (boxes, visible) = self.options, targets(batch)
-        loss, stats = clip_loss(
-            self.found(batch), boxes, options.GIOU_WEIGHT, options.L1_WEIGHT, visible, self.faithful
-        )
+        boxes, visible = targets(batch)
+        giou, l1 = self.options.GIOU_WEIGHT, self.options.L1_WEIGHT
+        if self.faithful:  # the released training swaps the two weights
+            giou, l1 = l1, giou
+        loss, stats = clip_loss(self.found(batch), boxes, giou, l1, visible, self.faithful)
         return loss, dict(stats)
 
     def found(self, batch: Mapping[str, Tensor]) -> list[Tensor]:
