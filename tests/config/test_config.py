@@ -38,10 +38,12 @@ def test_every_shipped_experiment_loads(path):
 
 @pytest.mark.parametrize("name", ["baseline", "tiny"])
 def test_the_smoke_budget_of_a_query(name):
-    """Clips, with a query, in one stage; and of the pairs before them neither."""
+    """Clips, with a query, in one stage, from nothing but a trunk; and of the pairs before them neither."""
     cfg = config.load("lunar", name, budget="smoke")
     assert cfg.MODEL.QUERY.ENABLE and cfg.DATA.SEARCH.NUMBER > 1 and cfg.TEST.WINDOW == "expected"
-    assert cfg.DATA.TRAIN.DATASETS_NAME == ["lunar_demo"] and not cfg.MODEL.PRETRAIN_FILE and not cfg.TRAIN.FREEZE
+    trunk = cfg.MODEL.BACKBONE.TYPE == "lite0"
+    assert cfg.DATA.TRAIN.DATASETS_NAME == ["lunar_demo"] and cfg.MODEL.PRETRAIN_FILE == ("package" if trunk else "")
+    assert cfg.TRAIN.FREEZE == (["backbone.patch_embed.trunk"] if trunk else [])
     assert cfg.DATA.ABSENT == 0 and cfg.TRAIN.EPOCH <= 5
     pairs = config.load("lunar", f"{name}_pairs", budget="smoke")
     assert not pairs.MODEL.QUERY.ENABLE and pairs.DATA.SEARCH.NUMBER == 1 and pairs.TEST.WINDOW == "blend"
