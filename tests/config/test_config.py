@@ -42,9 +42,9 @@ def test_the_smoke_budget_of_a_query(name):
     cfg = config.load("lunar", name, budget="smoke")
     assert cfg.MODEL.QUERY.ENABLE and cfg.DATA.SEARCH.NUMBER > 1 and cfg.TEST.WINDOW == "expected"
     trunk = cfg.MODEL.BACKBONE.TYPE == "lite0"
-    file, frozen = ("package", ["backbone.patch_embed.trunk"]) if trunk else ("", [])
     assert cfg.DATA.TRAIN.DATASETS_NAME == ["lunar_demo"]
-    assert cfg.MODEL.PRETRAIN_FILE == file and cfg.TRAIN.FREEZE == frozen
+    started = (cfg.MODEL.PRETRAIN_FILE, cfg.TRAIN.FREEZE)
+    assert started == (("package", ["backbone.patch_embed.trunk"]) if trunk else ("", []))
     assert cfg.DATA.ABSENT == 0 and cfg.TRAIN.EPOCH <= 5
     pairs = config.load("lunar", f"{name}_pairs", budget="smoke")
     assert not pairs.MODEL.QUERY.ENABLE and pairs.DATA.SEARCH.NUMBER == 1 and pairs.TEST.WINDOW == "blend"
