@@ -50,9 +50,12 @@ def test_off_means_absent_and_day_means_untouched(name):
     assert tracked(enhanced, night, ON, name=name) != tracked(plain, night, name=name)
 
 
-@pytest.mark.parametrize(("name", "crops"), [("tiny_pairs", 1 + 3), ("tiny", 1 + 4)])
+@pytest.mark.parametrize(("name", "crops"), [("tiny_pairs", 1 + 3), ("tiny", 1 + 5)])
 def test_twice_two_evaluations_and_no_more(name, crops):
-    """The template once, then two evaluations of the enhancer's network a frame; a query sees the first one as well."""
+    """The template once, then two evaluations of the enhancer's network a frame.
+
+    A query sees the first frame as well, and the correction of sizes its shifted views, as one batch.
+    """
     net, calls = network(ON, name=name), []
     net.enhancer.trunk.register_forward_hook(lambda *_: calls.append(1))
     tracked(net, frames(0, 40, 4), ON, name=name)
