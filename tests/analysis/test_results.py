@@ -48,7 +48,7 @@ def test_same_names_in_two_datasets_do_not_meet(run):
 def test_boxes_that_could_not_be_read_are_not_written(run, bad):
     with pytest.raises(ValueError):
         results.write(run, "dev", "a", bad)
-    with pytest.raises(ValueError, match="2 values of time for 3 boxes"):
+    with pytest.raises(ValueError, match="2 values of time for 3 frames"):
         results.write(run, "dev", "a", BOXES, times=[1, 2])
     assert not run.root.exists()
 

@@ -89,7 +89,7 @@ def test_a_sigkill_at_a_random_time_changes_nothing(unbroken, tmp_path, kills):
 
     for _ in range(kills):
         process = processes.Started([SCRIPT, tmp_path], os.environ)
-        wanted = min(steps() + chance.randint(1, 5), STEPS - 1)
+        wanted = min(steps() + chance.randint(4, 8), STEPS - 1)  # a checkpoint is made every second step
         while process.poll() is None and steps() < wanted:
             time.sleep(0.002)
         time.sleep(chance.uniform(0, 0.05))
