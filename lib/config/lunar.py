@@ -5,19 +5,14 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from .sections import (
-    Augment,
     Count,
-    Datasets,
+    Frames,
     LowLight,
     NonNegative,
     Optimisation,
-    PositiveTriple,
-    Search,
     Section,
     Share,
-    Template,
     Tracking,
-    Triple,
     key,
     part,
 )
@@ -43,20 +38,8 @@ class Clip(Section):
     DRAW_OFF: Share = key(0.2, "share of clips whose remembered trajectory leads away from the target")
 
 
-class Data(Section):
-    MEAN: Triple = key((0.485, 0.456, 0.406), "mean of R, G, B in [0, 1]; the first layer of the network subtracts it")
-    STD: PositiveTriple = key(
-        (0.229, 0.224, 0.225), "standard deviation of R, G, B in [0, 1]; the first layer divides by it"
-    )
-    SEARCH: Search = part(Search, "the search crop")
-    TEMPLATE: Template = part(Template, "the template crop")
-    TRAIN: Datasets = part(Datasets, "training sets")
-    VAL: Datasets = part(Datasets, "validation sets, never trained on; scored on crops and by closed-loop tracking")
-    AUGMENT: Augment = part(Augment, "augmentation of training crops")
-    MAX_SAMPLE_INTERVAL: Count = key(200, "most frames between template and search frame")
-    ABSENT: Share = key(0.0, "share of samples whose search crop does not show the target")
+class Data(Frames):
     CLIP: Clip = part(Clip, "training clips of a network with MODEL.QUERY")
-    CACHE: str = key("", "folder of crops made by tracking/make_crops.py; they are read instead of the videos")
 
 
 class Backbone(Section):

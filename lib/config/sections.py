@@ -93,6 +93,23 @@ class Augment(Section):
     )
 
 
+class Frames(Section):
+    """Crops of frames, and the datasets that they come from."""
+
+    MEAN: Triple = key((0.485, 0.456, 0.406), "mean of R, G, B in [0, 1]; the first layer of the network subtracts it")
+    STD: PositiveTriple = key(
+        (0.229, 0.224, 0.225), "standard deviation of R, G, B in [0, 1]; the first layer divides by it"
+    )
+    SEARCH: Search = part(Search, "the search crop")
+    TEMPLATE: Template = part(Template, "the template crop")
+    TRAIN: Datasets = part(Datasets, "training sets")
+    VAL: Datasets = part(Datasets, "validation sets, never trained on; scored on crops and by closed-loop tracking")
+    AUGMENT: Augment = part(Augment, "augmentation of training crops")
+    MAX_SAMPLE_INTERVAL: Count = key(200, "most frames between template and search frame")
+    ABSENT: Share = key(0.0, "share of samples whose search crop does not show the target")
+    CACHE: str = key("", "folder of crops made by tracking/make_crops.py; they are read instead of the videos")
+
+
 class LowLight(Section):
     TYPE: Literal["haze_diffusion", "curve"] = key(
         "haze_diffusion", "the enhancer: two-step haze diffusion, or the curve network of Zero-DCE for comparison"

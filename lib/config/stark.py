@@ -5,18 +5,13 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from .sections import (
-    Augment,
     Count,
-    Datasets,
+    Frames,
     NonNegative,
     Optimisation,
-    PositiveTriple,
-    Search,
     Section,
     Share,
-    Template,
     Tracking,
-    Triple,
     key,
     part,
 )
@@ -24,20 +19,7 @@ from .sections import (
 STRIDE = 16  # px of a crop per token
 
 
-class Data(Section):
-    MEAN: Triple = key((0.485, 0.456, 0.406), "mean of R, G, B in [0,1], subtracted by the network's first layer")
-    STD: PositiveTriple = key(
-        (0.229, 0.224, 0.225), "standard deviation of R, G, B in [0,1], divided by after the mean"
-    )
-    SEARCH: Search = part(Search, "the crop in which the target is looked for")
-    TEMPLATE: Template = part(Template, "the crop that shows the target")
-    TRAIN: Datasets = part(Datasets, "what is trained on")
-    VAL: Datasets = part(Datasets, "what is validated on, never seen in training; crops and closed-loop tracking")
-    AUGMENT: Augment = part(Augment, "what happens to training crops")
-    MAX_SAMPLE_INTERVAL: Count = key(200, "frames at most between template and search frame")
-    ABSENT: Share = key(0.0, "share of samples whose search crop shows no target")
-    CACHE: str = key("", "folder of a crop cache made by tracking/make_crops.py, read instead of the videos")
-
+class Data(Frames):
     @model_validator(mode="after")
     def _consistent(self):
         for name, crop in (("SEARCH", self.SEARCH), ("TEMPLATE", self.TEMPLATE)):
