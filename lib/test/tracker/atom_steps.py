@@ -62,7 +62,7 @@ class AtomSettings:
 
 
 @dataclass(frozen=True)
-class AtomState:
+class AtomState(rules.Placed):
     """What is known after a frame.
 
     centre (y, x), extent (h, w): of the target, image px. scale: image px a crop px to search at. sigma: of the labels,
@@ -71,8 +71,6 @@ class AtomState:
     found.
     """
 
-    centre: rules.Pair
-    extent: rules.Pair
     scale: float
     sigma: float
     filters: Tensor
@@ -81,12 +79,6 @@ class AtomState:
     memory: SampleMemory
     frame: int = 1
     found: rules.Localisation | None = None
-
-    @property
-    def box_xywh(self) -> list[float]:
-        """The target's box, image px."""
-        (y, x), (height, width) = self.centre, self.extent
-        return [x - width / 2, y - height / 2, width, height]
 
 
 def _labels(boxes, stride, cells, sigma):

@@ -71,7 +71,7 @@ class DiMPSettings:
 
 
 @dataclass(frozen=True)
-class DiMPState:
+class DiMPState(rules.Placed):
     """What is known after a frame.
 
     centre (y, x), extent (h, w): of the target, image px. scale: image px a crop px to search at. base: the first
@@ -80,8 +80,6 @@ class DiMPState:
     target was found.
     """
 
-    centre: rules.Pair
-    extent: rules.Pair
     scale: float
     base: rules.Pair
     filters: Tensor
@@ -90,12 +88,6 @@ class DiMPState:
     refined: rules.Pair
     frame: int = 1
     found: rules.Localisation | None = None
-
-    @property
-    def box_xywh(self) -> list[float]:
-        """The target's box, image px."""
-        (y, x), (height, width) = self.centre, self.extent
-        return [x - width / 2, y - height / 2, width, height]
 
 
 def normalised(crops: Tensor, network: torch.nn.Module) -> Tensor:

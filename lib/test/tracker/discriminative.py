@@ -24,6 +24,20 @@ Border = Literal["replicate", "inside", "inside_major"]
 Rounding = Literal["exact", "integer", "half_pixel"]
 
 
+@dataclass(frozen=True)
+class Placed:
+    """Where a target is: centre (y, x) and extent (h, w), image px."""
+
+    centre: Pair
+    extent: Pair
+
+    @property
+    def box_xywh(self) -> list[float]:
+        """The target's box, image px."""
+        (y, x), (height, width) = self.centre, self.extent
+        return [x - width / 2, y - height / 2, width, height]
+
+
 # The search window
 
 

@@ -50,7 +50,7 @@ class Remembered:
 
 
 @dataclass(frozen=True)
-class ToMPState:
+class ToMPState(rules.Placed):
     """What is known after a frame.
 
     centre (y, x), extent (h, w): of the target, image px. scale: image px a crop px to search at. first,
@@ -58,20 +58,12 @@ class ToMPState:
     found: how it was found.
     """
 
-    centre: rules.Pair
-    extent: rules.Pair
     scale: float
     first: Remembered
     latest: Remembered | None
     scales: tuple[float, ...]
     lost: int = 0
     found: rules.Localisation | None = None
-
-    @property
-    def box_xywh(self) -> list[float]:
-        """The target's box, image px."""
-        (y, x), (height, width) = self.centre, self.extent
-        return [x - width / 2, y - height / 2, width, height]
 
 
 def _remember(features, window, centre, extent, settings):
