@@ -1,7 +1,7 @@
 """One sequence of ATOM: the first frame makes a state, every later frame a new one. What is random is passed in."""
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,55 +10,30 @@ from torch import Tensor
 
 from ...models.atom import ATOM
 from ...models.atom.classifier import filter_scores, learn_first, normalise_features, update_filter
-from ...models.parts.iounet import Space
-from ...models.parts.memory import MemoryRule, SampleMemory
+from ...models.parts.memory import SampleMemory
 from ...models.parts.optimisers import gaussian_label, target_cells
 from . import discriminative as rules
-from .dimp_steps import Uniform, normalised, refined_box
+from .dimp_steps import RefiningSettings, Uniform, normalised, refined_box
 from .first_samples import atom_augmentations, first_samples
 
 FILTER_SIZE = 4
 
 
 @dataclass(frozen=True)
-class AtomSettings:
+class AtomSettings(RefiningSettings):
     """How a sequence is tracked. The defaults are those of the released tracker.
 
-    Fields are those of DiMPSettings but for the filter. channels: that features are projected to. first_steps,
-    first_iterations: Gauss-Newton steps on the first frame, and conjugate gradient steps in each. iterations:
-    conjugate gradient steps every `train_every` frames, and after a distractor.
+    memory_size: samples kept. channels: that features are projected to. first_steps, first_iterations: Gauss-Newton
+    steps on the first frame, and conjugate gradient steps in each. iterations: conjugate gradient steps every
+    `train_every` frames, and after a distractor. dropouts: first-frame samples with dropped channels.
     """
 
-    size: int
-    factor: float
-    border: rules.Border
-    localisation: rules.LocalisationRule
-    refine_space: Space
-    refine_steps: int
-    refine_length: float
-    max_shrink: float = 1.5
-    random_boxes: int = 9
     memory_size: int = 250
-    memory: MemoryRule = field(default_factory=MemoryRule)
-    hard_negative_rate: float = 0.02
     channels: int = 64
     first_steps: int = 6
-    first_iterations: int = 10
     iterations: int = 5
     train_every: int = 10
     dropouts: int = 7
-    dropout_rate: float = 0.2
-    least_side: float = 0.0
-    rounding: rules.Rounding = "exact"
-
-    @property
-    def faithful(self) -> bool:
-        """Whether the reference's roundings and offsets are restored."""
-        return self.rounding != "exact"
-
-    def scale(self, extent: rules.Pair) -> float:
-        """Image px a crop px to search at, for a target of this extent (h, w; image px)."""
-        return rules.search_scale(extent, self.factor, self.size, self.least_side)
 
 
 @dataclass(frozen=True)

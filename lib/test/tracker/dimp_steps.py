@@ -6,7 +6,6 @@ Whoever runs sequences calls `first_frame` once and `next_frame` for each later 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -26,16 +25,14 @@ Uniform = Callable[[tuple[int, ...]], Tensor]
 
 
 @dataclass(frozen=True)
-class DiMPSettings:
-    """How a sequence is tracked. The defaults are those that all released trackers of the family share.
+class RefiningSettings:
+    """How a sequence is tracked by a filter learned online and an IoU-Net.
 
     size: side of the crop, px. factor, least_side: of the crop, as in `rules.search_scale`. border, max_shrink,
     rounding: as in `rules.crop`.
-    softmax: turn scores into probabilities first (PrDiMP). refine_space, refine_steps, refine_length: as in
-    `refine_boxes`. random_boxes: start boxes beside the given one. memory_size: samples kept. memory: rule of their
-    weights; hard_negative_rate: weight of a sample with a distractor. first_iterations, iterations, hard_iterations:
-    optimiser steps on the first frame, every `train_every` frames, and after a distractor. dropouts: first-frame
-    samples with dropped channels, each dropped with probability dropout_rate.
+    refine_space, refine_steps, refine_length: as in `refine_boxes`. random_boxes: start boxes beside the given one.
+    memory: rule of the weights of samples; hard_negative_rate: weight of a sample with a distractor. dropout_rate:
+    share of channels dropped in some samples of the first frame.
     """
 
     size: int
@@ -45,17 +42,11 @@ class DiMPSettings:
     refine_space: Space
     refine_steps: int
     refine_length: float
-    softmax: bool = False
     max_shrink: float = 1.5
     random_boxes: int = 9
-    memory_size: int = 50
     memory: MemoryRule = field(default_factory=MemoryRule)
     hard_negative_rate: float = 0.02
     first_iterations: int = 10
-    iterations: int = 2
-    hard_iterations: int = 1
-    train_every: int = 20
-    dropouts: int = 2
     dropout_rate: float = 0.2
     least_side: float = 0.0
     rounding: rules.Rounding = "exact"
@@ -68,6 +59,23 @@ class DiMPSettings:
     def scale(self, extent: rules.Pair) -> float:
         """Image px a crop px to search at, for a target of this extent (h, w; image px)."""
         return rules.search_scale(extent, self.factor, self.size, self.least_side)
+
+
+@dataclass(frozen=True)
+class DiMPSettings(RefiningSettings):
+    """How a sequence is tracked. The defaults are those that all released trackers of the family share.
+
+    softmax: turn scores into probabilities first (PrDiMP). memory_size: samples kept. first_iterations, iterations,
+    hard_iterations: optimiser steps on the first frame, every `train_every` frames, and after a distractor. dropouts:
+    first-frame samples with dropped channels.
+    """
+
+    softmax: bool = False
+    memory_size: int = 50
+    iterations: int = 2
+    hard_iterations: int = 1
+    train_every: int = 20
+    dropouts: int = 2
 
 
 @dataclass(frozen=True)
@@ -162,31 +170,12 @@ def first_frame(
     return DiMPState(centre, extent, scale, base, filters[-1], modulation, memory, centre)
 
 
-class Refining(Protocol):
-    """Of settings: what the refinement of boxes asks for."""
-
-    @property
-    def random_boxes(self) -> int: ...
-
-    @property
-    def refine_space(self) -> Space: ...
-
-    @property
-    def refine_steps(self) -> int: ...
-
-    @property
-    def refine_length(self) -> float: ...
-
-    @property
-    def faithful(self) -> bool: ...
-
-
 def refined_box(
     iou_net: IoUNet,
     features: tuple[Tensor, Tensor],
     box: Sequence[float],
     modulation: tuple[Tensor, Tensor],
-    settings: Refining,
+    settings: RefiningSettings,
     uniform: Uniform,
 ) -> list[float] | None:
     """Refine a box.
