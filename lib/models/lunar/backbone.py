@@ -145,7 +145,7 @@ class TokenBackbone(nn.Module):
             tokens = tokens + torch.lerp(background, target, masks.unsqueeze(-1).to(target.dtype))
         tokens = rearrange(tokens, "b t n c -> b (t n) c")
         if self.reg_token is not None:
-            tokens = torch.cat([self.reg_token.expand(len(tokens), -1, -1), tokens], dim=1)
+            tokens = torch.cat([self.reg_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)
         return tokens
 
     def search_tokens(self, features: Tensor) -> Tensor:
@@ -293,7 +293,7 @@ class OneStreamViT(TokenBackbone):
         x = self.norm(tokens[:, M:])
         if cells is None:
             return x
-        return x.new_zeros(len(x), L, self.embed_dim).scatter(1, cells.unsqueeze(-1).expand_as(x), x)
+        return x.new_zeros(x.shape[0], L, self.embed_dim).scatter(1, cells.unsqueeze(-1).expand_as(x), x)
 
     def _most_attended(self, query, key, M):
         """(B, n) indices of the search tokens that the centre token of the first template attends to most.

@@ -114,7 +114,7 @@ class Lunar(nn.Module):
         flat = images.flatten(0, -4)
         flat = flat / 255 if images.dtype == torch.uint8 else flat
         if gate is not None:
-            gate = gate.repeat_interleave(len(flat) // len(gate))
+            gate = gate.repeat_interleave(flat.shape[0] // gate.shape[0])
         return self.enhancer(flat, gate).view(images.shape)
 
     def encode_template(self, templates: Tensor, masks: Tensor | None = None) -> TemplateState:

@@ -272,7 +272,7 @@ class TemporalQuery(nn.Module):
         marks = state.marks
         age = (state.time[:, None] - marks[..., 3]).clamp(min=0).log1p() / 5
         described = torch.cat([_relative(marks[..., :3], windows), age[..., None], marks[..., 4:]], dim=2)
-        memory = torch.cat([self.empty.expand(len(query), 1, -1), state.memory + self.mark(described)], dim=1)
+        memory = torch.cat([self.empty.expand(query.shape[0], 1, -1), state.memory + self.mark(described)], dim=1)
         known = F.pad(marks[..., 4] > 0, (1, 0), value=True)
         query = self.remember(query, *self.memory_keys_values(memory).chunk(2, dim=2), known)
         logits = (keys @ self.expect(query)[:, :, None])[..., 0] / math.sqrt(self.dim) if self.modulates else None

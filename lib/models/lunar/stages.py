@@ -174,7 +174,7 @@ class StagedLunar:
             return self.network.enhance(images, gate)
         flat = images.flatten(0, -4)
         flat = flat / 255 if images.dtype == torch.uint8 else flat
-        gate = self.enhancer.gate_of(flat) if gate is None else gate.repeat_interleave(len(flat) // len(gate))
+        gate = self.enhancer.gate_of(flat) if gate is None else gate.repeat_interleave(flat.shape[0] // gate.shape[0])
         if gate.any():
             (flat,) = run([flat, gate])
         return flat.view(images.shape)
