@@ -7,7 +7,6 @@ better without the part; * marks what is more than two standard errors over the 
 import logging
 import shlex
 import sys
-from dataclasses import dataclass
 
 from .. import cli, config, registry
 from ..config.paths import paths as find_paths
@@ -20,39 +19,23 @@ python tracking/ablate.py lunar tiny --dataset /my/videos --row "wide search: DA
 """
 
 
-@dataclass(frozen=True)
-class Row:
-    """experiment: runner.Experiment. run: results.Run. made_with: {key: value} that decides the results."""
-
-    label: str
-    experiment: object
-    run: object
-    made_with: dict
-
-
 @cli.command
 def main(argv=None):
     options = _parse(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     changes = _changes(options)
-    paths = find_paths(options.data_root, options.save_dir)
     from ..data import benchmarks
-    from ..test.analysis import ablation
+    from ..test.analysis.ablation_study import Study
 
     datasets = benchmarks.load_all(options.dataset, options.data_root)
-    rows = [_row(label, overrides, options, paths) for label, overrides in changes.items()]
-    for row in rows:
-        for dataset in datasets:  # all of them before any work
-            ablation.stale(row.run, dataset, row.made_with, options.overwrite)
+    study = Study(options, changes, find_paths(options.data_root, options.save_dir))
+    study.check(datasets)  # all of them before any work
     cli.set_threads(options.threads)
-
-    failed, compared = {}, []
+    failed = {}
     for dataset, (sequences, folder) in datasets.items():
-        for row in rows:
-            reasons = _track(row, dataset, sequences, folder, options)
-            failed.update({f"{row.run.config}/{dataset}/{name}": reason for name, reason in reasons.items()})
-        compared.append(_compare(rows, dataset, sequences, options))
-    _write(compared, options)
+        failed |= study.track(dataset, sequences, folder)
+        study.compare(dataset, sequences)
+    study.write(options.json, options.markdown)
     if failed:
         raise IncompleteError.of(failed, "sequences")
     return 0
@@ -85,7 +68,7 @@ def _parse(argv):
 
 def _changes(options):
     """{label: overrides} of the rows asked for, `whole` first. Answers a wrong word before torch is imported."""
-    from ..test.analysis.ablation import WHOLE
+    from ..test.analysis.ablation import WHOLE, folder_name
 
     script, name, more = options.tracker_name, options.tracker_param, {}
     config.load(script, name, options.overrides)
@@ -108,7 +91,7 @@ def _changes(options):
     for label in wanted:
         if label not in rows:
             raise UserError(f"--rows {label}: no such row{nearest(label, rows)}; there are: {', '.join(rows)}")
-    names = [_folder_name(name, label) for label in rows]
+    names = [folder_name(name, label) for label in rows]
     if len(set(names)) < len(names):
         raise UserError("two rows differ in blanks only: their results would overwrite each other")
     return {label: overrides for label, overrides in rows.items() if label in wanted}
@@ -120,96 +103,3 @@ def _words(text):
         return shlex.split(text)
     except ValueError:
         return []
-
-
-def _folder_name(name, label):
-    return f"{name}+{'_'.join(label.split())}"
-
-
-def _row(label, overrides, options, paths):
-    from ..test.analysis.ablation import digest
-    from ..test.evaluation import results
-    from ..test.evaluation.runner import Experiment
-    from ..test.tracker.weights import find_weights
-
-    script, name = options.tracker_name, options.tracker_param
-    named = any(text.startswith("TEST.CHECKPOINT=") for text in overrides)  # a row may have weights of its own
-    overrides = (*options.overrides, *overrides)
-    settings = config.load(script, name, overrides)
-    weights = find_weights(script, name, settings, paths, None if named else options.checkpoint)
-    made_with = {**config.given(script, name, overrides), "weights": digest(weights)}
-    enhancer = settings.get("MODEL", {}).get("ENHANCER", {})
-    if enhancer.get("ENABLE") and enhancer.WEIGHTS:
-        made_with["weights of the enhancer"] = digest(paths.weights(enhancer.WEIGHTS))
-    run = results.Run(results.results_root(paths.output), script, _folder_name(name, label))
-    return Row(label, Experiment(script, name, overrides, weights, device=options.device), run, made_with)
-
-
-# ---- tracking and scoring -------------------------------------------------------------------------------------------
-
-
-def _track(row, dataset, sequences, folder, options):
-    """Track what is not finished. Returns {sequence: why it failed}."""
-    from ..test.analysis.ablation import claim
-    from ..test.evaluation.results import write_source
-    from ..test.evaluation.runner import evaluate
-
-    write_source(row.run, dataset, folder)
-    claim(row.run, dataset, row.made_with, options.overwrite)
-    line = cli.ProgressLine("frames")
-    summary = evaluate(
-        row.experiment,
-        sequences,
-        row.run,
-        processes=options.threads,
-        overwrite=options.overwrite,
-        progress=lambda done, total, summary: line.show(
-            done, total, f"{row.label} on {dataset}: {len(summary.done)} sequences,"
-        ),
-    )
-    line.clear()
-    there = f" ({len(summary.skipped)} were there already)" if summary.skipped else ""
-    there += f", {len(summary.elsewhere)} meanwhile by others" if summary.elsewhere else ""
-    print(f"{row.label} on {dataset}: {len(summary.done)} of {len(sequences)} sequences tracked{there}", flush=True)
-    return summary.failed
-
-
-def _compare(rows, dataset, sequences, options):
-    """([(title, headers, rows)], what ablation.compare returns) of what every row has finished; prints the tables."""
-    from ..test.analysis import ablation, scoring, tables
-    from ..test.evaluation.results import finished
-
-    whole = [each for each in sequences if all(finished(row.run, dataset, each.name) for row in rows)]
-    if whole:
-        report = scoring.evaluate({row.label: row.run for row in rows}, dataset, whole)
-    else:
-        report = {
-            "dataset": dataset,
-            "sequences": [],
-            "trackers": [{"label": row.label, "sequences": []} for row in rows],
-        }
-    compared = ablation.compare(report, [row.label for row in rows])
-    for row, values in zip(rows, compared["rows"], strict=True):
-        values["made_with"] = row.made_with
-    title = f"{options.tracker_name} {options.tracker_param} on {dataset}: "
-    title += f"{len(compared['sequences'])} of {len(sequences)} sequences"
-    shown = [(title, *ablation.score_table(compared))]
-    if options.attributes and compared["attributes"]:
-        shown.append((f"{title}, by attribute", *ablation.attribute_table(compared)))
-    for name, headers, lines in shown:
-        print(f"{name}\n{tables.table(headers, lines)}", flush=True)
-    if options.attributes and not compared["attributes"]:
-        print(f"no attribute that {ablation.LEAST} sequences have\n")
-    return shown, compared
-
-
-def _write(compared, options):
-    from ..files import write_text
-    from ..test.analysis import ablation, tables
-
-    if options.json:
-        write_text(options.json, tables.to_json([values for _, values in compared]))
-    if options.markdown:
-        text = "# Ablation\n\nIn percent; change to the whole ± standard error over videos, * above two of them.\n\n"
-        sections = [ablation.markdown(*each) for shown, _ in compared for each in shown]
-        write_text(options.markdown, text + "\n".join(section.rstrip() + "\n" for section in sections))

@@ -33,9 +33,9 @@ def main(argv=None):
         if not found:
             continue
         shown += 1
-        headers, rows = trust.table(found)
-        print(f"Reliability of the score: {dataset}. Held: IoU above {trust.HELD:g}; in percent of a row's frames.")
-        print(tables.table(headers, rows, left=2))
+        table = trust.table(found, dataset)
+        print(f"{table.title}. {table.note}")
+        print(tables.render(table, "text"))
         for label, one in found.items():
             print(
                 f"{label}: AUROC {100 * one['auroc']:.1f} % for `the target is there and held`; best threshold "

@@ -33,6 +33,10 @@ def report(scores):
     return {"dataset": "night", "sequences": facts, "trackers": trackers}
 
 
+def texts(table):
+    return [[cell.text for cell in row] for row in table.rows]
+
+
 def test_rows_are_compared_by_sequence():
     compared = ablation.compare(report(SCORES), list(SCORES))
     assert compared["sequences"] == ["s0", "s1", "s2", "s3"], "a sequence without score in any row is left out"
@@ -47,24 +51,22 @@ def test_rows_are_compared_by_sequence():
     assert none["change"]["p5"] == pytest.approx({"mean": 0.015, "error": error / 2})
     assert none["auc_change_by_attribute"]["TO"] == pytest.approx({"mean": 0.03, "error": 0.01 / np.sqrt(3)})
     assert bad["sequences"]["s1"] == {"auc": 0.5, "p5": 0.25, "np_auc": 1.0}
-    headers, rows = ablation.score_table(compared)
-    assert headers == ["row", "AUC", "P@5", "NP", "dAUC", "dP@5"]
+    shown = ablation.score_table(compared, "night")
+    assert shown.headers == ("row", "AUC", "P@5", "NP", "dAUC", "dP@5")
+    rows = texts(shown)
     assert rows[0] == ["whole", "37.50", "18.75", "75.00", "-", "-"]
     assert rows[1][4:] == ["+3.00 ±0.41*", "+1.50 ±0.20*"] and rows[2][4] == "-2.50 ±10.51 "
-    assert ablation.attribute_table(compared) == (
-        ["dAUC", "TO (3)"],
-        [["none", "+3.00 ±0.58*"], ["bad", "+5.00 ±10.41 "]],
-    )
-    text = ablation.markdown("night", headers, rows)
-    assert text.startswith("## night\n\n| row | AUC |") and "| none | 40.50 | 20.25 | 81.00 | +3.00 ±0.41* |" in text
+    by_attribute = ablation.attribute_table(compared, "night")
+    assert by_attribute.headers == ("dAUC", "TO (3)")
+    assert texts(by_attribute) == [["none", "+3.00 ±0.58*"], ["bad", "+5.00 ±10.41 "]]
 
 
 def test_one_sequence_has_no_error_and_no_mark():
     alone = {"sequences": [{"name": "s0", "video": "s0", "attributes": []}]}
     one = ablation.compare(report({"whole": [0.5], "none": [0.75]}) | alone, ["whole", "none"])
-    assert ablation.score_table(one)[1][1][4] == "+25.00 ±- " and one["attributes"] == {}
+    assert texts(ablation.score_table(one, ""))[1][4] == "+25.00 ±- " and one["attributes"] == {}
     none = ablation.compare(report({"whole": [], "none": []}), ["whole", "none"])
-    assert ablation.score_table(none)[1] == [["whole", *"-----"], ["none", "-", "-", "-", "- ±- ", "- ±- "]]
+    assert texts(ablation.score_table(none, "")) == [["whole", *"-----"], ["none", "-", "-", "-", "- ±- ", "- ±- "]]
 
 
 def test_results_know_what_they_were_made_with(tmp_path):

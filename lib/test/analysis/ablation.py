@@ -9,13 +9,14 @@ from ...errors import MachineError, UserError
 from ...files import write_text
 from ..evaluation.results import boxes_path
 from .statistics import mean_and_error
-from .tables import number, percent
+from .tables import Table, number, percent, word
 
 WHOLE = "whole"
 COLUMNS = {"auc": "AUC", "p5": "P@5", "np_auc": "NP"}
 CHANGES = ("auc", "p5")  # those of them whose change is shown
 NOTE = "_ablation.json"  # beside a row's results: what they were made with
 LEAST = 3  # sequences from which on an attribute is shown
+EXPLAINED = "In percent; change to the whole ± standard error over videos, * above two of them."
 
 
 def compare(report, labels):
@@ -62,22 +63,22 @@ def compare(report, labels):
     return {"dataset": report["dataset"], "sequences": names, "attributes": attributes, "rows": rows}
 
 
-def score_table(compared):
-    """(headers, rows) of text: scores in percent, and the change of each row but the first."""
-    headers = ["row", *COLUMNS.values(), *(f"d{COLUMNS[name]}" for name in CHANGES)]
-    first, rows = True, []
+def score_table(compared, title):
+    """A Table of scores in percent, and the change of each row but the first."""
+    headers = ("row", *COLUMNS.values(), *(f"d{COLUMNS[name]}" for name in CHANGES))
+    rows = []
     for row in compared["rows"]:
-        changes = ["-" if first else cell(row["change"][name]) for name in CHANGES]
-        rows.append([row["row"], *(percent(row["scores"][name]) for name in COLUMNS), *changes])
-        first = False
-    return headers, rows
+        changes = [cell(row["change"][name]) if rows else "-" for name in CHANGES]
+        rows.append([*map(word, (row["row"], *(percent(row["scores"][name]) for name in COLUMNS), *changes))])
+    return Table("ablation", title, headers, rows, note=EXPLAINED)
 
 
-def attribute_table(compared):
-    """(headers, rows) of text: the change of AUC of every row but the first, by attribute."""
+def attribute_table(compared, title):
+    """A Table of the change of AUC of every row but the first, by attribute."""
     headers = [f"{name} ({count})" for name, count in compared["attributes"].items()]
     changes = [(row["row"], row["auc_change_by_attribute"].values()) for row in compared["rows"][1:]]
-    return ["dAUC", *headers], [[label, *map(cell, by_attribute)] for label, by_attribute in changes]
+    rows = [[word(label), *(word(cell(change)) for change in by_attribute)] for label, by_attribute in changes]
+    return Table("ablation_by_attribute", f"{title}, by attribute", ("dAUC", *headers), rows, note=EXPLAINED)
 
 
 def cell(change):
@@ -87,17 +88,16 @@ def cell(change):
     return f"{sign}{percent(mean)} ±{number(100 * error, 2)}{'*' if abs(mean) > 2 * error else ' '}"
 
 
-def markdown(title, headers, rows):
-    """A table, its first column to the left, as a section of Markdown."""
-    lines = [headers, ["---", *["---:"] * (len(headers) - 1)], *rows]
-    return f"## {title}\n\n" + "".join(f"| {' | '.join(each.strip() for each in cells)} |\n" for cells in lines) + "\n"
-
-
 def _change(values, videos):
     return dict(zip(("mean", "error"), mean_and_error(values, videos), strict=True))
 
 
 # ---- what results were made with ------------------------------------------------------------------------------------
+
+
+def folder_name(config, label):
+    """The name that a row's results have in place of the configuration's."""
+    return f"{config}+{'_'.join(label.split())}"
 
 
 def digest(weights):

@@ -8,6 +8,7 @@ of the ties counted (Hanley and McNeil, 1982): 50 % for a score that says nothin
 import numpy as np
 
 from ...data.boxes import iou
+from .tables import Cell, Table, number_cell, word
 
 HELD = 0.5  # IoU
 EDGES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -66,12 +67,14 @@ def _threshold(score, positive):
     return float(values[best : best + 2].mean())
 
 
-def table(labels: dict) -> tuple:
-    """(headers, rows) of {label: what `reliability` returns}: a row for each tracker and bin, scores in percent."""
+def table(labels: dict, dataset: str) -> Table:
+    """A Table of {label: what `reliability` returns}: a row for each tracker and bin of the score."""
     headers = ("tracker", "score", "frames", "held", "elsewhere", "absent")
     rows = []
     for label, found in labels.items():
         for one in found["bins"]:
-            shares = [f"{100 * one[word]:.1f}" for word in ("held", "wrong", "absent")]
-            rows.append([label, f"{one['low']:.1f}-{one['high']:.1f}", str(one["frames"]), *shares])
-    return headers, rows
+            shares = [number_cell(100 * one[kind], 1) for kind in ("held", "wrong", "absent")]
+            frames = Cell(str(one["frames"]), one["frames"])
+            rows.append([word(label), word(f"{one['low']:.1f}-{one['high']:.1f}"), frames, *shares])
+    note = f"Held: IoU above {HELD:g}; in percent of a row's frames."
+    return Table("reliability", f"Reliability of the score: {dataset}", headers, rows, left=2, note=note)
