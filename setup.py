@@ -12,6 +12,7 @@ setup(
     ],
     package_dir={f"lunar_tracking{name}": folder for name, folder in FOLDERS.items()},
     package_data={
+        "lunar_tracking.test.follow": ["*.html"],
         "lunar_tracking.experiments": ["*/*.yaml"],
         "lunar_tracking.pretrained": ["*.safetensors", "*_onnx/*.onnx", "*.md", "LICENSE.*"],
     },

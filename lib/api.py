@@ -13,8 +13,9 @@ from typing import Any, cast
 import numpy as np
 
 from . import cli, config, registry
-from .contracts import ClipTracker, LockstepTracker, Result, Tracker
+from .contracts import ClipTracker, Result, Tracker
 from .errors import UserError
+from .test.follow.targets import Targets
 
 Box = Sequence[float]
 WHOLE = None  # the name of the target where there is only one
@@ -29,11 +30,9 @@ class LoadedTracker(Tracker):
     """
 
     def __init__(self, build: Callable[[], Tracker]):
-        self._build = build
-        self._tracker = build()
-        self.device = self._tracker.device
+        self._targets = Targets(build)
+        self.device = self._targets.tracker.device
         self._size: tuple[int, ...] | None = None
-        self._states: dict[Hashable, Any] = {}
         self._several = False
 
     def initialize(self, frame: np.ndarray, box: Box | Mapping[Hashable, Box]) -> Any:
@@ -58,16 +57,7 @@ class LoadedTracker(Tracker):
             raise ValueError("box: expected at least one target, found an empty mapping")
         checked = {name: _checked_box(each, frame, name) for name, each in boxes.items()}
         self._size = frame.shape
-        results = {name: Result(each, 1.0, True) for name, each in checked.items()}
-        if isinstance(self._tracker, LockstepTracker):
-            self._states = {name: self._tracker.start(frame, each) for name, each in checked.items()}
-        else:
-            self._states = {}
-            for name, each in checked.items():
-                tracker = self._tracker if not self._states else self._build()
-                results[name] = tracker.initialize(frame, each)
-                self._states[name] = tracker
-        return self._answer(results)
+        return self._answer(self._targets.start(frame, checked))
 
     def track(self, frame: np.ndarray) -> Any:
         """Find the target, or every target, in the next frame.
@@ -85,13 +75,7 @@ class LoadedTracker(Tracker):
         if self._size is None:
             raise RuntimeError("track: call initialize(frame, box) on the first frame before")
         _check_frame(frame, self._size)
-        names = list(self._states)
-        if isinstance(self._tracker, LockstepTracker):
-            states, found = self._tracker.track_frames(list(self._states.values()), [frame] * len(names))
-            self._states = dict(zip(names, states, strict=True))
-        else:
-            found = [tracker.track(frame) for tracker in self._states.values()]
-        return self._answer(dict(zip(names, found, strict=True)))
+        return self._answer(self._targets.track(frame))
 
     def _answer(self, results: dict[Hashable, Result]) -> Any:
         return results if self._several else results[WHOLE]

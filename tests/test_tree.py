@@ -82,7 +82,7 @@ OWN = re.compile(
 ALLOWED = (
     (r"lib/.*", r"\"lunar: ", "messages begin with the name of the command, which is the package's"),
     (r"lib/(cli|__main__|commands/__init__)\.py", r"lunar [{N\[C]", "`lunar NAME` is the command"),
-    (r"lib/commands/video_demo\.py", r'cv2\.\w+\("lunar"', "the title of a window"),
+    (r"lib/test/follow/(video|first_boxes)\.py", r'cv2\.\w+\("lunar"', "the title of a window"),
     (r"lib/test/analysis/plots\.py", "svg.hashsalt", "any constant text"),
     (r"lib/(data/benchmarks/entries|commands/test)\.py", "(?i)lunar", "a benchmark is called lunar"),
     (r"lib/test/evaluation/selection\.py", "make some with", "an example in a hint"),

@@ -1,32 +1,35 @@
-"""Track one object, or a ball, through a video file, a folder of frames, or a camera; watch it, or save it."""
+"""Track objects, or a ball, through a video file, a folder of frames, or a camera; watch it, or save it."""
 
-import collections
-import dataclasses
-import itertools
+import argparse
+import contextlib
 import logging
 import math
-import os
 import sys
-import time
+import tempfile
 from pathlib import Path
 
 from .. import cli, config, registry
 from ..config.paths import paths as find_paths
 from ..contracts import ClipTracker
-from ..errors import FrameError, UserError
+from ..errors import UserError
 
 EXAMPLES = """
 python tracking/video_demo.py lunar tiny night.mp4 --optional_box 311 120 9 7 --save_video tracked.mp4
-python tracking/video_demo.py opencv mil frames/ --optional_box 311 120 9 7 --save_results
+python tracking/video_demo.py lunar tiny night.mp4 --box 311 120 9 7 --box 40 52 8 8 --save_results
+python tracking/video_demo.py lunar tiny night.mp4 --box web
+python tracking/video_demo.py opencv mil frames/ --box first.txt --save_results
 python tracking/video_demo.py opencv mil 0
 python tracking/video_demo.py mmfnet lite rally.mp4 --save_video ball.mp4
 """
-TAIL = 15  # frames of a ball's way that are drawn behind it
+WEB = "web"  # the word after --box that asks for a page
 
 
 @cli.command
 def main(argv=None):
-    return follow(_parse(argv))
+    arguments = cli.parser(__doc__, EXAMPLES)
+    arguments.add_argument("tracker_name", help=f"one of {', '.join(registry.names())}")
+    arguments.add_argument("tracker_param", help="configuration: experiments/<tracker_name>/<tracker_param>.yaml")
+    return follow(parse(arguments, argv))
 
 
 def follow(options):
@@ -37,42 +40,79 @@ def follow(options):
     from ..data.frames import open_frames
     from ..files import check_not_over
     from ..test.evaluation.runner import build_tracker
-    from ..test.tracker.weights import find_weights
+    from ..test.follow import first_boxes, video
+    from ..test.follow.page import Page
+    from ..test.follow.targets import Targets
 
-    if options.show_first:
-        return _show_first(open_frames(options.videofile, turn=not options.as_stored), options)
-    display = not options.no_display and _has_display()
-    if options.optional_box is None and not display and not _finds_balls(options):
-        raise UserError(
-            "there is no display to draw the first box on: give it as --optional_box x y w h "
-            "(--show_first FILE.png writes the first frame with a grid to read it from)"
-        )
-    if not (display or options.save_video or options.save_results):
-        raise UserError("there is no display here and nothing to save: add --save_video OUT.mp4 or --save_results")
     frames = open_frames(options.videofile, turn=not options.as_stored)
+    if options.show_first:
+        first_boxes.write_grid(_frame(frames, options), options.show_first, options.videofile)
+        return 0
+    display = not options.no_display and video.has_display()
+    ball = issubclass(registry.tracker(options.tracker_name), ClipTracker)
+    _check(options, display, ball)
     if options.save_video:
         check_not_over(options.save_video, options.videofile)
-    weights = find_weights(options.tracker_name, options.tracker_param, settings, paths, options.checkpoint)
-    save = _saver(options, settings, weights, paths.output) if options.save_results else None
-    if options.save_results and save is None:
-        print("these results are there already; --overwrite tracks the video again")
-        if not (options.save_video or display):
-            return 0
-    tracker = build_tracker(options, settings, paths)
-    if isinstance(tracker, ClipTracker):
-        _check_ball(tracker, options, display)
-    _track(tracker, frames, options, display, save)
+    with contextlib.ExitStack() as stack:
+        page, boxes = None, {}
+        if options.box_file == WEB:
+            page = stack.enter_context(Page(frames, Path(options.videofile).name))
+            options.first_frame, boxes = page.ask()
+            if not options.save_video:
+                folder = stack.enter_context(tempfile.TemporaryDirectory())
+                options.save_video = str(Path(folder) / "tracked.mp4")
+        elif options.box_file:
+            boxes = first_boxes.read(options.box_file, options.first_frame)
+        elif options.optional_box:
+            boxes = first_boxes.numbered(options.optional_box)
+        elif not ball:
+            boxes = first_boxes.ask(_frame(frames, options))
+        saved = _saved(options, settings, paths, boxes) if options.save_results else None
+        if saved and saved.complete():
+            print("these results are there already; --overwrite tracks the video again")
+            saved = None
+            if not (options.save_video or display):
+                return 0
+        tracker = (
+            build_tracker(options, settings, paths)
+            if ball
+            else Targets(lambda: build_tracker(options, settings, paths))
+        )
+        if ball:
+            _check_look_ahead(tracker, options, display)
+        video.follow(tracker, frames, boxes, options, saved, display, page.watch if page else None)
+        if page:
+            page.show(Path(options.save_video))
     return 0
 
 
-def _finds_balls(options):
-    """Whether the tracker needs no first box."""
-    return issubclass(registry.tracker(options.tracker_name), ClipTracker)
+def _frame(frames, options):
+    """The frame in which the boxes are."""
+    from ..test.follow.video import frames_from
+
+    image = next(frames_from(frames, options.first_frame), None)
+    if image is None:
+        raise UserError(f"no frame {options.first_frame} could be read", options.videofile)
+    return image
 
 
-def _check_ball(tracker, options, display):
-    if options.optional_box:
+def _check(options, display, ball):
+    """Raise UserError for flags that do not go together, before any work."""
+    given = bool(options.optional_box or options.box_file)
+    if ball and (given or options.first_frame):
         raise UserError("--optional_box: this tracker finds the ball itself and takes no first box")
+    if not (given or display or ball):
+        raise UserError(
+            "there is no display to draw the first box on: give it as --optional_box x y w h, or draw it in a browser "
+            "with --box web (--show_first FILE.png writes the first frame with a grid to read it from)"
+        )
+    if not (display or options.save_video or options.save_results or options.box_file == WEB):
+        raise UserError("there is no display here and nothing to save: add --save_video OUT.mp4 or --save_results")
+    if options.box_file == WEB and options.save_video and Path(options.save_video).suffix.lower() != ".mp4":
+        raise UserError("--box web shows the video on its page: --save_video needs a name ending in .mp4")
+
+
+def _check_look_ahead(tracker, options, display):
     if math.isinf(tracker.look_ahead) and (options.save_video or display):
         raise UserError(
             "this configuration answers when it has seen the whole video, so nothing can be drawn meanwhile: "
@@ -80,27 +120,26 @@ def _check_ball(tracker, options, display):
         )
 
 
-def _parse(argv):
-    arguments = cli.parser(__doc__, EXAMPLES)
-    arguments.add_argument("tracker_name", help=f"one of {', '.join(registry.names())}")
-    arguments.add_argument("tracker_param", help="configuration: experiments/<tracker_name>/<tracker_param>.yaml")
-    return parse(arguments, argv)
-
-
 def parse(arguments, argv):
     """The flags of a command that tracks through one video. Raises UserError for a box without area."""
     arguments.add_argument(
         "videofile",
         help="video file, folder, zip or LMDB of frames, images as img_%%04d.png or img_*.png, a stream's URL, "
-        "or a camera's number",
+        "- for the standard input, or a camera's number",
     )
     arguments.add_argument(
         "--optional_box",
         "--box",
         type=float,
         nargs=4,
+        action="append",
         metavar=("X", "Y", "W", "H"),
-        help="first box, px (default: draw it)",
+        help="first box, px (default: draw it); again for more targets. Or --box FILE: text with `x y w h`, or a line "
+        "`id x y w h` for each target, or annotations; or --box web: draw it on a page in a browser",
+    )
+    arguments.add_argument("--box_file", help=argparse.SUPPRESS)
+    arguments.add_argument(
+        "--first_frame", type=int, default=0, metavar="N", help="number of the frame, from 0, in which the boxes are"
     )
     arguments.add_argument(
         "--show_first", metavar="FILE", help="only write the first frame with a grid, as .png or .jpg"
@@ -120,201 +159,42 @@ def parse(arguments, argv):
     cli.add_enhancer_flag(arguments)
     cli.add_config_flags(arguments)
     cli.add_backend_flag(arguments)
-    options = arguments.parse_args(argv)
-    cli.at_least(options, max_frames=1, runid=0)
-    if options.optional_box:
-        written = " ".join(f"{value:g}" for value in options.optional_box)
-        if not all(map(math.isfinite, options.optional_box)):
+    options = arguments.parse_args(_with_box_file(sys.argv[1:] if argv is None else argv))
+    cli.at_least(options, max_frames=1, runid=0, first_frame=0)
+    if options.optional_box and options.box_file:
+        raise UserError("--box: expected numbers, a file or web, not two of them")
+    for box in options.optional_box or ():
+        written = " ".join(f"{value:g}" for value in box)
+        if not all(map(math.isfinite, box)):
             raise UserError(f"--optional_box {written}: expected four finite numbers, x y w h in px")
-        if min(options.optional_box[2:]) <= 0:
+        if min(box[2:]) <= 0:
             raise UserError(f"--optional_box {written}: width and height must be above 0")
     return options
 
 
-def _show_first(frames, options):
-    import cv2
-
-    from ..files import atomic_path, check_not_over
-    from ..vis.draw import draw_grid
-
-    path = Path(options.show_first)
-    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise UserError("expected a name ending in .png or .jpg", path)
-    check_not_over(path, options.videofile)
-    image = next(iter(frames), None)
-    if image is None:
-        raise UserError("no frame could be read", options.videofile)
-    with atomic_path(path) as temporary:
-        cv2.imwrite(str(temporary), cv2.cvtColor(draw_grid(image), cv2.COLOR_RGB2BGR))
-    print(f"wrote {path}: {image.shape[1]} x {image.shape[0]} px; read x y w h off its grid for --optional_box")
-    return 0
+def _with_box_file(words):
+    """The words of the command line, `--box` before anything but a number written as `--box_file`."""
+    changed = list(map(str, words))
+    for index, (word, after) in enumerate(zip(changed, changed[1:], strict=False)):
+        if word in ("--box", "--optional_box"):
+            try:
+                float(after)
+            except ValueError:
+                changed[index] = "--box_file"
+    return changed
 
 
-@dataclasses.dataclass
-class _Found:
-    """What was tracked so far, frame by frame. places: boxes, or the points of a ball, NaN where it is not seen."""
-
-    places: list = dataclasses.field(default_factory=list)
-    scores: list = dataclasses.field(default_factory=list)
-    times: list = dataclasses.field(default_factory=list)
-
-
-def _track(tracker, frames, options, display, save):
-    """Track to the end of the frames, or until q or Esc. Whatever ends it, what was tracked by then is saved.
-
-    save: called with what was found and whether that is all; None where the boxes are not wanted.
-    """
-    found, complete = _Found(), False
-    try:
-        _follow(tracker, frames, options, display, found)
-        complete = True
-    except KeyboardInterrupt:
-        print("\nstopped; saving what was tracked")
-    finally:
-        if found.places and save:
-            save(found, complete)
-    if not found.places:
-        raise UserError("no frame could be read", options.videofile)
-    if options.save_video:
-        print(f"wrote {options.save_video}")
-    count = len(found.places)
-    print(f"{count} frames, {count / sum(found.times):.1f} FPS without decoding and drawing")
-
-
-def _follow(tracker, frames, options, display, found):
-    """Track and fill `found`; a video that is being written ends with the last frame that could be tracked."""
-    import contextlib
-
-    from ..data.frames import expected_length
-    from ..vis.video import VideoWriter
-
-    total = min(expected_length(frames) or sys.maxsize, options.max_frames or sys.maxsize)
-    line = cli.ProgressLine("frames")
-    ended = None
-    with contextlib.ExitStack() as stack:
-        video = stack.enter_context(VideoWriter(options.save_video, frames.fps)) if options.save_video else None
-        answers = (_balls if isinstance(tracker, ClipTracker) else _boxes)(tracker, frames, options, found)
-        try:
-            for index, (image, draw) in enumerate(answers):
-                picture = draw(image) if video or display else None
-                if video:
-                    video.write(picture)
-                if display and _show(picture):
-                    break
-                line.show(index + 1, max(total, index + 1) if total < sys.maxsize else index + 1)
-        except (FrameError, KeyboardInterrupt, cli.Terminated) as error:
-            ended = error  # raised when the video is whole
-        line.clear()
-    if ended is not None:
-        raise ended
-
-
-def _boxes(tracker, frames, options, found):
-    """Track a target. Yields (frame, function that draws what was found on it)."""
-    import numpy as np
-
-    from ..vis.video import annotate
-
-    for index, image in enumerate(itertools.islice(frames, options.max_frames)):
-        if index == 0:
-            box = options.optional_box or _ask(image)
-            _check_inside(box, image)
-        began = time.perf_counter()
-        result = tracker.track(image) if index else tracker.initialize(image, box)
-        found.times.append(time.perf_counter() - began)
-        found.places.append(result["target_bbox"])
-        found.scores.append(result["score"])
-        shown = result["target_bbox"] if result["score"] >= options.absent_thr else [np.nan] * 4
-        yield image, lambda image, shown=shown, score=result["score"]: annotate(image, shown, label=f"{score:.2f}")
-
-
-def _balls(tracker, frames, options, found):
-    """Find a ball. Yields as _boxes; a frame comes when it is answered, and every one that was taken is."""
-    from ..vis.draw import draw_ball
-
-    state, waiting, tail, ended = tracker.start(), collections.deque(), collections.deque(maxlen=TAIL), None
-    source = itertools.islice(frames, options.max_frames)
-    while ended is None:
-        try:
-            image = next(source, None)
-        except (FrameError, KeyboardInterrupt, cli.Terminated) as error:
-            image, ended = None, error
-        taken = [] if image is None else [image]
-        drawn = not math.isinf(tracker.look_ahead)
-        waiting.extend(image if drawn else None for image in taken)
-        began = time.perf_counter()
-        state, results = tracker.track_clip(state, taken, last=image is None)
-        seconds = time.perf_counter() - began
-        if taken:
-            found.times.append(seconds)
-        elif found.times:
-            found.times[-1] += seconds
-        for result in results:
-            found.places.append(result.point if result.present else (math.nan, math.nan))
-            found.scores.append(result.score)
-            tail.append(found.places[-1] if result.score >= options.absent_thr else (math.nan, math.nan))
-            yield waiting.popleft(), lambda image, tail=tuple(tail): draw_ball(image, tail)
-        if image is None:
-            break
-    if ended is not None:
-        raise ended
-
-
-def _saver(options, settings, weights, output):
-    """A function that writes the boxes or points found and a note of what they were made from.
-
-    Raises UserError where the boxes of another run are in its place, and returns None where those of this one are.
-    """
+def _saved(options, settings, paths, boxes):
+    """Where the results go. Raises UserError for names that are no plain file names."""
     from ..test.evaluation import provenance, results
+    from ..test.follow.saved import Saved
+    from ..test.tracker.weights import find_weights
 
-    # not among the benchmarks' results: there is no ground truth to score it by
-    name = results.run_name(options.tracker_param, options.runid, options.enhancer)
-    run = results.Run(output / "test" / "video_demo", options.tracker_name, name)
-    sequence = f"video_{Path(options.videofile).stem}"
-    path, balls = results.boxes_path(run, "", sequence, flat=True), _finds_balls(options)
-    path = path.with_suffix(results.POINTS) if balls else path
+    weights = find_weights(options.tracker_name, options.tracker_param, settings, paths, options.checkpoint)
     made = provenance.describe(f"{options.tracker_name} {options.tracker_param}", settings, weights, options.enhancer)
     made["source"] = provenance.describe_source(options.videofile)
-    made["box"] = options.optional_box
-    made["frames"] = options.max_frames
-    if not options.overwrite and provenance.is_there(path, made):
-        return None
-
-    def save(found, complete):
-        count = len(found.places)
-        if balls:
-            results.write_points(run, "", sequence, found.places, found.scores, found.times[:count], flat=True)
-        else:
-            results.write(run, "", sequence, found.places, found.times, found.scores, flat=True)
-        provenance.note(path, made, complete)
-        print(f"wrote {path}")
-
-    return save
-
-
-def _has_display():
-    return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
-def _ask(image):
-    import cv2
-
-    box = cv2.selectROI("lunar", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), showCrosshair=False)
-    if min(box[2:]) <= 0:
-        raise UserError("no box was drawn")
-    return [float(value) for value in box]
-
-
-def _show(image):
-    """Show a frame; whether the user asked to stop."""
-    import cv2
-
-    cv2.imshow("lunar", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    return cv2.waitKey(1) & 0xFF in (ord("q"), 27)
-
-
-def _check_inside(box, image):
-    x, y, w, h = box
-    height, width = image.shape[:2]
-    if x + w <= 0 or y + h <= 0 or x >= width or y >= height:
-        raise UserError(f"--optional_box {x:g} {y:g} {w:g} {h:g} lies off the frame of {width} x {height} px")
+    made["box"] = [*boxes.values()][0] if len(boxes) == 1 else boxes or None
+    made["frames"], made["first_frame"] = options.max_frames, options.first_frame
+    name = results.run_name(options.tracker_param, options.runid, options.enhancer)
+    run = results.Run(paths.output / "test" / "video_demo", options.tracker_name, name)
+    return Saved(run, options.videofile, made, boxes, options.overwrite)

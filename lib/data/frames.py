@@ -22,7 +22,7 @@ from ..errors import FrameError, UserError
 from . import image as images
 from .depth import VARIABLE, stretch_of
 from .storage import Folder, open_storage
-from .video import VIDEO_EXTENSIONS, VideoFrames, VideoStream
+from .video import STDIN, VIDEO_EXTENSIONS, VideoFrames, VideoStream
 
 __all__ = [
     "VIDEO_EXTENSIONS", "CameraFrames", "ImageFrames", "OrderedFrames", "PartialFrame", "StreamFrames",
@@ -190,7 +190,7 @@ class CameraFrames:
 
 
 class StreamFrames:
-    """A stream of a network, such as rtsp://... or http://...: frames until it ends, without a length.
+    """A stream of a network, such as rtsp://..., or the standard input ("-"): frames until it ends, without a length.
 
     Raises FrameError where it cannot be opened, or is lost; what came before is then read.
     """
@@ -205,13 +205,13 @@ class StreamFrames:
 
 def open_frames(source, turn=True):
     """Open what a user names: a video file, a folder, zip or LMDB of frames, images as a pattern (`img_%04d.png`,
-    `img_*.png`), a stream of a network (rtsp://, http://, udp://, ...) or a camera index ("0").
+    `img_*.png`), a stream of a network (rtsp://, http://, udp://, ...), the standard input ("-"), or a camera's index.
 
     turn: images are turned as their EXIF data says. Raises UserError where there is nothing to open, naming what was
     expected.
     """
     path = Path(source)
-    if URL.match(str(source)):
+    if URL.match(str(source)) or str(source) == STDIN:
         return StreamFrames(str(source))
     if not os.path.exists(path):  # unlike Path.exists, also for what can name no file
         names = _like(path)

@@ -18,7 +18,8 @@ class Sequence:
     attributes: words that hold for the whole. frame_attributes: {word: (N,) bool} of those annotated by frame.
     category: class of the target, "" where unknown. task: "box", or "point" where only a centre is annotated and the
     boxes are squares of a nominal side about it. origin: what the dataset's own files call the first pixel's edge, px.
-    video: what it is one of several runs through (lib/data/starts.py), else its own name.
+    video: what it is one of several runs through (lib/data/starts.py), else its own name. begins: number of its first
+    frame in the video of several targets that it is a part of, else 0.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Sequence:
     task: str = "box"
     origin: float = 0.0
     video: str = ""
+    begins: int = 0
 
     def __post_init__(self):
         self.video = self.video or self.name

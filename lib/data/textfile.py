@@ -64,6 +64,14 @@ def parse_rows(data, path, least):
     return rows
 
 
+def first_row(data, path):
+    """The numbers of the first line that is not blank. `path` only names the place in errors. Raises UserError."""
+    for number, line in enumerate(_text(data, path).splitlines(), 1):
+        if line.strip():
+            return _row(line, path, number)
+    raise UserError("is empty", path)
+
+
 def _parse(data, path, columns, allow_nan):
     rows = _parse_fast(data)
     if rows is None or (columns and rows.shape[1] not in columns) or not _plausible(rows, allow_nan):

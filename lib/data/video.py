@@ -7,6 +7,7 @@ import functools
 import itertools
 import logging
 import os
+import sys
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ VIDEO_EXTENSIONS = (
 )  # fmt: skip
 KEPT = 2**27  # bytes: of frames decoded together where a video is read backwards
 THREADS = 4  # of a decoder; more hold more frames in memory and gain little
+STDIN = "-"  # the name of the standard input
 WAIT = 10.0  # s for a stream's next data, then it is lost
 NO_VIDEO = ("ansi", "bintext", "xbin", "idf")  # text that FFmpeg draws as pictures
 # Of these, in an MP4 or MOV file, one packet is one frame, so that packets are counted in the place of frames.
@@ -232,7 +234,10 @@ class _Decoder:
 
 
 class VideoStream:
-    """A video that comes once, from a network: iterate over it. Raises FrameError where it is not there, or lost."""
+    """A video that comes once, from a network or the standard input ("-"): iterate over it.
+
+    Raises FrameError where it is not there, or lost.
+    """
 
     def __init__(self, url: str):
         self.url, self._decoder = url, _Decoder(url)
@@ -262,7 +267,7 @@ def _open_file(path):
 
 def _open_stream(url):
     try:
-        return av.open(url, timeout=WAIT)
+        return av.open(sys.stdin.buffer) if url == STDIN else av.open(url, timeout=WAIT)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise FrameError(f"cannot be opened: {getattr(error, 'strerror', None) or error}", url) from None
 

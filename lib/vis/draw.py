@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 
 SHIFT = 4  # OpenCV draws in 1/16 px
+# (r, g, b) of several targets: colours that the colour-blind tell apart too (Okabe and Ito), the first as of one alone.
+COLOURS = ((255, 176, 0), (86, 180, 233), (0, 158, 115), (204, 121, 167), (213, 94, 0), (240, 228, 66))
 
 
 def draw_box(image, box_xywh, color, thickness=1, label=None):

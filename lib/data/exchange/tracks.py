@@ -90,7 +90,8 @@ def sequences(
         else:
             opener = OpenFiles(storage, tuple(frames[first : last + 1]))
         called = f"{name}_{number}" if len(tracks) > 1 else name
-        found.append(Sequence(called, dataset, table, opener, place=str(place), category=label, video=name))
+        facts = {"place": str(place), "category": label, "video": name, "begins": first}
+        found.append(Sequence(called, dataset, table, opener, **facts))
     return found
 
 

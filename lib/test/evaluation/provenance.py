@@ -104,8 +104,8 @@ def is_there(path: Path, made: Mapping) -> bool:
         choice = "--overwrite replaces it, --runid N keeps both"
         raise UserError(f"is there, without a note of what it was made from. {choice}", path)
     what = difference(before["made"], made)
-    for key in ("source", "box", "frames"):
-        then, now = before["made"].get(key), made[key]
+    for key in ("source", "box", "frames", "first_frame"):
+        then, now = before["made"].get(key), json.loads(json.dumps(made.get(key)))
         if not what and then != now:
             what = f"{key} {_said(then) if then else 'none'} then, {_said(now) if now else 'none'} now"
     if what:
