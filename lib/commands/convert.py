@@ -20,7 +20,8 @@ def main(argv=None):
     add = arguments.add_argument
     add("dataset", help="name or folder; of any form that test.py reads, those below among them")
     add("output", help="folder; each video gets one in it")
-    add("--to", required=True, choices=FORMATS, help="; ".join(f"{one.name}: {one.what}" for one in FORMATS.values()))
+    written = {name: one for name, one in FORMATS.items() if one.write}
+    add("--to", required=True, choices=written, help="; ".join(f"{one.name}: {one.what}" for one in written.values()))
     add("--results", metavar="FOLDER", help="of one tracker and configuration: its boxes in the place of the true ones")
     add("--tolerance", type=float, default=0.0, metavar="PX", help="farthest that a thinned keyframe may move a corner")
     add("--data_root", help="folder that holds the benchmarks (default: ./data, see local.yaml)")
@@ -36,10 +37,10 @@ def main(argv=None):
     for sequence in benchmarks.load(options.dataset, options.data_root):
         boxes = _results(options.results, sequence) if options.results else None
         clip = Clip.of(sequence, boxes)
-        for name, data in FORMATS[options.to].write(clip, options.tolerance).items():
+        for name, data in written[options.to].write(clip, options.tolerance).items():
             write_bytes(Path(options.output) / sequence.name / name, data)
         count += 1
-    print(f"wrote {count} videos to {options.output} as {FORMATS[options.to].what}")
+    print(f"wrote {count} videos to {options.output} as {written[options.to].what}")
     return 0
 
 

@@ -58,9 +58,6 @@ def follow(options):
         if options.box_file == WEB:
             page = stack.enter_context(Page(frames, Path(options.videofile).name))
             options.first_frame, boxes = page.ask()
-            if not options.save_video:
-                folder = stack.enter_context(tempfile.TemporaryDirectory())
-                options.save_video = str(Path(folder) / "tracked.mp4")
         elif options.box_file:
             boxes = first_boxes.read(options.box_file, options.first_frame)
         elif options.optional_box:
@@ -80,7 +77,13 @@ def follow(options):
         )
         if ball:
             _check_look_ahead(tracker, options, display)
+        named = options.save_video
+        if page and not named:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            options.save_video = str(Path(folder) / "tracked.mp4")
         video.follow(tracker, frames, boxes, options, saved, display, page.watch if page else None)
+        if named:
+            print(f"wrote {named}")
         if page:
             page.show(Path(options.save_video))
     return 0

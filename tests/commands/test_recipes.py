@@ -2,11 +2,14 @@
 
 import os
 import runpy
+import sys
+import types
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests import processes
 from tests.evaluation.test_runner import write_sequence
@@ -128,3 +131,36 @@ def test_results_are_drawn_as_a_picture(tmp_path, command, capsys):
     capsys.readouterr()
     assert recipe([str(tmp_path / "out.png"), *words, "--dataset", "lunar_day"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_cvat_calls_three_methods(monkeypatch):
+    """A shape is tracked as the public API tracks it, and none is answered where the target is not believed there."""
+    from lib import load_dataset, load_tracker
+
+    try:
+        import cvat_sdk.auto_annotation as cvat
+    except ImportError:  # its two value classes stand in for the package
+        cvat = types.ModuleType("cvat_sdk.auto_annotation")
+        for name in ("TrackingFunctionSpec", "TrackableShape"):
+            setattr(cvat, name, type(name, (types.SimpleNamespace,), {}))
+        monkeypatch.setitem(sys.modules, "cvat_sdk", types.ModuleType("cvat_sdk"))
+        monkeypatch.setitem(sys.modules, "cvat_sdk.auto_annotation", cvat)
+        monkeypatch.setattr(sys.modules["cvat_sdk"], "auto_annotation", cvat, raising=False)
+    function = runpy.run_path(str(ROOT / "docs/recipes/cvat_function.py"))["create"]("opencv", "mil")
+    assert set(function.spec.supported_shape_types) == {"rectangle"}
+    (sequence,) = load_dataset("lunar_demo#ball_park")
+    frames = [sequence.frames()[number] for number in range(3)]
+    images = [function.preprocess_image(None, Image.fromarray(frame)) for frame in frames]
+    x, y, w, h = sequence.first_box.tolist()
+    shape = cvat.TrackableShape(type="rectangle", points=[x, y, x + w, y + h])
+    states = [function.init_tracking_state(None, images[0], shape) for _ in range(2)]
+    tracker = load_tracker("opencv", "mil")
+    tracker.initialize(frames[0], (x, y, w, h))
+    for number in (1, 2):
+        expected = tracker.track(frames[number])
+        for state in states:
+            found = function.track(None, images[number], state)
+            left, top, right, bottom = found.points
+            assert found.type == "rectangle" and (left, top, right - left, bottom - top) == pytest.approx(expected.box)
+    lost = types.SimpleNamespace(track=lambda frame: types.SimpleNamespace(present=False, box=(0, 0, 1, 1)))
+    assert function.track(None, images[0], lost) is None

@@ -14,8 +14,10 @@ from lib.errors import UserError
 
 COUNT, WIDTH, HEIGHT = 8, 64, 48
 NAMES = tuple(f"{number:06d}.png" for number in range(1, COUNT + 1))
-FOLDER = {"mot": "img1", "coco": "images", "cvat": "images", "yolo": "images", "voc": "JPEGImages", "labelme": ""}
-TRACKED = ("mot", "coco", "cvat")
+FOLDER = {"mot": "img1", "coco": "images", "cvat": "images", "yolo": "images", "voc": "JPEGImages", "labelme": "",
+          "label_studio": "walk", "anti_uav": ""}  # fmt: skip
+WRITTEN = [name for name, one in FORMATS.items() if one.write]
+TRACKED = ("mot", "coco", "cvat", "label_studio")
 
 
 def clip():
@@ -34,10 +36,13 @@ def pictures(folder):
 
 
 def written(place, name, tolerance=0.0):
-    for file, data in FORMATS[name].write(clip(), tolerance).items():
+    files = FORMATS[name].write(clip(), tolerance)
+    for file, data in files.items():
         (place / file).parent.mkdir(parents=True, exist_ok=True)
         (place / file).write_bytes(data)
-    pictures(place / FOLDER[name])
+    folders = {(place / file).parent for file in files} if name == "anti_uav" else [place / FOLDER[name]]
+    for folder in folders:
+        pictures(folder)
     return place
 
 
@@ -77,9 +82,10 @@ def test_tracks_survive_another_round(tmp_path, name):
         for file, data in FORMATS[name].write(Clip.of(sequence), 0.0).items():
             (again / file).parent.mkdir(parents=True, exist_ok=True)
             (again / file).write_bytes(data)
-        (again / FOLDER[name]).mkdir(exist_ok=True)
+        folder = again / (sequence.name if name == "label_studio" else FOLDER[name])
+        folder.mkdir(exist_ok=True)
         for image in sequence.frames().names:
-            shutil.copy(tmp_path / "walk" / image, again / FOLDER[name])
+            shutil.copy(tmp_path / "walk" / image, folder)
         (back,) = benchmarks.load(again)
         assert np.allclose(back.boxes_xywh, sequence.boxes_xywh, atol=2e-3, equal_nan=True)
 
@@ -161,10 +167,12 @@ WRONG = {
     "yolo": ("labels/000001.txt", "0 100 100 20 20\n", "000001.txt:1: expected `class cx cy w h` in shares"),
     "voc": ("Annotations/000001.xml", "<a><object><bndbox/></object></a>", "without a bndbox"),
     "labelme": ("000001.json", '{"shapes": [{"label": "a"}]}', "a shape without points"),
+    "anti_uav": ("1/IR_label.json", '{"exist": [1, 1], "gt_rect": [[1, 2, 3, 4]]}', "2 numbers in exist, 1 boxes"),
+    "label_studio": ("annotations.json", '[{"data": {}, "type": "videorectangle"}]', "not an export of Label Studio"),
 }
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", WRITTEN)
 def test_what_is_wrong_is_one_line(tmp_path, name):
     place = written(tmp_path / "walk", name)
     file, text, words = WRONG[name]
@@ -184,7 +192,7 @@ def test_detections_and_frames_that_are_not_there(tmp_path):
         benchmarks.load(place)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", WRITTEN)
 def test_the_command(tmp_path, command, capsys, name):
     source = written(tmp_path / "walk", "mot")
     words = ["convert.py", source, tmp_path / "out", "--to", name, "--tolerance", 0.1]
@@ -199,3 +207,63 @@ def test_the_command(tmp_path, command, capsys, name):
     assert command(*words, "--results", tmp_path / "results") == 0
     if name == "mot":
         assert (tmp_path / "out" / "walk_1" / "gt" / "gt.txt").read_text().startswith("1,1,1,2,3,4,1,1,1\n2,1,1,2,3,4")
+
+
+def test_anti_uav_is_one_target_beside_images_or_a_video(tmp_path):
+    from tests.data.test_video import COUNT as LENGTH
+    from tests.data.test_video import record
+
+    found = benchmarks.load(written(tmp_path / "day", "anti_uav"))
+    assert [one.name for one in found] == ["1", "2"], "a folder for each target"
+    for sequence, track in zip(found, clip().tracks, strict=True):
+        assert np.allclose(sequence.boxes_xywh, seen(track.boxes_xywh)[0], atol=1e-3, equal_nan=True)
+    (tmp_path / "night/one").mkdir(parents=True)
+    for name in ("infrared", "visible"):
+        record(tmp_path / f"night/one/{name}.mp4")
+        exist, boxes = [1] * LENGTH, [[1, 2, 3, 4]] * LENGTH
+        exist[2], boxes[2] = 0, []
+        (tmp_path / f"night/one/{name}.json").write_text(json.dumps({"exist": exist, "gt_rect": boxes}))
+    found = benchmarks.load(tmp_path / "night")
+    assert [one.name for one in found] == ["one_infrared", "one_visible"]
+    assert not found[0].visible[2] and found[0].visible.sum() == LENGTH - 1
+    assert found[1].frames()[0].shape == (64, 96, 3)
+
+
+def test_label_studio_between_keyframes_and_after_the_last(tmp_path):
+    from tests.data.test_video import COUNT as LENGTH
+    from tests.data.test_video import record
+
+    record(tmp_path / "0123abcd-a.mp4")
+    keys = [(3, True, 10), (5, False, 20), (8, True, 50)]
+    sequence = [
+        {"frame": frame, "enabled": enabled, "x": x, "y": 25, "width": 12.5, "height": 50, "rotation": 0, "time": 0.1}
+        for frame, enabled, x in keys
+    ]
+    result = {"type": "videorectangle", "id": "a", "value": {"sequence": sequence, "labels": ["ball"]}}
+    task = {"data": {"video": "/data/upload/1/0123abcd-a.mp4"}, "annotations": [{"result": [result]}]}
+    (tmp_path / "project-1.json").write_text(json.dumps([task]))
+    (found,) = benchmarks.load(tmp_path)
+    assert found.category == "ball" and len(found) == LENGTH - 2 and found.begins == 2
+    assert found.boxes_xywh[:3].tolist() == [[9.6, 16, 12, 32], pytest.approx([14.4, 16, 12, 32]), [19.2, 16, 12, 32]]
+    assert not found.visible[3:5].any() and (found.boxes_xywh[5:] == [48, 16, 12, 32]).all()
+
+
+def test_masks_are_boxes_around_their_pixels(tmp_path):
+    pictures(tmp_path / "JPEGImages/480p/walk")
+    (tmp_path / "Annotations/480p/walk").mkdir(parents=True)
+    for number, name in enumerate(NAMES):
+        mask = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+        mask[10:14, 20 + number : 27 + number] = (0, 0, 128)  # red, as OpenCV writes it: the first target
+        if number > 3:
+            mask[30:40, 1:3] = (0, 128, 0)
+        cv2.imwrite(str(tmp_path / "Annotations/480p/walk" / name), mask)
+    one, two = benchmarks.load(tmp_path)
+    assert (one.name, two.name) == ("walk_1", "walk_2") and len(one) == COUNT and len(two) == COUNT - 4
+    assert one.boxes_xywh[3].tolist() == [23, 10, 7, 4] and (two.boxes_xywh == [1, 30, 2, 10]).all()
+    grey = np.zeros((HEIGHT, WIDTH), np.uint8)
+    grey[5, 6] = 255
+    cv2.imwrite(str(tmp_path / "Annotations/480p/walk" / NAMES[0]), grey)
+    assert [each.name for each in benchmarks.load(tmp_path)] == ["walk_1", "walk_2", "walk_255"]
+    (tmp_path / "Annotations/480p/walk" / NAMES[0]).write_bytes(b"x")
+    with pytest.raises(UserError, match="expected a mask"):
+        benchmarks.load(tmp_path)

@@ -209,8 +209,8 @@ def any_folder():
     from ..exchange import FORMATS  # which builds on this package
 
     layouts = {name: one.layout for name, one in FORMATS.items()}
-    # ours would take MOT's gt/gt.txt for a sequence called gt, and miss a text beside the videos of CVAT
-    first = [layouts.pop(name) for name in ("mot", "cvat")]
+    # ours would take MOT's gt/gt.txt for a sequence called gt, and miss a text beside the videos of the others
+    first = [layouts.pop(name) for name in ("mot", "cvat", "label_studio", "anti_uav")]
     return (*first, *OWN_FOLDER, *layouts.values())
 
 

@@ -69,8 +69,6 @@ def follow(
             print(f"wrote {saved.path}")
     if not found.places:
         raise UserError("no frame could be read", options.videofile)
-    if options.save_video:
-        print(f"wrote {options.save_video}")
     count = len(found.places)
     print(f"{count} frames, {count / sum(found.seconds):.1f} FPS without decoding and drawing")
 
