@@ -63,4 +63,7 @@ def files(rng, folder, count):
 
 
 if __name__ == "__main__":
+    from words import words
+
+    words(__doc__)
     main()

@@ -75,4 +75,6 @@ def measure(cases, frames):
 
 
 if __name__ == "__main__":
-    main(*(int(word) if word.isdecimal() else word for word in sys.argv[1:]))
+    from words import words
+
+    main(*(int(word) if word.isdecimal() else word for word in words(__doc__)))

@@ -107,4 +107,7 @@ def training(tracker):
 
 
 if __name__ == "__main__":
-    rounding() if sys.argv[1:] == ["rounding"] else main(sys.argv[1:] or DEFAULT)
+    from words import words
+
+    given = words(__doc__)
+    rounding() if given == ["rounding"] else main(given or DEFAULT)

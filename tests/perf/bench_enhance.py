@@ -81,4 +81,6 @@ class Sequel:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    from words import words
+
+    main(*map(int, words(__doc__)))

@@ -61,4 +61,6 @@ def main(count=100):
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    from words import words
+
+    main(*map(int, words(__doc__)))

@@ -22,6 +22,7 @@ import torch
 from lib import config
 from lib.models.lunar.model import TrackerOutput
 from lib.test.tracker import lunar
+from lib.test.tracker.window import hann
 from tests.networks import make_lunar
 
 SIZE, LOOPS = 256, 300
@@ -85,12 +86,12 @@ def main():
     for width, height in ((640, 480), (1920, 1080)):
         image = rng.integers(0, 255, (height, width, 3), np.uint8)
         box = np.array([width * 0.4, height * 0.4, width * 0.09, height * 0.11])
-        compare(tracker, output, image, box)
+        compare(tracker, network, output, image, box)
 
 
-def compare(tracker, output, image, box):
+def compare(tracker, network, output, image, box):
     """Print the stages of one frame, the usual way and ours."""
-    window = torch.from_numpy(lunar.hann(16, np.array([[8.0, 8.0]])))
+    window = torch.from_numpy(hann(16, np.array([[8.0, 8.0]])))
     state = tracker.start(image, box)
     crop = tracker._search_crop(state, image)
     patch = torch.from_numpy(crop.extract(image)).permute(2, 0, 1)[None]
@@ -101,7 +102,7 @@ def compare(tracker, output, image, box):
     ]
     ours = [
         milliseconds(lambda: crop.extract(image)),
-        milliseconds(lambda: tracker.network.normalise(patch)),
+        milliseconds(lambda: network.normalise(patch)),
         milliseconds(lambda: tracker.track_frames([state], [image])),  # crops as well
     ]
     ours[2] -= ours[0]
@@ -112,4 +113,7 @@ def compare(tracker, output, image, box):
 
 
 if __name__ == "__main__":
+    from words import words
+
+    words(__doc__)
     main()

@@ -78,4 +78,6 @@ def compare(backbone, templates, engines, frames):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    from words import words
+
+    main(*words(__doc__))

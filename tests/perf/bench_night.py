@@ -86,4 +86,6 @@ def main(blocks=3):
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    from words import words
+
+    main(*map(int, words(__doc__)))

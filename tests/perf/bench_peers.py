@@ -132,5 +132,8 @@ def with_disc(scene, box):
 
 
 if __name__ == "__main__":
-    numbers = [int(word) for word in sys.argv[1:] if word.isdecimal()]
-    main(*numbers or [20], *(word for word in sys.argv[1:] if not word.isdecimal()))
+    from words import words
+
+    given = words(__doc__)
+    numbers = [int(word) for word in given if word.isdecimal()]
+    main(*numbers or [20], *(word for word in given if not word.isdecimal()))

@@ -69,4 +69,6 @@ def main(frames=40):
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    from words import words
+
+    main(*map(int, words(__doc__)))

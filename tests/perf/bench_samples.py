@@ -160,4 +160,7 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
+    from words import words
+
+    words(__doc__)
     sys.exit(main())

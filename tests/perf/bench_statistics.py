@@ -73,4 +73,7 @@ def best(work):
 
 
 if __name__ == "__main__":
+    from words import words
+
+    words(__doc__)
     main()

@@ -70,4 +70,6 @@ def main(steps=20, workers=2, batch=8, *names):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    from words import words
+
+    main(*words(__doc__))
