@@ -289,8 +289,10 @@ def test_intervals_and_the_leader_against_the_others(tmp_path):
         low, high = tracker["intervals"]["auc"]
         assert low < tracker["scores"]["auc"] < high and set(tracker["rounded"]) == {"trunc"}
         assert tracker["presence"] is None
-    assert all(row["first"] == "near" and row["p"] < 0.01 and row["low"] > 0 for row in one["comparisons"])
-    assert len(one["comparisons"]) == 2 and one["comparisons"][0]["sequences"] == 12
+    *leaders, others = one["comparisons"]
+    assert all(row["first"] == "near" and row["p"] < 0.01 and row["low"] > 0 for row in leaders)
+    assert len(leaders) == 2 and leaders[0]["sequences"] == 12
+    assert {others["first"], others["second"]} == {"far", "as far"} and others["low"] < 0 < others["high"]
     assert "real" in text_of(one, "comparisons") and "truncated" in text_of(one, "rounding")
 
 

@@ -9,6 +9,7 @@ from . import metrics, presence, statistics
 SCORES = ("auc", "op50", "op75", "p20", "p5", "np_auc", "np20", "ao", "sr50", "sr75")
 MEANS = SCORES[:7]  # those that are means over sequences, so that their spread over sequences tells how sure they are
 MAIN = {"box": "auc", "point": "p5"}  # what ranks; the sizes of squares about points mean nothing
+ALL_PAIRS = 5  # trackers; of more only the best is compared with each
 CURVES = ("success", "precision", "normalised")
 
 
@@ -188,15 +189,21 @@ def _trackingnet(answers):
 
 
 def _comparisons(trackers, main, videos):
-    """The leader against every other tracker, on the sequences that both have. videos: {sequence: its video}."""
+    """The leader against every other tracker, and among ALL_PAIRS trackers or fewer the others against each other too.
+
+    Each on the sequences that both have. videos: {sequence: its video}.
+    """
+    leaders = trackers if len(trackers) <= ALL_PAIRS else trackers[:1]
     compared = []
-    first, *others = trackers
-    values = {row["name"]: row[main] for row in first["sequences"]}
-    for other in others:
-        both = {row["name"]: (values[row["name"]], row[main]) for row in other["sequences"] if row["name"] in values}
-        pairs = np.array(list(both.values())).reshape(-1, 2)
-        one = statistics.compare(*pairs.T, videos=[videos[name] for name in both])
-        compared.append({"first": first["label"], "second": other["label"], "score": main, **one._asdict()})
+    for place, first in enumerate(leaders, 1):
+        values = {row["name"]: row[main] for row in first["sequences"]}
+        for other in trackers[place:]:
+            both = {
+                row["name"]: (values[row["name"]], row[main]) for row in other["sequences"] if row["name"] in values
+            }
+            pairs = np.array(list(both.values())).reshape(-1, 2)
+            one = statistics.compare(*pairs.T, videos=[videos[name] for name in both])
+            compared.append({"first": first["label"], "second": other["label"], "score": main, **one._asdict()})
     return compared
 
 

@@ -81,7 +81,8 @@ def compare(first, second, level=LEVEL, draws=DRAWS, seed=0, videos=None):
         return Comparison(np.nan, np.nan, np.nan, np.nan, 0)
     differences, videos = differences[known], None if videos is None else np.asarray(videos)[known]
     low, high = interval(differences, level, draws, seed, videos)
-    p = _sign_flip(_by_video(differences[:, None], videos)[:, 0], draws, seed)
+    units = _by_video(differences[:, None], videos)[:, 0]
+    p = _sign_flip(units, draws, seed) if len(units) > 1 else np.nan  # one video shows nothing of others
     return Comparison(float(differences.mean()), low, high, p, count)
 
 

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from ...errors import UserError
+from ...errors import UserError, nearest
 
 
 def add_flags(parser):
@@ -107,7 +107,8 @@ def _datasets_of(found, chosen, data_root):
     there = {run for run, _ in runs}
     lacking = [label for label, run in (chosen or {}).items() if run not in there]
     if lacking:
-        raise UserError(f"no results of {', '.join(lacking)}", chosen[lacking[0]].root)
+        hint = nearest(lacking[0], {str(run) for run, _ in found}) if len(lacking) == 1 else ""
+        raise UserError(f"no results of {', '.join(lacking)}{hint}", chosen[lacking[0]].root)
     for name in sorted({dataset for _, dataset in runs if dataset}):
         sources = [read_source(run, dataset) for run, dataset in runs if dataset == name]
         try:
