@@ -20,7 +20,7 @@ from lib.data import image as images
 from lib.data.crop import Crop
 from lib.data.frames import PartialFrame
 from lib.data.image import encode_jpeg
-from lib.test.evaluation import results, runner
+from lib.test.evaluation import results, runner, work
 from lib.test.tracker import lunar_rules
 from tests import processes
 
@@ -369,7 +369,7 @@ def test_a_damaged_frame_fails_its_sequence_alone_with_one_message(large, small_
 
 def ahead(monkeypatch):
     """Decode ahead, as for a network that leaves the cores alone."""
-    monkeypatch.setattr(runner, "_decodes_ahead", lambda tracker, cores: True)
+    monkeypatch.setattr(work, "_decodes_ahead", lambda tracker, cores: True)
     monkeypatch.setattr(runner.cli, "share_of_cores", lambda processes: 4)
 
 

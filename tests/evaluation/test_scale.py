@@ -12,7 +12,7 @@ import pytest
 from lib.commands.test import _select as select
 from lib.data import benchmarks
 from lib.errors import MachineError
-from lib.test.evaluation import results, runner
+from lib.test.evaluation import results, waiting
 from lib.test.evaluation.runner import Experiment, evaluate
 from tests.evaluation.test_runner import FAULTY, ROOT, boxes, write_sequence
 from tests.processes import Started, until
@@ -98,7 +98,7 @@ def test_shards_of_every_dataset_of_a_list_are_one_run(tmp_path, command):
 
 
 def test_a_sequence_is_handed_out_once(place, sequences):
-    one, two = (runner._Queue(sequences, place, overwrite=False) for _ in range(2))
+    one, two = (waiting.Queue(sequences, place, overwrite=False) for _ in range(2))
     assert [one.next().name, two.next().name, one.next().name] == ["a", "b", "c"]
     assert [sequence.name for sequence in (two.next(), two.next())] == ["d", "e"] and two.next() is None
     assert one.next() is None and [sequence.name for sequence in one.taken] == ["b", "d", "e"]
@@ -118,19 +118,19 @@ def test_a_sequence_is_handed_out_once(place, sequences):
 def test_overwriting_tracks_again_what_was_there_and_not_what_another_has_just_written(place, sequences):
     for sequence in sequences:
         results.write(place, "set", sequence.name, sequence.boxes_xywh)
-    one, two = (runner._Queue(sequences, place, overwrite=True) for _ in range(2))
+    one, two = (waiting.Queue(sequences, place, overwrite=True) for _ in range(2))
     first = one.next()
     results.write(place, "set", first.name, sequences[0].boxes_xywh)
     one.release(first.name)
     assert two.next().name == "b" and two.summary.elsewhere == ["a"]
-    assert runner._Queue(sequences, place, overwrite=False).summary.skipped == list("abcde")
+    assert waiting.Queue(sequences, place, overwrite=False).summary.skipped == list("abcde")
 
 
 def test_a_file_system_without_locks_is_named_once_and_used(place, sequences, monkeypatch, caplog):
     def refuse(self, **_):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(runner.FileLock, "acquire", refuse)
+    monkeypatch.setattr(waiting.FileLock, "acquire", refuse)
     with caplog.at_level(logging.WARNING):
         assert len(evaluate(IDENTITY, sequences, place).done) == 5
     assert [record.getMessage().partition(":")[2] for record in caplog.records] == [
@@ -142,7 +142,7 @@ def test_a_claim_that_cannot_be_written_stops(place, sequences, monkeypatch):
     def refuse(self, **_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(runner.FileLock, "acquire", refuse)
+    monkeypatch.setattr(waiting.FileLock, "acquire", refuse)
     with pytest.raises(MachineError, match=r"\.a\.lock: cannot write: No space left"):
         evaluate(IDENTITY, sequences, place)
 
@@ -218,14 +218,14 @@ def test_what_another_finished_meanwhile_is_told(tmp_path, command, monkeypatch,
         write_sequence(tmp_path / "set", name)
     sequences = benchmarks.load(tmp_path / "set")
     place = results.Run(results.results_root(tmp_path / "out"), "identity", "baseline")
-    other = runner._Queue(sequences, place, overwrite=False)
+    other = waiting.Queue(sequences, place, overwrite=False)
     assert other.next().name == "a"
 
     def meanwhile(seconds):
         results.write(place, "set", "a", sequences[0].boxes_xywh)
         other.release("a")
 
-    monkeypatch.setattr(runner.time, "sleep", meanwhile)
+    monkeypatch.setattr(waiting.time, "sleep", meanwhile)
     words = ["identity", "baseline", "--dataset", tmp_path / "set", "--save_dir", tmp_path / "out"]
     assert command("test.py", *words) == 0
     assert "1 of 2 sequences tracked, 1 meanwhile by others\n" in capsys.readouterr().out

@@ -34,7 +34,7 @@ from lib.data.frames import ImageFrames, OrderedFrames, VideoFrames, partial_fra
 from lib.data.sequence import Sequence  # noqa: E402
 from lib.data.storage import Folder  # noqa: E402
 from lib.data.video import KEPT  # noqa: E402
-from lib.test.evaluation import results, runner  # noqa: E402
+from lib.test.evaluation import results, runner, waiting  # noqa: E402
 from lib.vis.video import VideoWriter  # noqa: E402
 
 EXPERIMENT = runner.Experiment("opencv", "mil")
@@ -84,10 +84,10 @@ def evaluation(sequences, processes, claims):
 def queue(sequences, claims):
     """Seconds of handing all of them out and taking them back."""
     with tempfile.TemporaryDirectory() as folder, claims_or_none(claims):
-        waiting = runner._Queue(sequences, results.Run(folder, "opencv", "mil"), overwrite=False)
+        queue = waiting.Queue(sequences, results.Run(folder, "opencv", "mil"), overwrite=False)
         start = time.perf_counter()
-        while (sequence := waiting.next()) is not None:
-            waiting.release(sequence.name)
+        while (sequence := queue.next()) is not None:
+            queue.release(sequence.name)
         return time.perf_counter() - start
 
 
@@ -163,7 +163,7 @@ def claims_or_none(claims):
     """As it is, or without locks: a sequence is handed out as it comes."""
     if claims:
         return contextlib.nullcontext()
-    return mock.patch.multiple(runner._Queue, _claim=lambda self, sequence: True, release=lambda self, name: None)
+    return mock.patch.multiple(waiting.Queue, _claim=lambda self, sequence: True, release=lambda self, name: None)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT))
 from lib import cli  # noqa: E402
 from lib.data import benchmarks  # noqa: E402
 from lib.data.image import encode_jpeg  # noqa: E402
-from lib.test.evaluation import results, runner  # noqa: E402
+from lib.test.evaluation import results, runner, work  # noqa: E402
 from lib.test.tracker.lunar import LunarTracker  # noqa: E402
 
 WEIGHTS = ROOT / "pretrained" / "lunar_tiny.safetensors"
@@ -93,7 +93,7 @@ def evaluation(tracker, sequences, batch, partial, ahead):
     with (
         tempfile.TemporaryDirectory() as folder,
         mock.patch.object(LunarTracker, "partial", partial),
-        mock.patch.object(runner, "_decodes_ahead", lambda tracker, cores: ahead),
+        mock.patch.object(work, "_decodes_ahead", lambda tracker, cores: ahead),
     ):
         began, cpu = time.perf_counter(), time.process_time()
         summary = runner.evaluate(Ready(tracker), sequences, results.Run(folder, "lunar", "tiny"), batch=batch)
