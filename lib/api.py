@@ -3,7 +3,6 @@
 Heavy packages are imported where they are first needed, so that `import lunar_tracking` is quick.
 """
 
-import importlib.util
 import math
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -144,14 +143,6 @@ def load_tracker(
     Raises:
         UserError: there is no such tracker, configuration, weights file or setting.
     """
-    if importlib.util.find_spec("torch") is None and registry.family(family).network:
-        given = {"checkpoint": checkpoint, "enhancer": enhancer, "settings": list(settings) or None}
-        for flag, value in given.items():
-            if value is not None:
-                raise UserError(f"load_tracker: {flag} needs torch: pip install 'lunar-tracking[train]'")
-        if backend not in (None, "onnx") or device not in ("auto", "cpu"):
-            raise UserError("load_tracker: without torch there is backend onnx on the CPU alone")
-        return LoadedTracker(lambda: registry.light(family, name))
     from .config.paths import paths
     from .test.evaluation.runner import Experiment
     from .test.tracker.weights import find_weights
@@ -161,7 +152,7 @@ def load_tracker(
     weights = find_weights(family, name, values, paths(), checkpoint)
     cli.set_threads()
     experiment = Experiment(family, name, tuple(overrides), weights, enhancer, device)
-    if issubclass(registry.tracker(family), ClipTracker):
+    if registry.finds_balls(family):
         return experiment.build()
     return LoadedTracker(cast("Callable[[], Tracker]", experiment.build))
 

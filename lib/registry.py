@@ -9,9 +9,10 @@ Packages of other people add families through the entry points "lunar_tracking.f
 import functools
 import importlib
 import importlib.metadata
+import importlib.util
 from typing import Any
 
-from .contracts import Family
+from .contracts import ClipTracker, Family
 from .errors import UserError, nearest
 
 GROUP = "lunar_tracking.families"
@@ -126,6 +127,13 @@ def tracking(script: str) -> Family:
     if found.tracker is None:
         raise UserError(f"this script has no tracker; those that have: {', '.join(names())}")
     return found
+
+
+def finds_balls(script: str) -> bool:
+    """Whether the trackers of this family are ClipTracker and need no first box. Without torch none of them runs."""
+    if tracking(script).network and importlib.util.find_spec("torch") is None:
+        return False
+    return issubclass(tracker(script), ClipTracker)
 
 
 def light(script: str, name: str) -> Any:

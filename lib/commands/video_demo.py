@@ -10,7 +10,6 @@ from pathlib import Path
 
 from .. import cli, config, registry
 from ..config.paths import paths as find_paths
-from ..contracts import ClipTracker
 from ..errors import UserError
 
 EXAMPLES = """
@@ -49,7 +48,7 @@ def follow(options):
         first_boxes.write_grid(_frame(frames, options), options.show_first, options.videofile)
         return 0
     display = not options.no_display and video.has_display()
-    ball = issubclass(registry.tracker(options.tracker_name), ClipTracker)
+    ball = registry.finds_balls(options.tracker_name)
     _check(options, display, ball)
     if options.save_video:
         check_not_over(options.save_video, options.videofile)

@@ -301,7 +301,8 @@ class _Picture:
         quarter_turns, rest = divmod(round(frame.rotation), 90)
         if rest:
             self._warn("rotation", "frame %d is to be shown turned by %d degrees; it is left as it is", number, rest)
-        return np.ascontiguousarray(np.rot90(picture, quarter_turns)) if quarter_turns % 4 else picture
+        # FFmpeg's rows may be longer than the picture
+        return np.ascontiguousarray(np.rot90(picture, quarter_turns) if quarter_turns % 4 else picture)
 
     def _deep(self, frame):
         return frame.to_ndarray(format="gray16le", width=self._size[0], height=self._size[1])

@@ -10,6 +10,7 @@ import pytest
 import lib
 from lib import config
 from lib.api import LoadedTracker
+from lib.vis.video import VideoWriter
 
 ROOT = Path(__file__).resolve().parents[2]
 WITHOUT = """
@@ -85,8 +86,8 @@ def test_several_targets_and_batches_equal_singles():
     ("call", "words"),
     [
         ("load_tracker('lunar', 'baseline')", "needs torch: pip install 'lunar-tracking[train]'"),
-        ("load_tracker('lunar', 'tiny', checkpoint='x.pth')", "checkpoint needs torch"),
-        ("load_tracker('lunar', 'tiny', backend='torch')", "backend onnx on the CPU alone"),
+        ("load_tracker(checkpoint='pretrained/lunar_compact.safetensors')", "--checkpoint as given needs torch"),
+        ("load_tracker('lunar', 'tiny', backend='torch')", "--backend as given needs torch"),
     ],
 )
 def test_what_needs_torch_says_so(call, words):
@@ -100,3 +101,25 @@ except UserError as error:
 """
     done = run(code)
     assert words in done.stdout, done.stdout + done.stderr
+
+
+def test_the_command_lines_without_torch(tmp_path):
+    """`track` and `test` of the installed package, on a video whose rows FFmpeg pads."""
+    video, rng = tmp_path / "set" / "a.mp4", np.random.default_rng(0)
+    with VideoWriter(video) as file:
+        for _ in range(5):
+            file.write(rng.integers(0, 255, (60, 100, 3), np.uint8))
+    (tmp_path / "set" / "a.txt").write_text("40,20,20,20\n" + "nan,nan,nan,nan\n" * 4)
+    assert lib.load_dataset(str(video.parent))[0].frames()[0].flags.c_contiguous
+    code = f"""
+from lib.commands import track, test
+words = ["--save_dir", {str(tmp_path / "out")!r}]
+assert track.main([{str(video)!r}, "--box", "40", "20", "20", "20", "--save_results", *words]) == 0
+assert test.main(["lunar", "tiny", "--dataset", {str(tmp_path / "set")!r}, *words]) == 0
+assert "torch" not in sys.modules
+"""
+    done = run(code)
+    assert done.returncode == 0, done.stderr
+    followed = np.loadtxt(tmp_path / "out/test/video_demo/lunar/tiny/video_a.txt")
+    tested = np.loadtxt(tmp_path / "out/test/tracking_results/lunar/tiny/set/a.txt")
+    assert followed.shape == (5, 4) and np.abs(followed - tested).max() < 1e-3

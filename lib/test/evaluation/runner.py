@@ -8,6 +8,7 @@ Several evaluations may share a folder, on one machine or many: each takes the n
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from ... import cli, registry
@@ -20,6 +21,8 @@ from .waiting import Queue, Summary
 from .work import work
 
 log = logging.getLogger(__name__)
+
+ONNX = "TEST.BACKEND=onnx"  # what runs without torch
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class Experiment:
     def build(self, number: int = 0) -> Tracker | ClipTracker:
         """The tracker of process `number`. Processes take the devices in turn."""
         config = configuration.load(self.script, self.config_name, self.overrides)
+        if registry.family(self.script).network and find_spec("torch") is None:
+            return self._without_torch()
         device = "cpu"
         if registry.family(self.script).network or self.enhancer is not None:
             devices = cli.choose_devices(self.device, self.num_gpus)
@@ -58,6 +63,19 @@ class Experiment:
         from ..tracker.enhanced import FrameEnhancer, enhanced
 
         return enhanced(tracker, FrameEnhancer(load_enhancer(self.enhancer), device))
+
+    def _without_torch(self):
+        """The tracker that runs graphs that ship. Raises UserError for what needs torch, naming it."""
+        given = {
+            "--checkpoint": self.weights is not None,
+            "--enhancer": self.enhancer is not None,
+            "--set": any(not change.startswith("TEST.BACKEND=") for change in self.overrides),
+            "--backend": any(change.startswith("TEST.BACKEND=") and change != ONNX for change in self.overrides),
+            "--device": self.device not in ("auto", "cpu"),
+        }
+        for flag in (flag for flag, there in given.items() if there):
+            raise UserError(f"{flag} as given needs torch: pip install 'lunar-tracking[train]'")
+        return registry.light(self.script, self.config_name)
 
 
 def build_tracker(options: Any, settings: Any, paths: Any) -> Tracker | ClipTracker:

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ class Saved:
 
         Raises UserError where the file of it is damaged.
         """
-        if self._overwrite or not self._state.is_file():
+        if self._overwrite or not self._state.is_file() or find_spec("torch") is None:
             return None
         import torch
 
@@ -107,7 +108,7 @@ class Saved:
             results.write(self.run, "", self.name, boxes, found.seconds, scores, flat=True)
         else:
             write_text(self.path, _mot(found, self.targets))
-        if complete or found.states[1] is None:
+        if complete or found.states[1] is None or find_spec("torch") is None:
             self._state.unlink(missing_ok=True)
         else:
             import torch

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 from ... import registry
@@ -12,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 def find_weights(script, config_name, config, paths, checkpoint=None, runid=None):
-    """The weights of one experiment, or None for a tracker that has none.
+    """The weights of one experiment, or None for a tracker that has none, or runs graphs that ship, without torch.
 
     checkpoint: a file (for OpenCV's Nano a folder), `latest`, or the number of a trained epoch; None for the usual
         places: config.TEST.CHECKPOINT or else <script>_<config>.safetensors under pretrained/, then the last trained.
@@ -21,6 +22,8 @@ def find_weights(script, config_name, config, paths, checkpoint=None, runid=None
     """
     named = config.get("TEST", {}).get("CHECKPOINT", "")
     if not registry.tracking(script).network and not named:
+        return None
+    if checkpoint is None and find_spec("torch") is None:
         return None
     folder = paths.output / "checkpoints" / "train" / script / config_name
     trained = {int(re.search(r"_ep(\d+)", file.name)[1]): file for file in folder.glob("*_ep[0-9]*.pth.tar")}
