@@ -25,6 +25,7 @@ from lib.train.trainers.trainer import Trainer
 from tests.models.recipe import hash_tensor, recipe_network, recipe_state
 from tests.tracker.test_online_trackers import FILTER, SMALL, minute_trunk, release  # noqa: F401 -- a fixture
 from tests.train.test_online_training import OVERRIDES
+from tests.train.test_phases import tensors
 from tests.train.tiny_run import clips
 
 FACTORS = (("bn3.weight", 0.3), ("downsample.1.weight", 0.7), ("iou_predictor.weight", 3.0))
@@ -421,14 +422,6 @@ def test_a_broken_off_training_goes_on_exactly(tmp_path, monkeypatch):
         assert len(one) > 5 and all(torch.equal(value, other[name]) for name, value in one.items())
     assert torch.equal(whole["helpers"]["teacher"]["bb_regressor.iou_predictor.weight"],
                        again["helpers"]["teacher"]["bb_regressor.iou_predictor.weight"])  # fmt: skip
-
-
-def tensors(value, prefix=""):
-    """{dotted name: tensor} of a nested dict."""
-    if torch.is_tensor(value):
-        return {prefix: value}
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return {name: one for key, inner in items for name, one in tensors(inner, f"{prefix}.{key}").items()}
 
 
 def test_a_start_is_a_released_file_or_one_line(tmp_path):
