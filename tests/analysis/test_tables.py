@@ -247,3 +247,12 @@ def test_unknown_suffix_is_a_users_mistake(tmp_path):
     with pytest.raises(UserError, match=r"scores\.docx: cannot write such a table: expected a name ending in \.txt"):
         tables.write(tmp_path / "scores.docx", [])
     assert tables.form_of("X.TEX") == "latex"
+
+
+def test_published_scores_are_shown_beside_measured_ones():
+    one = report(tracker("ours", 0.5), dataset="latot")
+    text = text_of(one, "published")
+    assert "MKDNet: all three" in text and re.search(r"Super-DiMP \(Table IV\) *\| *60.20 *\| *49.40 *\| *40.10", text)
+    assert len(named(one)["published_by_attribute"].rows) == 12
+    assert "ATOM trained on LaTOT" in text_of(report(tracker("ours", 0.5), dataset="latot_test"), "published")
+    assert not {"published", "published_by_attribute"} & set(named(report(tracker("ours", 0.5))))
