@@ -248,6 +248,12 @@ class DistillingActor(Actor):
         self.actor.save(path, **notes)
 
 
+def taught(actor: Any, config: Any) -> Actor:
+    """A family's actor, within a DistillingActor where TRAIN.MKD.ENABLE of its configuration says so."""
+    mkd = config.TRAIN.get("MKD", {})
+    return DistillingActor(actor, mkd) if mkd.get("ENABLE") else actor
+
+
 def _angle(first: Tensor, second: Tensor) -> Tensor:
     """1 - cosine (N,) of vectors (N, D), exactly 0 for equal ones."""
     first, second = (functional.normalize(each.float(), dim=1) for each in (first, second))
