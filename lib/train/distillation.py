@@ -213,8 +213,9 @@ class DistillingActor(Actor):
         """The images of a batch, float in [0, 1], some samples of them as if their targets were tiny.
 
         A share SHARE of the samples is degraded, and a share TEMPLATES of those also in their templates. Each has one
-        side sqrt(w h) for its target, log-uniform in SIDE px, and one way of enlarging. Smaller targets stay. This waits
-        for the device: sizes of images are plain numbers.
+        side sqrt(w h) for its target, log-uniform in SIDE px, and one way of enlarging. Smaller targets stay.
+
+        This waits for the device, since sizes of images are plain numbers.
         """
         count = len(batch[SEARCH])
         low, high = map(math.log, self.mkd.SIDE)
