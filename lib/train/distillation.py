@@ -93,7 +93,7 @@ def degrade(images: Tensor, rows: int, columns: int, enlarge: Enlarge, antialias
     Returns:
         (N, 3, H, W). Bicubic interpolation may leave the range of the images.
 
-    Source: Zhu et al., MKDNet, arXiv:2202.05659, section 4.1.
+    Source: Zhu et al., MKDNet, arXiv:2202.05659.
     """
     small = functional.interpolate(images, (rows, columns), mode="bicubic", align_corners=False, antialias=antialias)
     corners = None if enlarge == "nearest" else False

@@ -15,7 +15,7 @@ class Discriminator(nn.Module):
         spectral: divide each layer's weights by their largest singular value (arXiv:1802.05957), against
             discriminators that win too early.
 
-    Source: Zhu et al., MKDNet, arXiv:2202.05659, section 4.2.
+    Source: Zhu et al., MKDNet, arXiv:2202.05659.
     """
 
     def __init__(self, inputs: int, width: int = 256, spectral: bool = False) -> None:
