@@ -13,7 +13,7 @@ from lib import cli, config, registry
 from lib.errors import UserError
 from lib.files import atomic_path
 from lib.train import inputs
-from lib.train.distillation import SEARCH, DistillingActor, as_float, taught
+from lib.train.distillation import SEARCH, DistillingActor, as_float, with_teacher
 
 EXAMPLES = """
 python docs/recipes/degraded.py degraded.jpg --script lunar --config tiny_mkd --set TRAIN.MKD.SHARE=1
@@ -30,7 +30,7 @@ def main(argv=None):
         options.dataset.split(","), options.script, "--dataset", needed=True, data_root=options.data_root
     )
     torch.manual_seed(options.seed)
-    actor = taught(registry.actor(options.script, registry.network(options.script, settings), settings), settings)
+    actor = with_teacher(registry.actor(options.script, registry.network(options.script, settings), settings), settings)
     if not isinstance(actor, DistillingActor):
         raise UserError(f"{options.script} {options.config}: trains without a teacher (TRAIN.MKD.ENABLE)")
     samples = registry.samples(options.script, datasets, settings, seed=options.seed)

@@ -138,7 +138,7 @@ class Model(Section):
         return self
 
 
-class Taught(Distillation):
+class MKDOptions(Distillation):
     ENABLE: bool = key(False, "train as a student of the network of TRAIN.START, on crops degraded as of tiny targets")
     RATING_WEIGHT: NonNegative = key(1.0, "of the distance between how they rate boxes around the target")
     SHARE: Share = key(0.5, "share of samples that are degraded; the others keep what the network knows of sharp crops")
@@ -153,7 +153,7 @@ class Taught(Distillation):
 
 
 class Train(Optimisation):
-    MKD: Taught = part(Taught, "learning from a teacher that sees sharp crops (MKDNet)")
+    MKD: MKDOptions = part(MKDOptions, "learning from a teacher that sees sharp crops (MKDNet)")
     BACKBONE_MULTIPLIER: Share = key(0.1, "learning rate of the backbone / LR")
     TRUNK_MULTIPLIER: Share = key(0.1, "learning rate of the pretrained trunk (lite0) / LR")
     HEAD_MULTIPLIER: Share = key(1.0, "learning rate of the box head / LR")
@@ -229,7 +229,7 @@ class Lunar(Section):
         "MODEL.QUERY.GRADIENT": 2,
         "TRAIN.ARGMAX_WEIGHT": 0.25,
         "TRAIN.NWD_SIDE": [8.0, 24.0],
-        **{f"TRAIN.MKD.{name}": field.default for name, field in Taught.model_fields.items()},
+        **{f"TRAIN.MKD.{name}": field.default for name, field in MKDOptions.model_fields.items()},
     }
 
     @model_validator(mode="after")

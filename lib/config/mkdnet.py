@@ -4,13 +4,13 @@ from .dimp import DiMP, FilterTrain
 from .sections import Distillation, Positive, key, part
 
 
-class Taught(Distillation):
+class MKDOptions(Distillation):
     SIDE: Positive = key(16.0, "side that the mean target of a batch is degraded to, px of the crop")
     FAITHFUL: bool = key(False, "train as the released code does; lib/train/actors/mkdnet.py lists how it differs")
 
 
 class MKDTrain(FilterTrain):
-    MKD: Taught = part(Taught, "what the student learns from the teacher")
+    MKD: MKDOptions = part(MKDOptions, "what the student learns from the teacher")
 
 
 class MKDNet(DiMP):

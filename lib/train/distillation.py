@@ -20,7 +20,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as cross_entrop
 from ..contracts import Actor
 from ..models.parts.discriminator import Discriminator
 
-Enlarge = Literal["nearest", "bilinear", "bicubic"]
+Upsampling = Literal["nearest", "bilinear", "bicubic"]
 SEARCH = "search_images"  # of a batch; its other images are of the template
 
 
@@ -81,13 +81,13 @@ class Distillable(Actor):
         return (student.scores - teacher.scores).abs().flatten(1).mean(dim=1)
 
 
-def degrade(images: Tensor, rows: int, columns: int, enlarge: Enlarge, antialias: bool = True) -> Tensor:
-    """Shrink images and enlarge them again, so that their targets have the detail of tiny ones.
+def degrade(images: Tensor, rows: int, columns: int, upsampling: Upsampling, antialias: bool = True) -> Tensor:
+    """Downsample images and upsample them again, so that their targets have the detail of tiny ones.
 
     Args:
         images (N, 3, H, W): float.
-        rows, columns: of the shrunk image, by bicubic interpolation.
-        enlarge: how it is enlarged again.
+        rows, columns: of the downsampled image, by bicubic interpolation.
+        upsampling: how it is upsampled.
         antialias: average over all pixels that a smaller one covers, as a camera farther away does.
 
     Returns:
@@ -96,8 +96,8 @@ def degrade(images: Tensor, rows: int, columns: int, enlarge: Enlarge, antialias
     Source: Zhu et al., MKDNet, arXiv:2202.05659.
     """
     small = functional.interpolate(images, (rows, columns), mode="bicubic", align_corners=False, antialias=antialias)
-    corners = None if enlarge == "nearest" else False
-    return functional.interpolate(small, images.shape[-2:], mode=enlarge, align_corners=corners)
+    corners = None if upsampling == "nearest" else False
+    return functional.interpolate(small, images.shape[-2:], mode=upsampling, align_corners=corners)
 
 
 def as_float(images: Tensor) -> Tensor:
@@ -130,8 +130,8 @@ class DistillingActor(Actor):
 
     def __init__(self, actor: Distillable, options: Any) -> None:
         self.actor, self.mkd = actor, options
-        judges = nn.ModuleList(Discriminator(size, spectral=self.spectral) for size in actor.feature_sizes)
-        self.helpers = {"teacher": self.make_teacher(), "discriminators": judges}
+        discriminators = nn.ModuleList(Discriminator(size, spectral=self.spectral) for size in actor.feature_sizes)
+        self.helpers = {"teacher": self.make_teacher(), "discriminators": discriminators}
         self.scores = actor.scores
 
     @property
@@ -155,8 +155,8 @@ class DistillingActor(Actor):
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """The actor's, and Adam without a schedule for the discriminators."""
         group = {"params": list(self.helpers["discriminators"].parameters()), "constant": True}
-        judges = torch.optim.AdamW([group], lr=self.mkd.DISCRIMINATOR_LR, weight_decay=0, fused=True)
-        return {**self.actor.optimisers(), "discriminator": judges}
+        discriminators = torch.optim.AdamW([group], lr=self.mkd.DISCRIMINATOR_LR, weight_decay=0, fused=True)
+        return {**self.actor.optimisers(), "discriminator": discriminators}
 
     def phases(self, batch: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
         student = self.actor.answer(self.network, {**batch, **self.degrade(batch)})
@@ -175,9 +175,11 @@ class DistillingActor(Actor):
     def discriminator_loss(self, student: Answer, teacher: Answer) -> Tensor:
         """Mean cross-entropy (scalar) of all discriminators over the features of both networks; ln 2 by guessing."""
         losses = []
-        for judge, *pair in zip(self.helpers["discriminators"], student.features, teacher.features, strict=True):
+        for discriminator, *pair in zip(
+            self.helpers["discriminators"], student.features, teacher.features, strict=True
+        ):
             for features, truth in zip(pair, (0.0, 1.0), strict=True):
-                logits = judge(features.detach())
+                logits = discriminator(features.detach())
                 losses.append(cross_entropy(logits, torch.full_like(logits, truth)))
         return torch.stack(losses).mean()
 
@@ -198,8 +200,8 @@ class DistillingActor(Actor):
         if student.query is not None and teacher.query is not None:
             features = features + _angle(student.query, teacher.query)
         generator = torch.zeros_like(features)
-        for judge, own in zip(self.helpers["discriminators"], student.features, strict=True):
-            logits = judge(own)
+        for discriminator, own in zip(self.helpers["discriminators"], student.features, strict=True):
+            logits = discriminator(own)
             generator = generator + cross_entropy(logits, torch.ones_like(logits), reduction="none").mean(dim=1)
         ratings = (student.ratings - teacher.ratings).abs().mean(dim=1)
         return {
@@ -213,7 +215,7 @@ class DistillingActor(Actor):
         """The images of a batch, float in [0, 1], some samples of them as if their targets were tiny.
 
         A share SHARE of the samples is degraded, and a share TEMPLATES of those also in their templates. Each has one
-        side sqrt(w h) for its target, log-uniform in SIDE px, and one way of enlarging. Smaller targets stay.
+        side sqrt(w h) for its target, log-uniform in SIDE px, and one mode of upsampling. Smaller targets stay.
 
         This waits for the device, since sizes of images are plain numbers.
         """
@@ -222,7 +224,7 @@ class DistillingActor(Actor):
         sides = torch.empty(count).uniform_(low, high).exp()
         search = torch.rand(count) < self.mkd.SHARE
         template = search & (torch.rand(count) < self.mkd.TEMPLATES)
-        ways = torch.randint(len(get_args(Enlarge)), (count,)).tolist()
+        modes = torch.randint(len(get_args(Upsampling)), (count,)).tolist()
         degraded = {}
         for name, sizes in self.actor.target_sizes(batch).items():
             images = as_float(batch[name])
@@ -234,7 +236,7 @@ class DistillingActor(Actor):
             for sample in which.nonzero()[:, 0].tolist():
                 for frame, side in enumerate(cells[sample].tolist()):
                     if side < length:
-                        shown = degrade(made[sample, frame, None], side, side, get_args(Enlarge)[ways[sample]])
+                        shown = degrade(made[sample, frame, None], side, side, get_args(Upsampling)[modes[sample]])
                         made[sample, frame] = shown[0].clamp(0, 1)
             degraded[name] = made.view(images.shape)
         return degraded
@@ -250,7 +252,7 @@ class DistillingActor(Actor):
         self.actor.save(path, **notes)
 
 
-def taught(actor: Any, config: Any) -> Actor:
+def with_teacher(actor: Any, config: Any) -> Actor:
     """A family's actor, within a DistillingActor where TRAIN.MKD.ENABLE of its configuration says so."""
     mkd = config.TRAIN.get("MKD", {})
     return DistillingActor(actor, mkd) if mkd.get("ENABLE") else actor

@@ -66,13 +66,13 @@ def test_equal_networks_on_equal_images_have_nothing_to_learn(overrides, epoch, 
 def test_a_worse_student_learns_and_its_teacher_stays(overrides, epoch):
     actor, batch = made(*overrides, epoch=epoch)
     spoiled(actor)
-    teacher, judges = actor.helpers["teacher"], actor.helpers["discriminators"]
+    teacher, discriminators = actor.helpers["teacher"], actor.helpers["discriminators"]
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
     phases = actor.phases(batch)
     name, loss, _ = next(phases)
     loss.backward()
     assert name == "discriminator" and all(each.grad is None for each in actor.network.parameters())
-    assert any(each.grad is not None for each in judges.parameters())
+    assert any(each.grad is not None for each in discriminators.parameters())
     name, loss, stats = next(phases)
     assert name == "network" and all(stats[f"MKD/{term}"] > 0 for term in TERMS)
     assert 0 < stats["MKD/rdm_boxes"] <= 1 and 0 < stats["MKD/rdm_scores"] <= 1

@@ -99,8 +99,8 @@ CASES = {  # outputs of student and teacher: (scores, ratings) each
 def test_terms_equal_the_release(reference, same, case):
     given = reference("mkdnet")["actor"]
     actor = actor_of(settings("faithful", "MODEL.BOX_WIDTH=256"))
-    for number, judge in enumerate(actor.helpers["discriminators"], 1):
-        judge.load_state_dict(recipe_state(f"mkdnet/D{number}", judge.state_dict()))
+    for number, discriminator in enumerate(actor.helpers["discriminators"], 1):
+        discriminator.load_state_dict(recipe_state(f"mkdnet/D{number}", discriminator.state_dict()))
     kinds = {"s": "student", "t": "teacher"}
     seen = given["anno_one_invalid" if case == "case_invalid_frame" else "anno"][..., 0] < 99999
     densities = given["proposal_density"], given["gt_density"]
@@ -137,11 +137,11 @@ def test_terms_equal_the_release(reference, same, case):
 def test_discriminators_equal_the_release(reference, same):
     given = reference("mkdnet")["discriminator"]
     for number, (level, bins) in enumerate(((3, 5), (4, 3)), 1):
-        judge = Discriminator(256 * bins**2)
-        judge.load_state_dict(recipe_state(f"mkdnet/D{number}", judge.state_dict()), strict=True)
-        assert {name: list(each.shape) for name, each in judge.state_dict().items()} == given[f"keys{number}"]
+        discriminator = Discriminator(256 * bins**2)
+        discriminator.load_state_dict(recipe_state(f"mkdnet/D{number}", discriminator.state_dict()), strict=True)
+        assert {name: list(each.shape) for name, each in discriminator.state_dict().items()} == given[f"keys{number}"]
         for kind, own in (("fake", "s"), ("real", "t")):
-            logits = judge(hash_tensor(f"mkdnet/roi{level}_{own}", (24, 256 * bins**2)))
+            logits = discriminator(hash_tensor(f"mkdnet/roi{level}_{own}", (24, 256 * bins**2)))
             same("discriminators", logits.sigmoid()[:, None], given[f"d{number}_{kind}"], 1e-5)
 
 
@@ -199,11 +199,12 @@ def test_student_and_teacher_equal_the_release(reference, same):
             same("ratings", network.bb_regressor.rate(pooled).view(2, 1, 4), given[f"iou_{name}"], 1e-3)
             kind = "fake" if name == "student" else "real"
             for number, level in enumerate(pooled, 1):
-                judge = Discriminator(level[0, 0].numel())
-                judge.load_state_dict({key.removeprefix(f"feat_D{number}."): value for key, value in recipe_state(
-                    "mkdnet", {f"feat_D{number}.{key}": value for key, value in judge.state_dict().items()}
-                ).items()})  # fmt: skip
-                answers = judge(level.flatten(0, 1).flatten(1)).sigmoid()[:, None]
+                discriminator = Discriminator(level[0, 0].numel())
+                prefix = f"feat_D{number}."
+                named = {prefix + key: value for key, value in discriminator.state_dict().items()}
+                state = recipe_state("mkdnet", named)
+                discriminator.load_state_dict({key.removeprefix(prefix): value for key, value in state.items()})
+                answers = discriminator(level.flatten(0, 1).flatten(1)).sigmoid()[:, None]
                 same("discriminators of both", answers, given[f"d{number}_{kind}"], 1e-4)
             if name == "student":
                 for level, key in zip(pooled, ("roi3_every8", "roi4_every8"), strict=True):
@@ -254,7 +255,7 @@ def test_the_terms_written_out():
     generator = torch.Generator().manual_seed(1)
 
     def drawn():
-        sizes = [judge.model[0].in_features for judge in actor.helpers["discriminators"]]
+        sizes = [discriminator.model[0].in_features for discriminator in actor.helpers["discriminators"]]
         features = tuple(torch.randn(3, 4, size, generator=generator) for size in sizes)
         losses = torch.rand(2, 3, generator=generator)
         return Answer(torch.tensor(1.0), {}, *losses, torch.randn(3, 6, 5, 5, generator=generator),
@@ -270,8 +271,10 @@ def test_the_terms_written_out():
         assert rdm["score_loss"][n].item() == scores and rdm["box_loss"][n].item() == boxes
         expected["scores"] += 2 * scores * (student.scores[n] - teacher.scores[n]).abs().mean().item() / 3
         expected["ratings"] += 0.1 * boxes * (student.ratings[n] - teacher.ratings[n]).abs().mean().item() / 3
-        for judge, own, other in zip(actor.helpers["discriminators"], student.features, teacher.features, strict=True):
-            taken_for_teacher = judge(own[n]).sigmoid()
+        for discriminator, own, other in zip(
+            actor.helpers["discriminators"], student.features, teacher.features, strict=True
+        ):
+            taken_for_teacher = discriminator(own[n]).sigmoid()
             expected["generator"] += boxes * -taken_for_teacher.log().mean().item() / 3
             expected["features"] += 5 * boxes * (own[n] - other[n]).abs().mean().item() / 3
     found = actor.terms(student, teacher, *rdm.values())
@@ -308,10 +311,13 @@ def step(actor, batch):
 
 def test_the_teacher_stays_as_it_is_and_the_discriminators_step_first():
     actor = actor_of(settings())
-    teacher, judges = actor.helpers["teacher"], actor.helpers["discriminators"]
+    teacher, discriminators = actor.helpers["teacher"], actor.helpers["discriminators"]
     for helper in actor.helpers.values():
         helper.train(any(parameter.requires_grad for parameter in helper.parameters()))
-    before = {name: copy.deepcopy(each.state_dict()) for name, each in (("teacher", teacher), ("judges", judges))}
+    before = {
+        name: copy.deepcopy(each.state_dict())
+        for name, each in (("teacher", teacher), ("discriminators", discriminators))
+    }
     student = copy.deepcopy(actor.network.state_dict())
     names = []
     for name in step(actor, recipe_batch()):
@@ -320,7 +326,9 @@ def test_the_teacher_stays_as_it_is_and_the_discriminators_step_first():
         if name == "discriminator":
             assert all(parameter.grad is None for parameter in actor.network.parameters())
         else:
-            assert any((before["judges"][key] != value).any() for key, value in judges.state_dict().items())
+            assert any(
+                (before["discriminators"][key] != value).any() for key, value in discriminators.state_dict().items()
+            )
     assert names == ["discriminator", "network"]
     assert all(torch.equal(before["teacher"][name], value) for name, value in teacher.state_dict().items())
     assert any((student[name] != value).any() for name, value in actor.network.state_dict().items())

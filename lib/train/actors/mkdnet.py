@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ...models.dimp import DiMP
 from ...models.dimp.build import build_network
-from ..distillation import SEARCH, Answer, DistillingActor, Enlarge, as_float, degrade
+from ..distillation import SEARCH, Answer, DistillingActor, Upsampling, as_float, degrade
 from ..trainers.optim import set_training
 from .dimp import DiMPActor
 
@@ -62,17 +62,17 @@ class MKDNetActor(DistillingActor):
         return super().terms(student, teacher, scores, boxes)
 
     def degrade(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """All images of a batch, float, shrunk so that the mean target has SIDE px each way, and enlarged again.
+        """All images of a batch, float, downsampled so that the mean target has SIDE px each way, and upsampled again.
 
         One coin decides for all between the nearest pixel and bilinear interpolation. Where the mean target is smaller,
-        the images stay. FAITHFUL does as the release: such images are enlarged and shrunk, width and height are
-        exchanged, nothing is averaged while shrinking, and templates and search crops have means of their own. That of
-        search crops divides their sum by the number of templates.
+        the images stay. FAITHFUL does as the release: such images are enlarged first, width and height are exchanged,
+        downsampling does not average, and templates and search crops have means of their own. That of search crops
+        divides their sum by the number of templates.
         """
         sizes = self.actor.target_sizes(batch)
         sums = {name: each.flatten(0, 1).sum(dim=0) for name, each in sizes.items()}
         counts = {name: each.shape[0] * each.shape[1] for name, each in sizes.items()}
-        way: Enlarge = "nearest" if torch.rand(()) < 0.5 else "bilinear"
+        mode: Upsampling = "nearest" if torch.rand(()) < 0.5 else "bilinear"
         degraded = {}
         for name in sizes:
             images = as_float(batch[name])
@@ -83,7 +83,7 @@ class MKDNetActor(DistillingActor):
                 width, height = (sum(sums.values()) / sum(counts.values())).tolist()
             rows, columns = shrunk(images.shape[-1], width, height, self.mkd.SIDE, self.faithful)
             if self.faithful or min(rows, columns) < images.shape[-1]:
-                flat = degrade(images.flatten(0, 1), rows, columns, way, antialias=not self.faithful)
+                flat = degrade(images.flatten(0, 1), rows, columns, mode, antialias=not self.faithful)
                 images = (flat if self.faithful else flat.clamp(0, 1)).view(images.shape)
             degraded[name] = images
         return degraded
