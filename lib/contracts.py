@@ -219,7 +219,8 @@ class Actor(ABC):
 
     @abstractmethod
     def optimisers(self) -> "Mapping[str, torch.optim.Optimizer]":
-        """The optimisers by name, each with its own groups and rates. They share the schedule of TRAIN.SCHEDULER.
+        """The optimisers by name, each with its own groups and rates. They share the schedule of TRAIN.SCHEDULER, but
+        for groups with `constant` set.
 
         The trainer calls this once, after it has frozen what TRAIN.FREEZE names. No parameter is in two of them.
         """

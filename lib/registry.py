@@ -54,6 +54,13 @@ FAMILIES = {
         actor=".train.actors.dimp:DiMPActor",
         samples=".train.data.online:OnlineSamples",
     ),
+    "mkdnet": Family(
+        schema=".config.mkdnet:MKDNet",
+        tracker=".test.tracker.mkdnet:MKDNetTracker",
+        network=".models.dimp.build:build_network",
+        actor=".train.actors.mkdnet:MKDNetActor",
+        samples=".train.data.online:OnlineSamples",
+    ),
     "atom": Family(
         schema=".config.atom:Atom",
         tracker=".test.tracker.atom:AtomTracker",

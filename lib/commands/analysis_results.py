@@ -122,7 +122,7 @@ def _show(report, args, tables):
     frames = sum(fact["frames"] for fact in report["sequences"])
     print(f"{tables.title(report)}: {tables.count(report)}, {frames} frames")
     left_out = {
-        *(() if args.attributes else ("by_attribute", "by_frame_attribute")),
+        *(() if args.attributes else ("by_attribute", "published_by_attribute", "by_frame_attribute")),
         *(() if args.per_sequence else ("per_sequence",)),
     }
     for one in tables.all_tables(report):

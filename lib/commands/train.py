@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     names, key = settings.DATA.VAL.DATASETS_NAME, "DATA.VAL.DATASETS_NAME"
     val = inputs.load_datasets(names, options.script, key, needed=False, **where)
     pretrained = inputs.pretrained(settings.MODEL.get("PRETRAIN_FILE"), paths)
-    previous = inputs.previous_stage(options.script_prv, options.config_prv, paths)
+    previous = inputs.previous_stage(options.script_prv, options.config_prv, paths, settings.TRAIN.get("START", ""))
 
     if not child:
         processes = count_processes(options)
@@ -88,7 +88,7 @@ def _parse(argv):
     arguments.add_argument("--dry_run", action="store_true", help="one batch, what it costs; writes nothing")
     arguments.add_argument("--data_root", help="folder that holds the benchmarks (default: ./data, see local.yaml)")
     arguments.add_argument("--use_lmdb", type=int, default=0, choices=(0, 1), help="1: benchmarks are LMDBs")
-    arguments.add_argument("--script_prv", help="start from the last weights of this script ...")
+    arguments.add_argument("--script_prv", help="start from the last weights of this script (default: TRAIN.START) ...")
     arguments.add_argument("--config_prv", default="baseline", help="... and this configuration")
     arguments.add_argument("--rank", type=int, help="multi_node: number of this machine, from 0")
     arguments.add_argument("--world-size", "--world_size", type=int, help="multi_node: how many machines")

@@ -6,10 +6,12 @@ from pydantic import Field, model_validator
 
 from .sections import (
     Count,
+    Distillation,
     Frames,
     LowLight,
     NonNegative,
     Optimisation,
+    Positive,
     Section,
     Share,
     Tracking,
@@ -136,7 +138,22 @@ class Model(Section):
         return self
 
 
+class MKDOptions(Distillation):
+    ENABLE: bool = key(False, "train as a student of the network of TRAIN.START, on crops degraded as of tiny targets")
+    RATING_WEIGHT: NonNegative = key(1.0, "of the distance between how they rate boxes around the target")
+    SHARE: Share = key(0.5, "share of samples that are degraded; the others keep what the network knows of sharp crops")
+    TEMPLATES: Share = key(0.5, "share of these whose templates are degraded too")
+    SIDE: tuple[Positive, Positive] = key((6.0, 16.0), "range of the side that targets are degraded to, px of the crop")
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.SIDE[0] > self.SIDE[1]:
+            raise ValueError(f"SIDE {list(self.SIDE)}: expected two rising numbers")
+        return self
+
+
 class Train(Optimisation):
+    MKD: MKDOptions = part(MKDOptions, "learning from a teacher that sees sharp crops (MKDNet)")
     BACKBONE_MULTIPLIER: Share = key(0.1, "learning rate of the backbone / LR")
     TRUNK_MULTIPLIER: Share = key(0.1, "learning rate of the pretrained trunk (lite0) / LR")
     HEAD_MULTIPLIER: Share = key(1.0, "learning rate of the box head / LR")
@@ -212,6 +229,7 @@ class Lunar(Section):
         "MODEL.QUERY.GRADIENT": 2,
         "TRAIN.ARGMAX_WEIGHT": 0.25,
         "TRAIN.NWD_SIDE": [8.0, 24.0],
+        **{f"TRAIN.MKD.{name}": field.default for name, field in MKDOptions.model_fields.items()},
     }
 
     @model_validator(mode="after")
@@ -226,4 +244,8 @@ class Lunar(Section):
             raise ValueError("TEST.WINDOW expected needs MODEL.QUERY.ENABLE")
         if self.MODEL.QUERY.ENABLE and self.TRAIN.FEATURE_WEIGHT:
             raise ValueError("TRAIN.FEATURE_WEIGHT (stage B of the enhancer) is for a network without MODEL.QUERY")
+        if self.TRAIN.MKD.ENABLE and not self.TRAIN.START:
+            raise ValueError("TRAIN.MKD.ENABLE needs TRAIN.START, the weights of teacher and student")
+        if self.TRAIN.MKD.ENABLE and self.TRAIN.FEATURE_WEIGHT:
+            raise ValueError("TRAIN.MKD.ENABLE has clean crops of its own: TRAIN.FEATURE_WEIGHT must be 0")
         return self

@@ -26,7 +26,8 @@ def part(section, meaning):
 class Section(BaseModel):
     """Keys of a configuration, or sections of them.
 
-    FIXED: {dotted key: value} of keys that earlier versions had, for what is now always so; checkpoints name them.
+    FIXED: {dotted key: value} of keys that earlier versions had, for what is now always so; checkpoints name them. Also
+        of newer keys, for what was always so before.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -159,6 +160,9 @@ class Optimisation(Section):
     ACCUM: Count = key(1, "batches whose gradients are summed for one step")
     NUM_WORKER: Annotated[int, Field(ge=0)] = key(2, "processes that load samples, for each training process")
     LR: Positive = key(4e-4, "learning rate")
+    START: str = key(
+        "", "script/config of an earlier stage whose weights training begins with, as --script_prv and --config_prv"
+    )
     WEIGHT_DECAY: NonNegative = key(1e-4, "weight decay of AdamW; vectors (norms, biases) and embeddings have none")
     SCHEDULER: Scheduler = part(Scheduler, "learning rate schedule")
     GRAD_CLIP_NORM: NonNegative = key(0.1, "largest norm of the gradient; 0 = no limit")
@@ -172,6 +176,16 @@ class Optimisation(Section):
     VAL_EPOCH_INTERVAL: Count = key(20, "epochs between two validations")
     SAVE_INTERVAL: Count = key(500, "steps between two checkpoints for resuming; every epoch ends with one as well")
     KEEP: Count = key(2, "checkpoints of epochs that are kept, besides the best")
+
+
+class Distillation(Section):
+    """How a student that sees degraded crops learns from a teacher that sees them as they are (MKDNet)."""
+
+    GEN_WEIGHT: NonNegative = key(1.0, "of the loss of features that the discriminators tell from the teacher's")
+    FEATURE_WEIGHT: NonNegative = key(5.0, "of the distance between the features of student and teacher")
+    SCORE_WEIGHT: NonNegative = key(2.0, "of the distance between their score maps")
+    RATING_WEIGHT: NonNegative = key(0.1, "of the distance between what they think of boxes around the target")
+    DISCRIMINATOR_LR: Positive = key(5e-4, "learning rate of the discriminators, without a schedule")
 
 
 class Tracking(Section):

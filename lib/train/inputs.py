@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from .. import config as configuration
 from .. import registry
 from ..config.paths import Paths
 from ..errors import UserError
@@ -64,17 +65,29 @@ def pretrained(file: str | None, paths: Paths) -> Path | None:
     return path
 
 
-def previous_stage(script: str | None, config: str, paths: Paths) -> Path | None:
-    """The weights that an earlier stage ended with: the last ones trained here, else those shipped.
+def previous_stage(script: str | None, config: str, paths: Paths, start: str = "") -> Path | None:
+    """The weights that an earlier stage ended with: the last ones trained here, else those shipped or released.
 
     Args:
-        script, config: of the earlier stage, as --script_prv and --config_prv give them; None or "None" for none.
+        script, config: of the earlier stage, as --script_prv and --config_prv give them. "None" for none.
+        paths: where weights and checkpoints are.
+        start: TRAIN.START, "script/config" of the earlier stage where `script` is None; "" for none.
+
+    Raises:
+        UserError: there are no such weights, or there is no such configuration.
     """
+    key = "--script_prv, --config_prv"
+    if script is None and start:
+        key = f"TRAIN.START {start}"
+        script, _, config = start.partition("/")
     if script in (None, "None", "none"):
         return None
+    test = configuration.load(script, config).get("TEST", {})
     folder = paths.output / "checkpoints" / "train" / script / config
-    shipped = paths.weights(f"{script}_{config}.safetensors")
     found = sorted(folder.glob("*_final.safetensors")) or sorted(folder.glob("*_ep[0-9]*.pth.tar"))
-    if not found and not shipped.is_file():
-        raise UserError(f"--script_prv, --config_prv: no weights of an earlier stage here, and no {shipped}", folder)
-    return found[-1] if found else shipped
+    usual = paths.weights(test.get("CHECKPOINT") or f"{script}_{config}.safetensors")
+    if found or usual.is_file():
+        return found[-1] if found else usual
+    source = test.get("SOURCE")
+    hint = f"; get {usual.name} from {source}" if source else ""
+    raise UserError(f"{key}: no weights of an earlier stage here, and no {usual}{hint}", folder)

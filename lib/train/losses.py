@@ -69,11 +69,22 @@ def focal_loss(score, labels):
     Returns:
         scalar: the sum over all cells divided by the number of cells labelled 1, or by 1 where there is none.
     """
+    cells, peaks = _focal_cells(score, labels)
+    return -cells.sum() / peaks.sum().clamp(min=1)
+
+
+def focal_losses(score, labels):
+    """As focal_loss, of each sample: (B,). Arguments as there; each sample has at most one peak."""
+    return -_focal_cells(score, labels)[0].flatten(1).sum(dim=1)
+
+
+def _focal_cells(score, labels):
+    """Minus the loss of each cell, and which of them are peaks; both (B, 1, H, H)."""
     score, labels = score.float().clamp(1e-7, 1 - 1e-7), labels.float()
     peaks = labels == 1
     hit = (1 - score) ** 2 * score.log()
     miss = (1 - labels) ** 4 * score**2 * (1 - score).log()
-    return -torch.where(peaks, hit, miss).sum() / peaks.sum().clamp(min=1)
+    return torch.where(peaks, hit, miss), peaks
 
 
 def giou_loss(predicted_xyxy, target_xyxy):

@@ -17,6 +17,7 @@ from ..models.parts.weights import initialise_backbone, load_weights
 from .admin import distributed
 from .admin.journal import Journal
 from .data import epoch_batches, make_loader
+from .distillation import with_teacher
 from .trainers import checkpoint
 from .trainers.state import plain, restore
 from .trainers.trainer import Trainer
@@ -29,6 +30,7 @@ HARMLESS = (
     "DATA.VAL.",
     "DATA.CACHE",
     "MODEL.PRETRAIN_FILE",
+    "TRAIN.START",
     *(f"TRAIN.{name}" for name in ("NUM_WORKER", "NONFINITE", "CHECKPOINTING", "SAVE_INTERVAL", "KEEP")),
     *(f"TRAIN.{name}" for name in ("PRINT_INTERVAL", "VAL_EPOCH_INTERVAL", "VAL_FRAMES")),
 )
@@ -91,7 +93,7 @@ def _train(job, device, validate_tracking):
         log.info("pre-training: %s", initialise_backbone(network, job.pretrained))
     if job.previous is not None:
         log.info("earlier stage: %s", load_weights(network, job.previous, strict=False))
-    actor = registry.actor(job.script, network, config)
+    actor = with_teacher(registry.actor(job.script, network, config), config)
     for module in (network, *actor.helpers.values()):
         if device.type == "cuda" and distributed.world() > 1:
             torch.nn.SyncBatchNorm.convert_sync_batchnorm(module)  # replaces the norms inside it

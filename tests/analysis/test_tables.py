@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from lib.data.benchmarks import facts
 from lib.errors import UserError
 from lib.test.analysis import tables
 
@@ -247,3 +248,12 @@ def test_unknown_suffix_is_a_users_mistake(tmp_path):
     with pytest.raises(UserError, match=r"scores\.docx: cannot write such a table: expected a name ending in \.txt"):
         tables.write(tmp_path / "scores.docx", [])
     assert tables.form_of("X.TEX") == "latex"
+
+
+def test_published_scores_are_shown_beside_measured_ones():
+    one = report(tracker("ours", 0.5), dataset="latot")
+    text = text_of(one, "published")
+    assert "MKDNet: all three" in text and re.search(r"Super-DiMP \(Table IV\) *\| *60.20 *\| *49.40 *\| *40.10", text)
+    assert tuple(row[0].value for row in named(one)["published_by_attribute"].rows) == facts.LATOT_FLAGS
+    assert "ATOM trained on LaTOT" in text_of(report(tracker("ours", 0.5), dataset="latot_test"), "published")
+    assert not {"published", "published_by_attribute"} & set(named(report(tracker("ours", 0.5))))

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from ..dimp.model import rate_boxes
+from ..dimp.model import pool_boxes
 from ..parts.iounet import IoUNet
 from ..parts.resnet import ResNet
 
@@ -28,7 +28,8 @@ class ATOM(nn.Module):
     def forward(self, train_images: Tensor, test_images: Tensor, train_boxes: Tensor, test_proposals: Tensor) -> Tensor:
         """Rate boxes (M, S, P, 4) in test images -> (M, S, P). Arguments as in `lib.models.dimp.DiMP.forward`."""
         train, test = self.backbone(train_images), self.backbone(test_images)
-        return rate_boxes(self.bb_regressor, train, test, train_boxes, test_proposals)
+        pooled = pool_boxes(self.bb_regressor, train, test, train_boxes, test_proposals)
+        return self.bb_regressor.rate(pooled).view(test_proposals.shape[:-1])
 
 
 def atom() -> ATOM:

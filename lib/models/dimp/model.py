@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
 from ..parts.filters import FilterInitialiser, InstanceL2Norm, apply_filter
-from ..parts.iounet import IoUNet
+from ..parts.iounet import IoUNet, Pair
 from ..parts.lite_features import LiteFeatures
 from ..parts.optimisers import DiMPOptimiser, HingeOptimiser, PrDiMPOptimiser
 from ..parts.resnet import ResNet
@@ -104,17 +104,29 @@ class DiMP(nn.Module):
         Returns:
             Scores (M, S, H', W') of the first filter and of every iterate, and the ratings (M, S, P).
         """
+        scores, pooled = self.respond(train_images, test_images, train_boxes, test_proposals, train_target)
+        return scores, self.bb_regressor.rate(pooled).view(test_proposals.shape[:-1])
+
+    def respond(
+        self,
+        train_images: Tensor,
+        test_images: Tensor,
+        train_boxes: Tensor,
+        test_proposals: Tensor,
+        train_target: Tensor | None = None,
+    ) -> tuple[list[Tensor], Pair]:
+        """As `forward`, but instead of the ratings the features that they are made of, see `pool_boxes`."""
         train, test = self.backbone(train_images), self.backbone(test_images)
         filters, _ = self.classifier.learn(self.classifier.features(train[LAYER]), train_boxes, train_target)
         test_features = self.classifier.features(test[LAYER])
         scores = [apply_filter(test_features, iterate) for iterate in filters]
-        return scores, rate_boxes(self.bb_regressor, train, test, train_boxes, test_proposals)
+        return scores, pool_boxes(self.bb_regressor, train, test, train_boxes, test_proposals)
 
 
-def rate_boxes(
+def pool_boxes(
     iou_net: IoUNet, train: dict[str, Tensor], test: dict[str, Tensor], train_boxes: Tensor, proposals: Tensor
-) -> Tensor:
-    """Rate boxes in test images, with the first training image of each sequence as the reference.
+) -> Pair:
+    """Pool features for boxes in test images, with the first training image of each sequence as the reference.
 
     Args:
         iou_net: the network.
@@ -124,14 +136,14 @@ def rate_boxes(
         proposals (M, S, P, 4): boxes to rate, xywh px.
 
     Returns:
-        (M, S, P).
+        As IoUNet.pooled, for the M S test images: (M S, P, C, 5, 5) and (M S, P, C, 3, 3).
     """
     reference = train["layer2"][0], train["layer3"][0]
     modulation = iou_net.modulation(reference, train_boxes[0])
     features = iou_net.features((test["layer2"].flatten(0, 1), test["layer3"].flatten(0, 1)))
     images = proposals.shape[0]
     modulation = tuple(vector.repeat(images, 1, 1, 1) for vector in modulation)
-    return iou_net.predict(modulation, features, proposals.flatten(0, 1)).view(proposals.shape[:-1])
+    return iou_net.pooled(modulation, features, proposals.flatten(0, 1))
 
 
 def compose(

@@ -98,6 +98,7 @@ class Readout(NamedTuple):
         attention (B, Lx): attention over the search tokens, where asked for.
         expected (B, 4): prediction made before the frame was seen, in window sides: x and y from the window's middle,
             its uncertainty, and the mean prediction error of late.
+        features (B, C, G, G): what it read them from; None where another engine did.
     """
 
     spatial: Tensor
@@ -105,6 +106,7 @@ class Readout(NamedTuple):
     gain: Tensor | None
     attention: Tensor | None
     expected: Tensor
+    features: Tensor | None = None
 
 
 class Attend(nn.Module):
@@ -277,7 +279,7 @@ class TemporalQuery(nn.Module):
         query = self.remember(query, *self.memory_keys_values(memory).chunk(2, dim=2), known)
         logits = (keys @ self.expect(query)[:, :, None])[..., 0] / math.sqrt(self.dim) if self.modulates else None
         gain = None if logits is None else torch.tanh(logits.float() / 2)
-        return Readout(spatial, query, gain, weights, self._expected(state, expectation, windows))
+        return Readout(spatial, query, gain, weights, self._expected(state, expectation, windows), features)
 
     def _expected(self, state, expectation, windows):
         dx_dy_spread = self.place(expectation).float()

@@ -114,9 +114,13 @@ class IoUNet(nn.Module):
 
         ATOM and DiMP train it to be 2 IoU - 1, PrDiMP to be the logarithm of a density.
         """
-        fine, coarse = self.pooled(modulation, features, boxes)
+        return self.rate(self.pooled(modulation, features, boxes))
+
+    def rate(self, pooled: Pair) -> Tensor:
+        """Predict the quality (B, N) of boxes from what `pooled` returns."""
+        fine, coarse = pooled
         vector = torch.cat([self.fc3_rt(fine.flatten(0, 1)), self.fc4_rt(coarse.flatten(0, 1))], dim=1)
-        return self.iou_predictor(vector).view(boxes.shape[:-1])
+        return self.iou_predictor(vector).view(fine.shape[:2])
 
 
 def to_relative(boxes: Tensor, size: Tensor) -> Tensor:

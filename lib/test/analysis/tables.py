@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from ...errors import UserError
 from ...files import write_text
+from . import published
 
 HEADERS = {
     "auc": "AUC",
@@ -65,6 +66,7 @@ def all_tables(report):
     """Every table that a report of `scoring.evaluate` has rows for. Returns a list of Table; scores in percent."""
     builders = (
         _summary,
+        _published,
         _points,
         _comparisons,
         _rounding,
@@ -72,6 +74,7 @@ def all_tables(report):
         _trackingnet,
         _by_size,
         _by_attribute,
+        _published_by_attribute,
         _by_frame_attribute,
         _by_darkness,
         _per_sequence,
@@ -274,6 +277,24 @@ def _summary(report):
         rows.append(cells)
     names = (header for name in shown for header in headers[name])
     return Table("summary", f"Results on {title(report)}", ("tracker", *names, "FPS", "sequences"), rows, note=note)
+
+
+def _published(report):
+    rows = [
+        [word(label), *map(_share, scores)] for label, scores in published.SCORES.get(report["dataset"], {}).items()
+    ]
+    headers = ("tracker", *(HEADERS[name] for name in published.NAMES))
+    note = "In percent, as the paper prints them; not measured here."
+    return Table("published", f"Published on {report['dataset']}", headers, rows, note=note)
+
+
+def _published_by_attribute(report):
+    found = published.ATTRIBUTES.get(report["dataset"], {})
+    rows = [[word(flag), word(label), _share(auc)] for label, each in found.items() for flag, auc in each.items()]
+    headers = ("attribute", "tracker", HEADERS["auc"])
+    note = "In percent, as the paper prints them; not measured here."
+    title = f"Published by attribute on {report['dataset']}"
+    return Table("published_by_attribute", title, headers, rows, left=2, note=note)
 
 
 def _points(report):

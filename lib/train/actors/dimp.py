@@ -9,10 +9,11 @@ from torch import Tensor
 from ...models.dimp import DiMP
 from ...models.dimp.model import FILTER_SIZE
 from ..dcf_losses import classification_losses, grid_kl_loss, hinge_loss
+from ..distillation import Answer, Distillable
 from .online import BACKGROUND, OnlineActor, best_overlap, peaks_inside
 
 
-class DiMPActor(OnlineActor):
+class DiMPActor(OnlineActor, Distillable):
     """Trains the filter's features, initialiser and optimiser by the scores of every iterate, and the IoU-Net.
 
     Args:
@@ -32,10 +33,37 @@ class DiMPActor(OnlineActor):
         super().__init__(network, config)
         self.kind = config.MODEL.CLASSIFIER.TYPE
         self.cells = self.size // network.feature_extractor.strides["layer3"]
+        widths = network.bb_regressor.fc3_rt, network.bb_regressor.fc4_rt
+        self.feature_sizes = tuple(each.linear.in_features for each in widths)
 
     def batch_loss(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        options, (_, boxes) = self.options, self.boxes(batch)
-        scores, ratings = self._respond(batch)
+        _, boxes = self.boxes(batch)
+        scores, pooled = self._respond(self.network, batch)
+        return self._loss(scores, self._rate(self.network, pooled, batch), boxes, self.proposals(batch))
+
+    def answer(self, network: Any, batch: Mapping[str, Tensor], student: Answer | None = None) -> Answer:
+        """See Distillable; N is M B, frame by frame. The scores (N, I, H, W) are those of every iterate."""
+        (_, boxes), proposals = self.boxes(batch), self.proposals(batch)
+        scores, pooled = self._respond(network, batch)
+        ratings = self._rate(network, pooled, batch)
+        loss, stats = self._loss(scores, ratings, boxes, proposals)
+        maps, rows = torch.stack(scores).float().flatten(1, 2), ratings.float().flatten(0, 1)
+        each = torch.vmap(self._parts, in_dims=(1, 0, 0, 0))
+        parts, box_loss = each(maps, rows, boxes.flatten(0, 1), proposals.flatten(0, 1))
+        features = tuple(level.float().flatten(2) for level in pooled)
+        return Answer(loss, stats, self._weighted(parts), box_loss, maps.transpose(0, 1), rows, features)
+
+    def target_sizes(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {f"{kind}_images": batch[f"{kind}_boxes"][..., 2:] for kind in ("template", "search")}
+
+    def _loss(self, scores, ratings, boxes, proposals):
+        """Loss (scalar) and its parts, {name: scalar}, of scores (I, M, B, H, W) and ratings (M, B, P)."""
+        parts, box = self._parts(scores, ratings, boxes, proposals)
+        total = self._weighted(parts) + self.options.BOX_WEIGHT * box
+        return total, {"Loss/cls": parts["final"], "Loss/init": parts["initial"], "Loss/box": box}
+
+    def _parts(self, scores, ratings, boxes, proposals):
+        """Losses of scores, {name: scalar}, and of ratings (scalar); of any number of frames."""
         label = self.label(boxes, FILTER_SIZE, self.cells, density=self.kind == "prdimp")
 
         def loss(each):
@@ -43,24 +71,31 @@ class DiMPActor(OnlineActor):
                 return grid_kl_loss(each.float(), label)
             return hinge_loss(each.float(), label, BACKGROUND)
 
-        parts = classification_losses(scores, loss)
+        return classification_losses(scores, loss), self.box_loss(ratings.float(), boxes, proposals)
+
+    def _weighted(self, parts):
+        options = self.options
         weights = {"final": options.CLS_WEIGHT, "initial": options.INIT_WEIGHT, "iterates": options.ITER_WEIGHT}
-        box = self.box_loss(ratings.float(), boxes, self.proposals(batch))
-        total = sum(weights[name] * part for name, part in parts.items()) + options.BOX_WEIGHT * box
-        return total, {"Loss/cls": parts["final"], "Loss/init": parts["initial"], "Loss/box": box}
+        return sum(weights[name] * part for name, part in parts.items())
 
     @torch.no_grad()
     def validate(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         """Sums of the crops whose highest score lies in the target, and of the IoU of the proposals rated best."""
         _, boxes = self.boxes(batch)
-        scores, ratings = self._respond(batch)
+        scores, pooled = self._respond(self.network, batch)
+        ratings = self._rate(self.network, pooled, batch)
         found = peaks_inside(scores[-1], boxes, self.size)
         overlap = best_overlap(ratings, boxes, self.proposals(batch))
         return found.sum(), overlap.sum(), torch.ones_like(overlap).sum()
 
-    def _respond(self, batch):
-        """Scores (M, B, H, W) of every iterate, and ratings (M, B, P)."""
+    def _respond(self, network, batch):
+        """Scores (M, B, H, W) of every iterate, and the pooled features that boxes are rated by."""
         template_boxes, _ = self.boxes(batch)
         labels = self.label(template_boxes, FILTER_SIZE, self.cells) if self.kind == "simple" else None
         with self.autocast(batch):
-            return self.network(*self.images(batch), template_boxes, self.proposals(batch), labels)
+            return network.respond(*self.images(batch), template_boxes, self.proposals(batch), labels)
+
+    def _rate(self, network, pooled, batch):
+        """Ratings (M, B, P)."""
+        with self.autocast(batch):
+            return network.bb_regressor.rate(pooled).view(self.proposals(batch).shape[:-1])

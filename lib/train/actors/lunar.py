@@ -3,15 +3,16 @@
 import torch
 from torch.nn import functional
 
-from ...contracts import Actor
 from ...errors import UserError
 from ...models.enhancer import save_enhancer
 from ...models.lunar.decode import boxes_at, decode
 from ...models.parts.precision import autocast
+from ...models.parts.roi_pooling import precise_roi_pool
 from ...models.parts.weights import save_weights
 from .. import losses
 from ..admin import distributed
 from ..admin.picture import draw
+from ..distillation import SEARCH, Answer, Distillable
 from ..losses import corners, iou, overlap
 from ..trainers.optim import make_optimiser
 from .lunar_clip import follow
@@ -19,6 +20,10 @@ from .lunar_clip import follow
 PEAK_WEIGHT = 0.25  # of the box losses at the score's peak, beside those at the true cell
 NWD_SIDES = 8.0, 24.0  # source px: 1 - NWD alone for targets below, 1 - GIoU alone above, a mixture between
 LARGEST = 100.0  # crops; a wider target box is a fault of the annotation, and its square may overflow
+# Of what a student learns from its teacher.
+ROI, BINS = 1.5, 5  # the region whose features are compared: side in target sizes, bins a side
+SPREADS, RATED = (0.05, 0.3), 16  # noise of the boxes that are rated, in target sizes, and how many there are
+FLOOR = 0.01  # added to the teacher's scores where they weigh differences of scores
 
 
 # Parts of the network with a learning rate of their own, and the key of that rate / LR; the first that fits counts.
@@ -29,7 +34,7 @@ MULTIPLIERS = {
 }
 
 
-class LunarActor(Actor):
+class LunarActor(Distillable):
     """Forward and losses of a network with encode_template, features and locate.
 
     Means are over the targets of all processes together. N processes therefore make the step that one process makes of
@@ -48,6 +53,7 @@ class LunarActor(Actor):
     def __init__(self, network, config):
         self.network = network
         self.options, self.factor = config.TRAIN, config.DATA.SEARCH.FACTOR
+        self.template_factor = config.DATA.TEMPLATE.FACTOR
         self.influence = config.TEST.WINDOW_INFLUENCE if config.TEST.WINDOW == "expected" else 0.0
         if self.options.CHECKPOINTING:
             if not hasattr(network.backbone, "checkpointing"):
@@ -64,12 +70,13 @@ class LunarActor(Actor):
     def batch_loss(self, batch):
         """Loss (scalar) and its parts, {name: detached scalar}, of a batch as lib/train/data makes them."""
         if self.network.remembers:
-            return self._follow(batch)
-        weight, (output, tokens) = self.options.FEATURE_WEIGHT, self._respond(batch)
+            clips = self._clips(self.network, batch)
+            return self._clip_loss(clips, self._sides(batch))
+        weight, (output, tokens) = self.options.FEATURE_WEIGHT, self._respond(self.network, batch)
         loss, stats = self.loss(output, *self._targets(batch))
         if weight:
             with torch.no_grad():
-                _, clean = self._respond(batch, "clean")
+                _, clean = self._respond(self.network, batch, "clean")
             feature = (tokens.float() - clean.float()).square().mean()
             loss, stats = loss + weight * feature, {**stats, "Loss/feature": feature.detach()}
             stats["Loss/total"] = loss.detach()
@@ -77,16 +84,83 @@ class LunarActor(Actor):
 
     def maps(self, batch):
         """TrackerOutput of the B*N search crops of a batch, frame by frame: all samples' first, then their second."""
-        return self._clips(batch).output if self.network.remembers else self._respond(batch)[0]
+        network = self.network
+        return self._clips(network, batch).output if network.remembers else self._respond(network, batch)[0]
 
-    def _clips(self, batch):
+    @property
+    def feature_sizes(self):
+        return (self.network.backbone.embed_dim * BINS**2,)
+
+    def answer(self, network, batch, student=None):
+        """See Distillable. The ratings are how near the box at the true cell is to boxes around the target (NWD).
+
+        A network with a query also rates its own box, and its teacher sees the crops that the student chose.
+        """
+        windows, proposals = student.given if student else (None, None)
+        if network.remembers:
+            clips = self._clips(network, batch, windows)
+            side = self._sides(batch)
+            loss, stats = self._clip_loss(clips, side)
+            output, boxes, visible = clips.output, clips.boxes, clips.visible
+            features, query, windows = clips.features, clips.query, clips.windows
+        else:
+            boxes, visible, side = self._targets(batch)
+            output, features = self._respond(network, batch)
+            loss, stats = self.loss(output, boxes, visible, side)
+            query = None
+        target = _Target(boxes, visible, side)
+        proposals = _around(target.boxes) if proposals is None else proposals
+        score_loss, box_loss, ratings = self._each(output, target, proposals)
+        if network.remembers:
+            ratings = torch.cat([ratings, clips.quality.sigmoid()[:, None]], dim=1)
+        regions = _regions(features, target.boxes, network.search_size)
+        given = windows, proposals
+        return Answer(loss, stats, score_loss, box_loss, output.score_map.float(), ratings, (regions,), query, given)
+
+    def score_distance(self, student, teacher):
+        """As in Distillable, weighted by the teacher's scores: a plain mean vanishes in the empty background."""
+        weight = (teacher.scores + FLOOR).flatten(1)
+        apart = (student.scores - teacher.scores).abs().flatten(1)
+        return (weight * apart).sum(dim=1) / weight.sum(dim=1)
+
+    def target_sizes(self, batch):
+        usual = {SEARCH: self.network.search_size / self.factor}
+        usual["template_images"] = self.network.template_size / self.template_factor
+        found = {
+            f"{kind}_images": batch[f"{kind}_anno"][..., 2:] * batch[f"{kind}_images"].shape[-1]
+            for kind in ("template", "search")
+        }
+        if "anchor_image" in batch:
+            usual["anchor_image"] = usual[SEARCH]
+            side = batch["anchor_centre_size"][:, 2:] / batch["anchor_window"][:, 2:] * batch["anchor_image"].shape[-1]
+            found["anchor_image"] = side.expand(-1, 2)
+        return {
+            name: torch.where((size.isfinite() & (size > 0)).all(dim=-1, keepdim=True), size, usual[name])
+            for name, size in found.items()
+        }
+
+    def _clips(self, network, batch, windows=None):
         with autocast(batch["search_images"].device.type, self.options.PRECISION):
-            return follow(self.network, batch, self.factor, self.influence)
+            return follow(network, batch, self.factor, self.influence, windows)
 
-    def _follow(self, batch):
+    def _sides(self, batch):
+        return batch["src_side"].transpose(0, 1).flatten(0, 1)
+
+    def _each(self, output, target, proposals):
+        """Of each crop: loss of its scores, loss of its box (B,), and NWD of its box to proposals (B, K, 4) cxcywh."""
+        options, size = self.options, output.score_map.shape[-1]
+        labels = losses.score_labels(target.boxes, size, options.LABEL, target.present)
+        focal = options.FOCAL_WEIGHT * losses.focal_losses(output.score_map, labels)
+        found = boxes_at(output, losses.centre_cells(target.boxes, size))
+        giou, l1, _ = self._box_losses(found, target.boxes, target.side)
+        box = torch.where(target.inside, options.GIOU_WEIGHT * giou + options.L1_WEIGHT * l1, 0.0)
+        scale = target.side / target.boxes[:, 2:].prod(dim=1).sqrt().clamp(min=1e-6)  # crop -> source px
+        constant = target.side.clamp(min=4)
+        near = [losses.nwd(found * scale[:, None], one * scale[:, None], constant) for one in proposals.unbind(dim=1)]
+        return focal, box, torch.stack(near, dim=1)
+
+    def _clip_loss(self, clips, side):
         """As batch_loss, for a network with a query: its confidence also learns how well it did."""
-        clips = self._clips(batch)
-        side = batch["src_side"].transpose(0, 1).flatten(0, 1)
         loss, stats = self.loss(clips.output, clips.boxes, clips.visible, side)
         sound, _ = usable(clips.boxes, clips.visible)
         quality = functional.binary_cross_entropy_with_logits(clips.quality, clips.overlap * sound)
@@ -102,19 +176,19 @@ class LunarActor(Actor):
             "Loss/total": loss.detach(),
         }
 
-    def _respond(self, batch, which="images"):
+    def _respond(self, network, batch, which="images"):
         """(maps, the tokens that the head makes them of). which: images, or the same clean, which are not enhanced."""
         templates, search = batch[f"template_{which}"], batch[f"search_{which}"]
         gate = templates.new_zeros(len(templates), dtype=torch.float32) if which == "clean" else None
         with autocast(search.device.type, self.options.PRECISION):
-            state = self.network.encode_template(self.network.enhance(templates, gate), batch["template_masks"])
+            state = network.encode_template(network.enhance(templates, gate), batch["template_masks"])
             count = search.shape[1]
             if count > 1:  # one target, several frames
                 state = type(state).join([state] * count)
                 gate = gate if gate is None else gate.repeat(count)
-            crops = self.network.enhance(search.transpose(0, 1).flatten(0, 1), gate)
-            tokens, seen = self.network.features(state, crops)
-            return self.network.locate(tokens, seen), tokens
+            crops = network.enhance(search.transpose(0, 1).flatten(0, 1), gate)
+            tokens, seen = network.features(state, crops)
+            return network.locate(tokens, seen), tokens
 
     def loss(self, output, boxes, visible, side):
         """The loss of maps.
@@ -130,17 +204,15 @@ class LunarActor(Actor):
             empty score map and no box losses; the latter also where the centre lies outside the crop.
         """
         options, size = self.options, output.score_map.shape[-1]
-        present, inside = usable(boxes, visible)
-        inside &= side.isfinite()
+        target = _Target(boxes, visible, side)
+        boxes, present, inside, side = target.boxes, target.present, target.inside, target.side
         counts = distributed.total(torch.stack([present.sum(), inside.sum()]).float()).clamp(min=1)
         peaks, targets = counts / distributed.world()
 
-        boxes = torch.where(present[:, None], boxes, 0.25).float()  # any sound box: it does not count
         labels = losses.score_labels(boxes, size, options.LABEL, present)
         # focal_loss divides by this process's peaks; put the mean over all processes in its place
         focal = losses.focal_loss(output.score_map, labels) * (labels == 1).sum().clamp(min=1) / peaks
 
-        side = torch.where(inside, side, 1.0)
         cell, peak = losses.centre_cells(boxes, size), output.score_map.flatten(1).argmax(dim=1)
         read, read_at_peak = (self._box_losses(boxes_at(output, cells), boxes, side) for cells in (cell, peak))
         giou, l1, shared, giou_peak, l1_peak, shared_peak = (
@@ -202,6 +274,7 @@ class LunarActor(Actor):
             save_enhancer(path.with_stem(path.stem + "_enhancer"), self.network.enhancer, **notes)
 
     def _targets(self, batch):
+        """Boxes (N, 4), visible (N,) and side (N,) of the search crops, frame by frame."""
         names = ("search_anno", "search_visible", "src_side")
         return (batch[name].transpose(0, 1).flatten(0, 1) for name in names)
 
@@ -228,3 +301,38 @@ def usable(boxes_xywh, visible):
     centre = low + sides / 2
     present = visible & sound & touches
     return present, present & ((centre >= 0) & (centre < 1)).all(dim=1)
+
+
+class _Target:
+    """The targets of B crops, with any sound box where there is none.
+
+    Attributes:
+        present, inside (B,): as of `usable`; inside also that the side is known.
+        boxes (B, 4): xywh in shares of the crop.
+        side (B,): sqrt(w h), px of the source.
+    """
+
+    def __init__(self, boxes, visible, side):
+        self.present, inside = usable(boxes, visible)
+        self.inside = inside & side.isfinite()
+        self.boxes = torch.where(self.present[:, None], boxes, 0.25).float()
+        self.side = torch.where(self.inside, side, 1.0)
+
+
+def _around(boxes_xywh):
+    """Boxes around targets (B, 4), xywh: (B, RATED, 4) cxcywh, half of them near, half far."""
+    spread = torch.tensor(SPREADS, device=boxes_xywh.device).repeat_interleave(RATED // len(SPREADS))
+    noise = spread[:, None] * torch.randn(len(boxes_xywh), RATED, 4, device=boxes_xywh.device)
+    low, sides = boxes_xywh[:, None, :2], boxes_xywh[:, None, 2:]
+    return torch.cat([low + sides / 2 + noise[..., :2] * sides, sides * noise[..., 2:].exp()], dim=2)
+
+
+def _regions(features, boxes_xywh, size):
+    """Features (B, C, G, G) around targets (B, 4), in shares of crops of `size` px: (B, 1, C BINS^2), normalised."""
+    stride = size / features.shape[-1]
+    low, sides = boxes_xywh[:, :2] * size, boxes_xywh[:, 2:] * size
+    # For the pooling cell i lies at i, here its middle does at i + 0.5.
+    around = torch.cat([low - (ROI - 1) / 2 * sides - stride / 2, ROI * sides], dim=1)
+    pooled = precise_roi_pool(features.float(), around[:, None], BINS, stride)[:, 0]
+    normed = functional.layer_norm(pooled.movedim(1, -1), pooled.shape[1:2])
+    return normed.flatten(1)[:, None]

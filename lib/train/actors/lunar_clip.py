@@ -22,7 +22,7 @@ class Followed(NamedTuple):
 
     output: TrackerOutput of N B crops. quality: (N B,) logits of overlap (N B,), the IoU of what was taken for the
     target. expected: (N B, 4), see Readout. boxes: (N B, 4) xywh of the targets in shares of the crops that were seen.
-    visible: (N B,) bool.
+    visible: (N B,) bool. windows: (N B, 3), what the crops showed. features: (N B, C, G, G). query: (N B, d).
     """
 
     output: TrackerOutput
@@ -31,12 +31,16 @@ class Followed(NamedTuple):
     expected: Tensor
     boxes: Tensor
     visible: Tensor
+    windows: Tensor
+    features: Tensor
+    query: Tensor
 
 
-def follow(network, batch, factor, influence=0.0):
+def follow(network, batch, factor, influence=0.0, windows=None):
     """Followed: a batch of clips as LunarSamples makes them.
 
-    factor: side of the search window / sqrt(w h). influence: of what is expected on where the target is found.
+    factor: side of the search window / sqrt(w h). influence: of what is expected on where the target is found. windows:
+    (N B, 3), those of another network, to see the same crops; None for the network's own.
     """
     template = network.encode_template(network.enhance(batch["template_images"]), batch["template_masks"])
     place, sure = batch["anchor_centre_size"], torch.ones_like(batch["least_window"])
@@ -53,6 +57,8 @@ def follow(network, batch, factor, influence=0.0):
             own = torch.cat([place[:, :2], torch.maximum(factor * place[:, 2:], batch["least_window"][:, None])], dim=1)
             chosen = (batch["chain"] == CHAIN_PRED) & (astray < 2)
             window = torch.where(chosen[:, None], own, window)
+        if windows is not None:
+            window = windows[n * len(place) : (n + 1) * len(place)]
         search, boxes, visible = _show(batch, n, window, network.search_size)
         output, readout = network.readout(template, network.enhance(search), state, window)
         decided = _decide(network.query, output, readout, influence, window, truth, boxes, visible, batch["chain"])
@@ -60,7 +66,8 @@ def follow(network, batch, factor, influence=0.0):
         state = network.write(state, readout, place, decided.confidence, window)
         off = (place[:, :2] - truth[:, :2]).norm(dim=1) > ASTRAY * truth[:, 2]
         astray = torch.where(off, astray + 1, 0)
-        frames.append(Followed(output, decided.quality, decided.overlap, readout.expected, boxes, visible))
+        seen = boxes, visible, window, readout.features, readout.query
+        frames.append(Followed(output, decided.quality, decided.overlap, readout.expected, *seen))
     outputs, *others = zip(*frames, strict=True)
     return Followed(TrackerOutput(*map(torch.cat, zip(*outputs, strict=True))), *map(torch.cat, others))
 
@@ -117,7 +124,8 @@ def _show(batch, n, window, size):
         # affine_grid counts from the middle in half sides
         matrix = torch.cat([torch.diag_embed(scale.expand(-1, 2)), 2 * offset[..., None]], dim=2)
         grid = F.affine_grid(matrix, [len(image), 3, size, size], align_corners=False)
-        image = F.grid_sample(image.float() / 255, grid, align_corners=False)
+        image = image.float() / 255 if image.dtype == torch.uint8 else image
+        image = F.grid_sample(image, grid, align_corners=False)
     centre = (boxes[:, :2] + boxes[:, 2:] / 2 - 0.5 - offset) / scale + 0.5
     sides = boxes[:, 2:] / scale
     visible = visible & ((centre >= 0) & (centre < 1)).all(dim=1)

@@ -69,9 +69,9 @@ def remember_rates(optimiser: Optimizer) -> None:
 
 
 def set_rate(optimiser: Optimizer, factor: float) -> None:
-    """Set the rate of each group to its full rate times `factor`."""
+    """Set the rate of each group to its full rate times `factor`, but for a group with `constant` set."""
     for group in optimiser.param_groups:
-        group["lr"] = group["base_lr"] * factor
+        group["lr"] = group["base_lr"] * (1 if group.get("constant") else factor)
 
 
 def step(optimiser: Optimizer, fault: Tensor) -> None:
