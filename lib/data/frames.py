@@ -5,6 +5,7 @@ serves a camera, which has no length, and a video, whose length is known when it
 one size. A frame that cannot be decoded raises FrameError.
 """
 
+import contextlib
 import itertools
 import logging
 import os
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 _stretches: dict = {}
 URL = re.compile(r"(rtsps?|rtmps?|https?|udp|tcp|srt|rtp|mms)://")
 
+LIVE = re.compile(r"(rtsps?|rtmps?|udp|srt|rtp|mms)://")  # of these a lost stream can come back
+TRIES, PAUSE = 5, 2.0  # how often a lost stream is opened again, and s before each time
 WHOLE = 400 * 400  # px: of an image as small as a stored crop, decoding all costs less than decoding a part
 
 
@@ -192,7 +195,8 @@ class CameraFrames:
 class StreamFrames:
     """A stream of a network, such as rtsp://..., or the standard input ("-"): frames until it ends, without a length.
 
-    Raises FrameError where it cannot be opened, or is lost; what came before is then read.
+    A lost live stream (LIVE) is opened again, TRIES times, and goes on if its frames have the same size. Raises
+    FrameError where a stream cannot be opened, or is lost for good; what came before is then read.
     """
 
     def __init__(self, url: str):
@@ -200,7 +204,30 @@ class StreamFrames:
         self.fps = self._stream.fps
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        return iter(self._stream)
+        size, frames = None, iter(self._stream)
+        while True:
+            try:
+                frame = next(frames, None)
+            except FrameError as error:
+                if not LIVE.match(self.url):
+                    raise
+                frames = iter(self._again(error))
+                continue
+            if frame is None:
+                return
+            size = size or frame.shape
+            if frame.shape != size:
+                raise FrameError(f"the stream came back with {frame.shape[1]} x {frame.shape[0]} px", self.url)
+            yield frame
+
+    def _again(self, lost):
+        """The stream, opened once more. Raises the error of its loss where it does not come back."""
+        for attempt in range(1, TRIES + 1):
+            log.warning("%s; opening it again, try %d of %d", lost, attempt, TRIES)
+            time.sleep(PAUSE)
+            with contextlib.suppress(FrameError):
+                return VideoStream(self.url)
+        raise lost
 
 
 def open_frames(source, turn=True):

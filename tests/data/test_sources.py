@@ -80,3 +80,41 @@ def test_the_first_frame_with_a_grid(tmp_path, command, capsys):
     assert drawn.shape == (64, 96, 3) and np.abs(drawn[55, 50] - (255, 220, 40)).max() <= 2
     assert np.abs(drawn[55, 55] - picture(0)[55, 55]).max() < 6
     assert command("video_demo.py", "opencv", "mil", source, "--show_first", tmp_path / "first.txt") == 2
+
+
+class Flaky:
+    """A stream that is lost after two frames, and cannot be opened the first time after that."""
+
+    opened, sizes = 0, ((4, 6), (4, 6), (4, 6))
+    fps = 25.0
+
+    def __init__(self, url):
+        Flaky.opened += 1
+        self.number, self.url = Flaky.opened, url
+        if self.number == 2:
+            raise FrameError("cannot be opened", url)
+
+    def __iter__(self):
+        for _ in range(2):
+            yield np.full((*self.sizes[self.number - 1], 3), self.number, np.uint8)
+        if self.number == 1:
+            raise FrameError("the stream was lost after 2 frames", self.url)
+
+
+def test_a_lost_live_stream_is_opened_again(monkeypatch, caplog):
+    monkeypatch.setattr("lib.data.frames.VideoStream", Flaky)
+    monkeypatch.setattr("lib.data.frames.PAUSE", 0.0)
+    monkeypatch.setattr(Flaky, "opened", 0)
+    assert [frame[0, 0, 0] for frame in open_frames("rtsp://camera/1")] == [1, 1, 3, 3]
+    assert "lost after 2 frames; opening it again, try 2 of 5" in caplog.text
+    monkeypatch.setattr(Flaky, "opened", 0)
+    with pytest.raises(FrameError, match="lost after 2 frames"):  # a file of the web would begin again
+        list(open_frames("http://server/a.ts"))
+    monkeypatch.setattr(Flaky, "opened", 0)
+    monkeypatch.setattr(Flaky, "sizes", ((4, 6), (4, 6), (8, 6)))
+    with pytest.raises(FrameError, match="came back with 6 x 8 px"):
+        list(open_frames("rtsp://camera/1"))
+    monkeypatch.setattr(Flaky, "opened", 0)
+    monkeypatch.setattr("lib.data.frames.TRIES", 1)
+    with pytest.raises(FrameError, match="lost after 2 frames"):
+        list(open_frames("udp://camera:1"))
