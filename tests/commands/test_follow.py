@@ -118,6 +118,9 @@ def test_an_interrupted_video_goes_on_exactly(tmp_path, small_tracker, capsys):
 
     video.follow(targets, frames, boxes, options(), broken, watch=stop)
     assert not broken.complete() and len(broken.path.read_text().splitlines()) == 2 * 4
+    other = saved(tmp_path / "broken", ("1", "2"))
+    other.made["box"] = [1, 2, 3, 4]
+    assert other.partial() is None and broken.partial() is not None, "the state of another run is not taken"
     seen = []
     video.follow(Targets(small_tracker), frames, boxes, options(), broken, watch=lambda done, total: seen.append(done))
     assert seen == list(range(5, COUNT + 1)) and "going on after 4 frames" in capsys.readouterr().out

@@ -1,6 +1,7 @@
 """The results of one video: the files of boxes or points, what they were made from, and what it takes to go on."""
 
 import importlib
+import json
 import math
 import time
 from collections.abc import Hashable, Iterable
@@ -73,7 +74,7 @@ class Saved:
         return not self._overwrite and provenance.is_there(self.path, self.made)
 
     def partial(self) -> Found | None:
-        """What was tracked before an interruption; None where there is nothing to go on from.
+        """What this run tracked before an interruption; None where there is nothing to go on from.
 
         Raises UserError where the file of it is damaged.
         """
@@ -89,7 +90,8 @@ class Saved:
             kinds = [type(np.dtype(kind)) for kind in "?bBhHiIlLfd"]
             with torch.serialization.safe_globals([*map(_named, unknown), *kinds]):
                 kept = torch.load(self._state, weights_only=True)
-            return Found(**kept)
+            made = json.loads(kept.pop("made"))
+            return Found(**kept) if made == json.loads(json.dumps(self.made)) else None
         except Exception as error:  # noqa: BLE001 -- torch raises a dozen kinds for a damaged file
             raise UserError("damaged: it should say how to go on; delete it to start again", self._state) from error
 
@@ -114,7 +116,7 @@ class Saved:
             import torch
 
             with atomic_path(self._state) as temporary:
-                torch.save(vars(found), temporary)
+                torch.save({**vars(found), "made": json.dumps(self.made)}, temporary)
         provenance.note(self.path, self.made, complete)
         self._kept = time.monotonic()
 

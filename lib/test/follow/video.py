@@ -64,7 +64,7 @@ def follow(
     except KeyboardInterrupt:
         print("\nstopped; saving what was tracked")
     finally:
-        if found.places and saved:
+        if saved and found.whole().places:
             saved.write(found, complete)
             print(f"wrote {saved.path}")
     if not found.places:
