@@ -36,7 +36,7 @@ class Recorder(Tracker):
 
 
 def before(tracker, name="gamma", **options):
-    return enhanced(tracker, FrameEnhancer(build_enhancer(name, **options)))
+    return enhanced(tracker, FrameEnhancer(build_enhancer(name, **options), purpose="tracker"))
 
 
 def follow(tracker, images, box=BOX):

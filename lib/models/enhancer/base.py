@@ -18,6 +18,7 @@ class Enhancer(nn.Module):
 
     type = ""
     own = ()
+    lifts = False  # whether all it does to light is a lift of the log-odds of brightness, see light.py
     number = 1  # of steps, see `steps`
 
     def __init__(self, gate=GATE, average=False, strength=1.0):

@@ -74,7 +74,7 @@ class Experiment:
         from ...models.enhancer import load_enhancer  # torch, which some trackers do without
         from ..tracker.enhanced import FrameEnhancer, enhanced
 
-        return enhanced(tracker, FrameEnhancer(load_enhancer(self.enhancer), device))
+        return enhanced(tracker, FrameEnhancer(load_enhancer(self.enhancer), device, "tracker"))
 
 
 def build_tracker(options: Any, settings: Any, paths: Any) -> Tracker | ClipTracker:
