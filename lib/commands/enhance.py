@@ -64,8 +64,8 @@ def _parse(argv):
     arguments.add_argument(
         "--strength",
         default="people",
-        help="people: as people like to look at it (default); tracker: as a tracker sees it; or a share in [0, 1] of "
-        "what people get",
+        help="people: as people like to look at it (default); tracker: as a tracker sees it; night_tracker: as one "
+        "that was trained on dark images sees it; or a share in [0, 1] of what people get",
     )
     arguments.add_argument("--side_by_side", action="store_true", help="show the input beside the result")
     arguments.add_argument("--steps", action="store_true", help="show the image after every step of the enhancer")

@@ -36,7 +36,7 @@ def test_lifts_are_those_of_the_steps():
 @pytest.mark.parametrize("wanted", [0.2, 0.35, 0.5])
 def test_an_image_is_exposed_as_wanted(wanted):
     image = night()
-    lift = light.exposed(image, RNG.random(image.shape[:2]).astype(np.float32), wanted)
+    lift = light.exposed(image, RNG.random(image.shape[:2]).astype(np.float32), wanted, 0.5)
     out = light.brighten(np.float32(image), lift)
     assert out.max(axis=2).mean() / 255 == pytest.approx(wanted, abs=0.01)
     assert (out >= image).all() and (out[:12, :12] == 255).all() and (out[-12:, -12:] == 0).all(), (
@@ -44,9 +44,16 @@ def test_an_image_is_exposed_as_wanted(wanted):
     )
 
 
+def test_spread_is_of_the_differences_between_places():
+    image, lift = np.full((40, 40, 3), 20, np.uint8), np.ones((40, 40), np.float32)
+    lift[:20] = 2
+    found = [light.exposed(image, lift, 0.3, spread) for spread in (0.0, 0.5, 1.0)]
+    assert [float(each[0, 0] - each[-1, 0]) for each in found] == pytest.approx([0, 0.5, 1], abs=1e-5)
+
+
 def test_what_is_bright_enough_stays():
     image = night() // 2 + 120
-    lift = light.exposed(image, np.ones(image.shape[:2], np.float32), 0.3)
+    lift = light.exposed(image, np.ones(image.shape[:2], np.float32), 0.3, 0.5)
     assert not lift.any() and np.array_equal(light.brighten(np.float32(image), lift), image)
 
 

@@ -67,3 +67,11 @@ def test_levels_of_a_video_change_slowly():
     _, second = noise.clean(loud, 1.0, first)
     expected = [noise.KEPT * a + (1 - noise.KEPT) * b for a, b in zip(first, noise.clean(loud, 1.0)[1], strict=True)]
     assert second == pytest.approx(expected)
+
+
+def test_blur_is_for_blotches_alone():
+    white, blotchy = (noise.measure(scene(blur=blur)[0]) for blur in (0.0, 1.5))
+    assert noise.blotches(white) == 0 and noise.blotches(blotchy) == 1
+    assert noise.blotches((1.0, 1.0, 1.0)) == pytest.approx(0.5)
+    image = scene(blur=1.5)[0]
+    assert noise.blurred(image, 0.0) is image and noise.blurred(image, 1.0).std() < image.std()

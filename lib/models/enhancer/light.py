@@ -14,7 +14,6 @@ from .base import Enhancer
 
 LIMIT = 1 / 255  # brightness is this far from 0 and 1 at least, where its log-odds are taken
 SMOOTH = 1 / 16  # sigma of the blur of a lift / the thumbnail's longer side: places that far apart keep their order
-SPREAD = 0.3  # of the differences of the lift between places that are kept: the more, the more tones change places
 LARGEST = 6.0  # mean lift: odds of brightness grow at most 400 times
 HALVINGS = 10  # of the interval in which `exposed` looks
 GUARD = 0.6  # of the lift that the brightest places do without, so that what is next to white is not blown out
@@ -51,19 +50,20 @@ def _log_odds(images):
     return torch.logit(images.amax(dim=1, keepdim=True), LIMIT)
 
 
-def exposed(small: np.ndarray, lift: np.ndarray, wanted: float) -> np.ndarray:
-    """The lift with which an image's mean brightness becomes `wanted`, a SPREAD of the differences between places kept.
+def exposed(small: np.ndarray, lift: np.ndarray, wanted: float, spread: float) -> np.ndarray:
+    """The lift with which an image's mean brightness becomes `wanted`.
 
     Args:
         small (h, w, 3): uint8.
         lift (h, w): of `lifts`.
         wanted: mean brightness, [0, 1].
+        spread: share of the differences between places that is kept, [0, 1]; the more, the more tones change places.
 
     Returns:
         (h, w) float32, from 0. 0 everywhere for an image that is as bright already.
     """
     value = small.max(axis=2).astype(np.float32) / 255
-    local = SPREAD * (lift - lift.mean())
+    local = spread * (lift - lift.mean())
     low, high = 0.0, LARGEST
     for _ in range(HALVINGS):
         middle = (low + high) / 2

@@ -2,7 +2,9 @@
 
 Noise of a real camera is not white: after its filters and its codec it is blotchy. So it is measured in each band of a
 Laplacian pyramid on its own, where the image is flattest, and each band is shrunk by a Wiener filter with that level.
-White noise fills the finest band, blotches the coarser ones, and a clean image loses nothing.
+White noise fills the finest band, blotches the coarser ones, and a clean image loses nothing. What a codec and a
+camera's filters have left of blotches hides in all bands; a blur, the stronger the blotchier the noise is, takes most
+of it, which suits a tracker.
 
 Images are (H, W, 3) float32 in grey levels, 0 to 255.
 """
@@ -16,8 +18,10 @@ BANDS = 3  # finer than 2 px, than 4 px, than 8 px
 CELL = 2**BANDS  # px
 FLAT = 25  # percentile of the local energies that counts as noise: a quarter of most images is flat
 BIAS = 1.15  # mean energy of noise / that percentile of it
+BLOTCHY = (0.5, 1.5)  # variance of noise in the middle / in the finest band: white noise has .25, blotches from here on
 ROUNDING = 0.02  # squared grey levels, added to each level: less than rounding to 8 bits
 STRIP, MARGIN = 512, 64  # rows that are worked on at once, and rows beside them that the filters reach
+LEAST_BLUR = 0.2  # px: sigma of a blur that is seen
 KEPT = 0.9  # share of the levels of the frames before
 SAMPLE = 768  # px: side of the part of a larger image in which noise is measured
 
@@ -57,6 +61,17 @@ def measure(image: np.ndarray) -> tuple[float, ...]:
     y, x = (max(0, side - SAMPLE) // 2 for side in image.shape[:2])
     bands, _ = _bands(np.float32(image[y : y + SAMPLE, x : x + SAMPLE]))
     return _levels(bands)
+
+
+def blotches(levels: Sequence[float]) -> float:
+    """How blotchy noise of these levels (see `measure`) is: 0 for white noise, 1 for blotches of 2 px and more."""
+    low, high = BLOTCHY
+    return min(max((levels[1] / levels[0] - low) / (high - low), 0.0), 1.0)
+
+
+def blurred(image: np.ndarray, sigma: float) -> np.ndarray:
+    """An image (H, W, 3) float32 after a Gaussian blur of `sigma` px; below LEAST_BLUR the image itself."""
+    return cv2.GaussianBlur(image, (0, 0), sigma) if sigma >= LEAST_BLUR else image
 
 
 def remove(image: np.ndarray, levels: Sequence[float], strength: float = 1.0) -> np.ndarray:

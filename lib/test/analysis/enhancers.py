@@ -22,7 +22,7 @@ from ...data import image as images
 from ...data.night import STRENGTHS, darken, sample_night
 from ...errors import MachineError, UserError
 from ...models.enhancer import Enhancer, load_enhancer
-from ..tracker.enhanced import FrameEnhancer, as_tensor, enhanced
+from ..tracker.enhanced import FrameEnhancer, as_tensor, enhanced, purpose_of
 from . import metrics
 
 NIGHTS = ("noisy", "processed", "moderate", "heavy")
@@ -197,7 +197,7 @@ class _Run:
     """One tracker behind one enhancer, or none, on one sequence."""
 
     def __init__(self, tracker, enhancer):
-        self.enhancer = _TimedEnhancer(enhancer, purpose="tracker") if enhancer else None
+        self.enhancer = _TimedEnhancer(enhancer, purpose=purpose_of(tracker)) if enhancer else None
         self.tracker = enhanced(tracker, self.enhancer) if enhancer else tracker
         self.state, self.boxes, self.seconds = None, [], []
 

@@ -72,9 +72,9 @@ class Experiment:
         if isinstance(tracker, ClipTracker):
             raise UserError("--enhancer: this tracker knows no target to brighten the surroundings of")
         from ...models.enhancer import load_enhancer  # torch, which some trackers do without
-        from ..tracker.enhanced import FrameEnhancer, enhanced
+        from ..tracker.enhanced import FrameEnhancer, enhanced, purpose_of
 
-        return enhanced(tracker, FrameEnhancer(load_enhancer(self.enhancer), device, "tracker"))
+        return enhanced(tracker, FrameEnhancer(load_enhancer(self.enhancer), device, purpose_of(tracker)))
 
 
 def build_tracker(options: Any, settings: Any, paths: Any) -> Tracker | ClipTracker:

@@ -33,18 +33,32 @@ GRID = 16  # px: coarsest cell of the enhancers' networks; a window in steps of 
 class Purpose:
     """What enhanced frames are for: people and trackers want other strengths of the same network.
 
+    A tracker that was trained on dark images gets frames averaged over time and nothing else: it needs no other light,
+    and misses what a blur takes.
+
     Attributes:
-        exposure: mean brightness that a dark frame is given, [0, 1].
+        exposure: mean brightness that a dark frame is given, [0, 1]; 0 leaves light and noise alone.
+        spread: share of the differences between places in the network's lift that is kept, [0, 1].
         denoise: factor of the noise that is removed (lib.models.enhancer.noise).
-        grain: noise of the coarser bands up to which a frame is brightened, grey levels after it.
+        blur: sigma of the blur where noise is all blotches, px.
     """
 
     exposure: float
+    spread: float
     denoise: float
-    grain: float
+    blur: float
 
 
-PURPOSES = {"people": Purpose(0.36, 0.5, math.inf), "tracker": Purpose(0.25, 1.0, math.inf)}
+PURPOSES = {
+    "people": Purpose(0.36, 0.15, 0.5, 0.0),
+    "tracker": Purpose(0.36, 1.0, 1.0, 1.0),
+    "night_tracker": Purpose(0.0, 0.0, 0.0, 0.0),
+}
+
+
+def purpose_of(tracker: Tracker) -> str:
+    """The one of PURPOSES that frames before a tracker have."""
+    return "night_tracker" if tracker.knows_night else "tracker"
 
 
 class Memory(NamedTuple):
@@ -81,8 +95,8 @@ class FrameEnhancer:
         self, enhancer: Enhancer, device: Any = "cpu", purpose: str = "people", strength: float | None = None
     ) -> None:
         self.enhancer, self.device = enhancer.to(device).eval(), torch.device(device)
-        self.purpose, self.side = PURPOSES[purpose], WINDOW if purpose == "tracker" else PHOTOGRAPH
-        own = enhancer.strength if purpose == "tracker" else 1.0
+        self.purpose, self.side = PURPOSES[purpose], PHOTOGRAPH if purpose == "people" else WINDOW
+        own = 1.0 if purpose == "people" else enhancer.strength
         self.strength = own if strength is None else strength
 
     def gate(self, brightness: float) -> float:
@@ -146,20 +160,21 @@ class FrameEnhancer:
             images, gates = as_tensor(part, self.device), torch.tensor([gate], device=self.device)
             steps = [self.enhancer(images, gates)] if last else self.enhancer.steps(images, gates)
             return [_pixels(after[0]) for after in steps], memory
+        if not self.purpose.exposure:
+            return [part], memory
         return self._lifted(part, gate, memory, last)
 
     def _lifted(self, part, gate, memory, last):
         small = light.thumbnail(part, self.side)
         lifts = light.lifts(self.enhancer, small, gate, self.device)
         clean, levels = noise.clean(part, gate * self.purpose.denoise, memory.levels)
+        clean = noise.blurred(clean, gate * self.purpose.blur * noise.blotches(levels))
         value = float(small.max(axis=2).mean()) / 255
         wanted = value + gate * max(0.0, self.purpose.exposure - value)
-        lift = light.exposed(small, lifts[-1], wanted)
+        lift = light.exposed(small, lifts[-1], wanted, self.purpose.spread)
         mean = float(lift.mean())
         kept = mean if memory.lift is None else KEPT * memory.lift + (1 - KEPT) * mean
-        # Without flicker; and no brighter than what the noise left in coarse bands allows.
-        kept = min(kept, math.log(max(1.0, self.purpose.grain / math.sqrt(sum(levels[1:])))))
-        lift *= kept / max(mean, 1e-6)
+        lift *= kept / max(mean, 1e-6)  # without flicker
         shares = [1.0] if last else [float(each.mean()) / max(float(lifts[-1].mean()), 1e-6) for each in lifts]
         return [light.brighten(clean, share * lift) for share in shares], memory._replace(levels=levels, lift=kept)
 
