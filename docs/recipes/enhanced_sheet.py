@@ -59,7 +59,8 @@ def main(argv=None):
     if not enhancers:
         raise UserError("--enhancers: expected at least one name or file")
     numbers = np.unique(np.linspace(0, len(frames) - 1, arguments.pictures).round().astype(int)).tolist()
-    sheet = joined([row(frames[number], enhancers, arguments.width) for number in numbers])
+    pictures = [frames.decode(number, frames.read(number)) for number in numbers]
+    sheet = joined([row(picture, enhancers, arguments.width) for picture in pictures])
     if not cv2.imwrite(arguments.output, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
         raise UserError("cannot be written", arguments.output)
     names = ", ".join(Path(frames.names[number]).name for number in numbers)
