@@ -138,6 +138,20 @@ def test_a_tracker_that_knows_the_night_gets_averaged_frames_in_their_own_light(
     assert seen["other"][-1][y0:y1, x0:x1].mean() > 1.5 * images[-1].mean() > 0.9 * seen["night"][-1].mean()
 
 
+def test_the_network_looks_at_every_fourth_frame_of_a_video():
+    enhancer, looks = build_enhancer("haze_diffusion"), []
+    enhancer.trunk.register_forward_hook(lambda *_: looks.append(len(tracker.seen)))
+    tracker = Recorder()
+    follow(enhanced(tracker, FrameEnhancer(enhancer, purpose="tracker")), [DARK[0]] * 9)
+    assert looks == [0, 0, 4, 4, 8, 8], "two evaluations each"
+    assert all(np.array_equal(*pair) for pair in zip(tracker.seen[4:7], tracker.seen[5:8], strict=True)), "no flicker"
+    frames = FrameEnhancer(enhancer, purpose="tracker")
+    _, memory = frames.enhance(DARK[0], 1.0, (0, 0, 160, 160))
+    looks.clear()
+    frames.enhance(DARK[0], 1.0, (0, 0, 96, 160), memory)
+    assert len(looks) == 2, "another window"
+
+
 @pytest.mark.parametrize("box", [BOX, [-5, 3, 4, 4], [700, -300, 20, 20], [100, 20, 60, 90], [0, 0, 0, 0]])
 def test_windows_reach_far_enough_and_stay_on_the_frame(box):
     x, y, w, h = box

@@ -23,6 +23,7 @@ from ...models.enhancer.averaging import average
 # 50 px around, the one-stream tracker's window has 4 sizes and at least 64 px.
 REACH, LEAST = 6.0, 160.0
 LARGE = 640  # px: longest side of a window from which it is enhanced at half its size; trackers shrink it more
+LOOK = 4  # frames: so often the network looks at a video; its light changes slowly, and the lift is smooth
 KEPT = 0.9  # share of the last frame's in the mean lift, so that a video does not flicker
 LOST_GROWTH, LOST_FRAMES = 1.15, 8  # of the window, in each of the first frames without the target
 PHOTOGRAPH, WINDOW = 192, 64  # px: longest side of the thumbnail in which a network looks at light
@@ -69,12 +70,16 @@ class Memory(NamedTuple):
         averaged: of lib.models.enhancer.averaging; None without averaging.
         levels: of the noise, see lib.models.enhancer.noise; None for an enhancer that does not lift.
         lift: mean of the last frame's lift; None likewise.
+        looked: what the network found when it last looked, (h, w); None likewise.
+        age: frames since then.
     """
 
     shrink: int
     averaged: Any = None
     levels: tuple | None = None
     lift: float | None = None
+    looked: np.ndarray | None = None
+    age: int = 0
 
 
 class FrameEnhancer:
@@ -166,7 +171,11 @@ class FrameEnhancer:
 
     def _lifted(self, part, gate, memory, last):
         small = light.thumbnail(part, self.side)
-        lifts = light.lifts(self.enhancer, small, gate, self.device)
+        known, age = memory.looked, (memory.age + 1) % LOOK
+        if last and age and known is not None and known.shape == small.shape[:2]:
+            lifts = [known]
+        else:
+            lifts, age = light.lifts(self.enhancer, small, gate, self.device), 0
         clean, levels = noise.clean(part, gate * self.purpose.denoise, memory.levels)
         clean = noise.blurred(clean, gate * self.purpose.blur * noise.blotches(levels))
         value = float(small.max(axis=2).mean()) / 255
@@ -174,9 +183,10 @@ class FrameEnhancer:
         lift = light.exposed(small, lifts[-1], wanted, self.purpose.spread)
         mean = float(lift.mean())
         kept = mean if memory.lift is None else KEPT * memory.lift + (1 - KEPT) * mean
-        lift *= kept / max(mean, 1e-6)  # without flicker
+        lift = lift * (kept / max(mean, 1e-6))  # without flicker
         shares = [1.0] if last else [float(each.mean()) / max(float(lifts[-1].mean()), 1e-6) for each in lifts]
-        return [light.brighten(clean, share * lift) for share in shares], memory._replace(levels=levels, lift=kept)
+        memory = memory._replace(levels=levels, lift=kept, looked=lifts[-1], age=age)
+        return [light.brighten(clean, share * lift) for share in shares], memory
 
 
 @dataclass(frozen=True)
