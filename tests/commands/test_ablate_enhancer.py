@@ -181,7 +181,7 @@ def test_stills_and_processes_as_a_user_would(tmp_path, stills):
     assert brightness[2] == pytest.approx(brightness[0], abs=0.02) and noise[2] < noise[0] / 2
     assert all(low < middle < high for low, middle, high in zip(lower, median, upper, strict=True))
     assert median[0] == pytest.approx(brightness[0], abs=1e-3), "of two images"
-    assert order[0] == 0 and order[1] < 1 < order[2], "a curve keeps the order, a blur does not"
+    assert order[0] == 0 and 3 * order[1] < order[2], "a curve keeps the order, but for noise; a blur does not"
     measured = Bench().still(str(stills / "town/noisy.png"), [Variant()])[0]
     assert measured[1] == pytest.approx(noise[0], abs=1e-4)
 
