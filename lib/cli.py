@@ -174,7 +174,8 @@ def add_enhancer_flag(arguments):
     arguments.add_argument(
         "--enhancer",
         metavar="NAME_OR_FILE",
-        help="enhance what is seen by night: average, gamma, blur, blur_gamma, clahe, dcp, or a .safetensors file",
+        help="enhance what is seen by night: average, gamma, blur, blur_gamma, clahe, dcp, a .safetensors file, or "
+        "a .pt file of SCI",
     )
 
 

@@ -54,10 +54,12 @@ class Tracker(ABC):
         device: where its network runs, as torch names it; "cpu" for a tracker without one.
         partial: whether it only cuts parts out of its frames. The runner may then hand it a data.frames.PartialFrame,
             of which it may use `shape`, frame[a:b, c:d] with integer bounds from 0 on, and data.crop.Crop.extract.
+        knows_night: whether it was trained on dark images. An enhancer then leaves the light of its frames alone.
     """
 
     device: Any = "cpu"
     partial: bool = False
+    knows_night: bool = False
 
     @abstractmethod
     def initialize(self, frame: "np.ndarray", box: Sequence[float]) -> Result:

@@ -35,7 +35,8 @@ def main(argv=None):
     device = cli.choose_devices(options.device)[0]
     from ..test.tracker.enhanced import FrameEnhancer
 
-    artist = _Artist(FrameEnhancer(_load(options.enhancer), device), options.side_by_side, options.steps)
+    frame_enhancer = FrameEnhancer(_load(options.enhancer), device, *_strength(options.strength))
+    artist = _Artist(frame_enhancer, options.side_by_side, options.steps)
     line = cli.ProgressLine("frames")
     if isinstance(frames, VideoFrames):
         _write_video(frames, output, artist, line)
@@ -57,7 +58,14 @@ def _parse(argv):
     arguments.add_argument(
         "--enhancer",
         metavar="NAME_OR_FILE",
-        help="average, gamma, blur, blur_gamma, clahe, dcp, or a file (default: pretrained/enhancer.safetensors)",
+        help="average, gamma, blur, blur_gamma, clahe, dcp, a .safetensors file, or a .pt file of SCI "
+        "(default: pretrained/enhancer.safetensors)",
+    )
+    arguments.add_argument(
+        "--strength",
+        default="people",
+        help="people: as people like to look at it (default); tracker: as a tracker sees it; night_tracker: as one "
+        "that was trained on dark images sees it; or a share in [0, 1] of what people get",
     )
     arguments.add_argument("--side_by_side", action="store_true", help="show the input beside the result")
     arguments.add_argument("--steps", action="store_true", help="show the image after every step of the enhancer")
@@ -86,6 +94,21 @@ def _check(source, frames, output):
     kind, known = ("a video", CODECS) if isinstance(frames, VideoFrames) else ("an image", WRITTEN)
     if extension not in known:
         raise UserError(f"{kind} becomes {kind}: expected a name ending in {', '.join(known)}", output)
+
+
+def _strength(text):
+    """(purpose, strength) of FrameEnhancer."""
+    from ..test.tracker.enhanced import PURPOSES
+
+    if text in PURPOSES:
+        return text, None
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise UserError(f"--strength {text}: expected {', '.join(PURPOSES)} or a number from 0 to 1")
+    return "people", share
 
 
 def _load(enhancer):

@@ -120,9 +120,7 @@ class LowLight(Section):
         (0.2, 0.4), "mean brightness below which it works fully, and above which it does nothing"
     )
     AVERAGE: bool = key(False, "whether frames of a video are first averaged over time, when tracking")
-    STRENGTH: Share = key(
-        1.0, "multiplier of the gate before a tracker that was not trained with the enhancer (--enhancer)"
-    )
+    STRENGTH: Share = key(1.0, "multiplier of the gate before a tracker (--enhancer)")
     # The keys below are haze_diffusion's alone.
     STEPS: Count = key(2, "evaluations of the network", le=8)
     DEPTH: Positive = key(

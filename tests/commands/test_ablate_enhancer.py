@@ -13,7 +13,7 @@ from lib.data import benchmarks
 from lib.data.image import encode_jpeg
 from lib.models.enhancer import build_enhancer, save_enhancer
 from lib.test.analysis import metrics
-from lib.test.analysis.enhancers import Bench, Variant, flattest, measure_image, nights
+from lib.test.analysis.enhancers import Bench, Variant, flattest, measure_image, nights, order_error
 from lib.test.evaluation.runner import Experiment
 from lib.train.image_losses import psnr, ssim
 from tests import processes
@@ -174,9 +174,26 @@ def test_stills_and_processes_as_a_user_would(tmp_path, stills):
         label: [float(cell) for cell in row]
         for label, row in tables(tmp_path / "results/ablation").popitem()[1].items()
     }
-    assert found["gamma"][0] > 1.5 * found["none"][0] and found["gamma"][1] > found["none"][1] > 0.01
-    assert found["blur"][0] == pytest.approx(found["none"][0], abs=0.02) and found["blur"][1] < found["none"][1] / 2
-    assert Bench().still(str(stills / "town/noisy.png"), [Variant()])[0, 1] == pytest.approx(found["none"][1], abs=1e-4)
+    brightness, lower, median, upper, noise, _, _, order = zip(
+        *(found[name] for name in ("none", "gamma", "blur")), strict=True
+    )
+    assert brightness[1] > 1.5 * brightness[0] and noise[1] > noise[0] > 0.01
+    assert brightness[2] == pytest.approx(brightness[0], abs=0.02) and noise[2] < noise[0] / 2
+    assert all(low < middle < high for low, middle, high in zip(lower, median, upper, strict=True))
+    assert median[0] == pytest.approx(brightness[0], abs=1e-3), "of two images"
+    assert order[0] == 0 and 3 * order[1] < order[2], "a curve keeps the order, but for noise; a blur does not"
+    measured = Bench().still(str(stills / "town/noisy.png"), [Variant()])[0]
+    assert measured[1] == pytest.approx(noise[0], abs=1e-4)
+
+
+def test_order_of_lightness():
+    ramp = np.repeat(np.arange(100, dtype=np.uint8)[None, :, None], 50, axis=0).repeat(3, axis=2)
+    assert order_error(ramp, ramp) == order_error(ramp, 2 * ramp) == 0
+    assert order_error(ramp, 200 - ramp) == pytest.approx(0.99), "all but the equal ones"
+    halves = np.concatenate([ramp[:, 50:], ramp[:, :50]], axis=1)
+    assert order_error(ramp, halves) == pytest.approx(0.5)
+    colours = ramp * np.uint8([1, 0, 0])
+    assert order_error(colours, colours[..., ::-1]) == 0, "of the largest channel"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from lib.data import image as images
 from lib.data.frames import VideoFrames
 from lib.data.image import brightness, encode_jpeg
-from lib.models.enhancer import build_enhancer, save_enhancer
+from lib.models.enhancer import build_enhancer, load_enhancer, save_enhancer
 from lib.test.tracker.enhanced import FrameEnhancer
 from lib.vis.video import VideoWriter
 from tests import processes
@@ -88,6 +88,23 @@ def test_panels(folder, tmp_path, two_steps, command, flags, panels):
             assert parts[-1].mean() > 1.02 * parts[-2].mean() if panels > 1 else parts[-1].mean() > 1.05 * image.mean()
 
 
+def test_people_and_trackers_get_their_own_strength(folder, tmp_path, two_steps, command):
+    """Of one file; a share is that of what people get, and of 0 nothing is left."""
+    shown = {}
+    for strength in ("people", "tracker", "1", "0.5", "0"):
+        out = tmp_path / f"{strength}.png"
+        words = ["--enhancer", two_steps, "--strength", strength]
+        assert command("enhance.py", folder / "dark.png", out, *words) == 0
+        shown[strength] = read(out).astype(float)
+    assert np.array_equal(shown["people"], shown["1"]) and np.array_equal(shown["0"], DARK)
+    assert DARK.mean() < shown["0.5"].mean() < shown["people"].mean()
+    detail = {name: np.abs(np.diff(image, axis=1)).mean() / image.mean() for name, image in shown.items()}
+    assert detail["tracker"] != detail["people"]
+    before = FrameEnhancer(load_enhancer(two_steps), purpose="tracker")
+    as_seen, _ = before.enhance(DARK, before.gate(brightness(DARK)))
+    assert np.array_equal(shown["tracker"], as_seen), "what a tracker sees of a frame that is all window"
+
+
 def test_a_video_in_sequence(tmp_path, command, capsys):
     with VideoWriter(tmp_path / "in.mp4", 20) as video:
         for image in [DARK] * 2 + [BRIGHT] * 10:
@@ -120,6 +137,13 @@ def test_a_video_in_sequence(tmp_path, command, capsys):
         ("", "night é", [], "would be written over the input"),
         ("", "o.mp4", [], "a folder of images becomes a folder"),
         ("day.jpg", "o.png", ["--enhancer", "gamma", "--device", "tpu"], "--device tpu: expected auto, cpu"),
+        (
+            "dark.png",
+            "o.png",
+            ["--enhancer", "gamma", "--strength", "2"],
+            "--strength 2: expected people, tracker, night_tracker or a",
+        ),
+        ("dark.png", "o.png", ["--enhancer", "gamma", "--strength", "much"], "--strength much: expected people,"),
     ],
 )
 def test_wrong_words_end_in_one_line(folder, tmp_path, command, capsys, monkeypatch, source, output, words, message):

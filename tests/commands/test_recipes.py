@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lib.models.enhancer import build_enhancer, save_enhancer
 from tests import processes
 from tests.evaluation.test_runner import write_sequence
 
@@ -114,6 +115,32 @@ def test_nights_are_compared_with_real_ones(tmp_path, capsys):
     ):
         assert recipe(["--day", str(tmp_path / "day"), *wrong]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_enhanced_photographs_are_drawn_as_a_sheet(tmp_path, capsys):
+    """A row a photograph; input, result and, of two steps, the first; by day there is nothing but the input twice."""
+    for name, light in (("a", 30), ("b", 20), ("c", 200)):
+        image = np.random.default_rng(0).integers(0, light, (60, 80, 3), np.uint8) + (light - light // 2)
+        cv2.imwrite(str(tmp_path / f"{name}.png"), image)
+    save_enhancer(tmp_path / "two.safetensors", build_enhancer("haze_diffusion", channels=(4, 4, 4)))
+    recipe = runpy.run_path(str(ROOT / "docs/recipes/enhanced_sheet.py"))["main"]
+    words = [str(tmp_path), str(tmp_path / "sheet.png"), "--enhancers", str(tmp_path / "two.safetensors")]
+    assert recipe([*words, "--width", "80"]) == 0
+    assert "3 photographs of 3: a.png, b.png, c.png" in capsys.readouterr().out
+    sheet = cv2.imread(str(tmp_path / "sheet.png")).astype(float)
+    assert sheet.shape == (180, 240, 3)
+    for top in (0, 60):
+        dark, result, first = (sheet[top : top + 60, x : x + 80].mean() for x in (0, 80, 160))
+        assert dark < first < result
+    assert np.array_equal(sheet[120:, :80], sheet[120:, 80:160]) and not sheet[120:, 160:].any()
+    for wrong, message in (
+        (["--pictures", "0"], "--pictures, --width: expected at least 1"),
+        (["--enhancers", ","], "--enhancers: expected at least one name or file"),
+        (["--enhancers", "gama"], "gama: no such file"),
+    ):
+        assert recipe([*words, *wrong]) == 2
+        assert message in capsys.readouterr().err
+    assert recipe([str(tmp_path), "sheet.bmp", *words[2:]]) == 2
 
 
 def test_results_are_drawn_as_a_picture(tmp_path, command, capsys):

@@ -102,3 +102,25 @@ def test_odd_and_constant_windows(size, value):
     for _ in range(3):
         out, memory = average(image, (0, 0), memory)
         assert np.array_equal(out, image)
+
+
+def test_noise_that_a_camera_has_averaged_already_is_not_averaged_again():
+    """Its noise stays: nine tenths of it are those of the frame before. So the mean of frames would only lag behind."""
+    rng, noise, memory = np.random.default_rng(0), 0.0, None
+    for _ in range(30):
+        noise = 0.95 * noise + np.sqrt(1 - 0.95**2) * rng.normal(0, SIGMA, scene().shape)
+        frame = np.clip(np.round(scene() + noise), 0, 255).astype(np.uint8)
+        out, memory = average(frame, (0, 0), memory)
+    assert memory.variance.min() > 0.6
+    assert np.abs(out.astype(int) - frame).mean() < 0.1 * SIGMA
+
+
+def test_blotches_are_averaged_and_not_taken_for_motion():
+    memory, rng = None, np.random.default_rng(0)
+    for _ in range(30):
+        blotches = cv2.GaussianBlur(rng.normal(0, 1, scene().shape), (0, 0), 1.2)
+        frame = scene() + SIGMA * blotches / blotches.std()
+        frame = np.clip(np.round(frame), 0, 255).astype(np.uint8)
+        out, memory = average(frame, (0, 0), memory)
+    left = (out - scene()).var() / (frame - scene()).var()
+    assert left < 0.75, "as motion they would keep .99"

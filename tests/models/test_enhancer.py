@@ -400,6 +400,54 @@ def test_save_and_load(tmp_path, type, options):
         assert file.metadata()["epoch"] == "3"
 
 
+def released(sci, extra=()):
+    """A state dict as SCI's authors release them: `conv` is there twice, and there is what is used in training only."""
+    state = {f"enhance.{name}": value for name, value in sci.state_dict().items()}
+    again = {name.replace("conv.", "blocks.0.", 1): value for name, value in state.items() if "enhance.conv." in name}
+    return state | again | {"calibrate.in_conv.0.weight": torch.ones(1)} | dict(extra)
+
+
+def test_networks_of_sci_are_loaded_as_they_were_released(tmp_path):
+    sci, path = build("sci"), tmp_path / "sci.pt"
+    torch.save(released(sci), path)
+    image = rand(1, 3, 20, 24, high=0.2)
+    assert torch.equal(load_enhancer(path)(image, OPEN), sci(image, OPEN))
+    for number, broken in enumerate(
+        (
+            {"enhance.out_conv.0.bias": torch.ones(4)},
+            {"enhance.out_conv.0.bias": torch.full((3,), torch.nan)},
+            {"other": torch.ones(1)},
+            {"enhance.in_conv.0.bias": "text"},
+        )
+    ):
+        torch.save(released(sci, broken.items()), path)
+        with pytest.raises(UserError, match="sci.pt: not a network of SCI .*; expected an enhancer's"):
+            load_enhancer(path)
+            pytest.fail(f"{number} was loaded")
+    for data in (b"", b"text", torch.zeros(3)):
+        path.write_bytes(data) if isinstance(data, bytes) else torch.save(data, path)
+        with pytest.raises(UserError, match="sci.pt: not a network of SCI") as raised:
+            load_enhancer(path)
+        assert "\n" not in str(raised.value)
+
+
+@torch.no_grad()
+def test_sci_divides_by_its_illumination():
+    sci, image = build("sci", std=0.5), rand(1, 3, 24, 24, high=0.4)
+    weights, norm = sci.state_dict(), sci.conv[1]
+
+    def convolved(name, features):
+        return F.conv2d(features, weights[f"{name}.weight"], weights[f"{name}.bias"], padding=1)
+
+    first = convolved("in_conv.0", image).relu()
+    second = (convolved("conv.0", first) - norm.running_mean[:, None, None]) / (norm.running_var + 1e-5)[
+        :, None, None
+    ].sqrt()
+    second = second * norm.weight[:, None, None] + norm.bias[:, None, None]
+    light = 1 / (1 + torch.exp(-convolved("out_conv.0", first + second.relu()))) + image
+    assert (sci(image, OPEN) - image / light.clamp(1e-4, 1)).abs().max() < 1e-5
+
+
 @pytest.mark.parametrize("name", UNTRAINED)
 def test_untrained_ones_have_names(name):
     assert load_enhancer(name).type == name

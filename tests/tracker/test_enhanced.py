@@ -10,7 +10,7 @@ from lib.contracts import LockstepTracker, Result, Tracker
 from lib.data.image import brightness, encode_jpeg
 from lib.models.enhancer import UNTRAINED, Gamma, build_enhancer, save_enhancer
 from lib.models.lunar.build import build_network
-from lib.test.tracker.enhanced import REACH, FrameEnhancer, Sight, enhanced
+from lib.test.tracker.enhanced import REACH, FrameEnhancer, Sight, enhanced, purpose_of
 
 RNG = np.random.default_rng(0)
 DARK = [RNG.integers(0, 60, (240, 320, 3), np.uint8) for _ in range(8)]
@@ -36,7 +36,7 @@ class Recorder(Tracker):
 
 
 def before(tracker, name="gamma", **options):
-    return enhanced(tracker, FrameEnhancer(build_enhancer(name, **options)))
+    return enhanced(tracker, FrameEnhancer(build_enhancer(name, **options), purpose="tracker"))
 
 
 def follow(tracker, images, box=BOX):
@@ -114,6 +114,42 @@ def test_strength_opens_the_gate_before_a_tracker_only_so_far():
     enhancer = FrameEnhancer(build_enhancer("gamma"))
     half, _ = enhancer.enhance(DARK[1], 0.5 * enhancer.gate(brightness(DARK[1], brightness(DARK[0]))), window)
     assert np.array_equal(tracker.seen[1][y0:y1, x0:x1], half[y0:y1, x0:x1])
+
+
+def test_a_tracker_that_knows_the_night_gets_averaged_frames_in_their_own_light():
+    rng = np.random.default_rng(0)
+    images = [np.uint8(np.clip(40 + rng.normal(0, 8, (240, 320, 3)), 0, 255)) for _ in range(4)]
+    seen = {}
+    for name, knows, options in (
+        ("other", False, {}),
+        ("night", True, {}),
+        ("average", True, {}),
+        ("single", True, {"average": False}),
+    ):
+        tracker = Recorder()
+        tracker.knows_night = knows
+        kind, options = ("average", {}) if name == "average" else ("haze_diffusion", {"average": True, **options})
+        purpose = purpose_of(tracker)
+        follow(enhanced(tracker, FrameEnhancer(build_enhancer(kind, **options), purpose=purpose)), images)
+        seen[name] = tracker.seen
+    assert all(np.array_equal(*pair) for pair in zip(seen["night"], seen["average"], strict=True))
+    assert all(np.array_equal(*pair) for pair in zip(seen["single"], images, strict=True))
+    x0, y0, x1, y1 = Sight(tuple(BOX)).window(320, 240)
+    assert seen["other"][-1][y0:y1, x0:x1].mean() > 1.5 * images[-1].mean() > 0.9 * seen["night"][-1].mean()
+
+
+def test_the_network_looks_at_every_fourth_frame_of_a_video():
+    enhancer, looks = build_enhancer("haze_diffusion"), []
+    enhancer.trunk.register_forward_hook(lambda *_: looks.append(len(tracker.seen)))
+    tracker = Recorder()
+    follow(enhanced(tracker, FrameEnhancer(enhancer, purpose="tracker")), [DARK[0]] * 9)
+    assert looks == [0, 0, 4, 4, 8, 8], "two evaluations each"
+    assert all(np.array_equal(*pair) for pair in zip(tracker.seen[4:7], tracker.seen[5:8], strict=True)), "no flicker"
+    frames = FrameEnhancer(enhancer, purpose="tracker")
+    _, memory = frames.enhance(DARK[0], 1.0, (0, 0, 160, 160))
+    looks.clear()
+    frames.enhance(DARK[0], 1.0, (0, 0, 96, 160), memory)
+    assert len(looks) == 2, "another window"
 
 
 @pytest.mark.parametrize("box", [BOX, [-5, 3, 4, 4], [700, -300, 20, 20], [100, 20, 60, 90], [0, 0, 0, 0]])

@@ -35,11 +35,11 @@ def actor(*overrides, name="baseline"):
     return registry.actor("enhancer", registry.network("enhancer", settings), settings)
 
 
-def batch_of(night, clean, identity=False, forced=True):
+def batch_of(night, clean, identity=False, forced=True, real=False):
     """One pair of (H, W, 3) uint8 images as a batch."""
     images = (torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None] for image in (night, clean))
-    flags = (torch.tensor([flag]) for flag in (identity, forced))
-    return dict(zip(("night", "clean", "identity", "open"), (*images, *flags), strict=True))
+    flags = (torch.tensor([flag]) for flag in (identity, forced, real))
+    return dict(zip(("night", "clean", "identity", "open", "real"), (*images, *flags), strict=True))
 
 
 def textured(size=64):
@@ -91,6 +91,43 @@ def test_the_parts_of_the_loss():
     loss, stats = step.batch_loss(batch_of(clean // 4, clean))
     assert loss.item() == pytest.approx(stats["Loss/rec"].item()) and stats["Loss/identity"] == 0
     assert list(stats) == ["Loss/total", "Loss/rec", "Loss/ssim", "Loss/colour", "Loss/identity", "PSNR"]
+
+
+REAL = ("DATA.TRAIN.DATASETS_NAME=[night]", "DATA.NIGHT.REAL=[night]")
+WITHOUT_A_DAY = ("EXPOSURE", "ORDER", "SMOOTH", "CONSTANCY", "CALIBRATION")
+
+
+def test_a_real_night_counts_by_its_own_losses_alone():
+    night = textured() // 6
+    for name in WITHOUT_A_DAY:
+        alone = [f"TRAIN.{other}_WEIGHT={3.0 * (other == name)}" for other in WITHOUT_A_DAY]
+        loss, stats = actor(*REAL, *alone).batch_loss(batch_of(night, night, real=True))
+        assert loss.item() == pytest.approx(3 * stats[f"Loss/{name.lower()}"].item())
+        assert stats["Loss/rec"] == stats["Loss/identity"] == stats["PSNR"] == 0
+    step = actor(*REAL)
+    pair, real = batch_of(night, textured()), batch_of(night, night, real=True)
+    both = {name: torch.cat([pair[name], real[name]]) for name in pair}
+    losses = [step.batch_loss(batch)[0].item() for batch in (pair, real, both)]
+    assert losses[2] == pytest.approx(losses[0] + losses[1], rel=1e-4)
+
+
+def test_what_the_losses_of_real_nights_ask_for():
+    dark = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 0.1
+    assert image_losses.exposure(dark * 0 + 0.3, 0.4).tolist() == pytest.approx([0.1, 0.1], abs=1e-5)
+    half = torch.cat([torch.full((1, 3, 32, 64), 0.2), torch.full((1, 3, 32, 64), 0.6)], dim=2)
+    assert image_losses.exposure(half, 0.4).item() == pytest.approx(0.2, abs=1e-5), "places, not the whole"
+    assert image_losses.order(dark, dark).tolist() == [0, 0]
+    assert image_losses.order(3 * dark + 0.2, dark).abs().max() < 1e-7
+    assert (image_losses.order(0.5 * dark, dark) > 1e-4).all() and (image_losses.order(-dark, dark) > 1e-3).all()
+    value = dark.amax(dim=1, keepdim=True)
+    flat = torch.full((1, 3, 64, 64), 0.1)
+    lifted = torch.sigmoid(torch.logit(flat) + 1.5)
+    assert image_losses.smoothness(lifted, flat).item() == pytest.approx(0, abs=1e-9)
+    lifted[..., 32:] = torch.sigmoid(torch.logit(flat[..., 32:]) + 2.5)
+    assert image_losses.smoothness(lifted, flat).item() == pytest.approx(1 / 15, rel=1e-3), "one step of 1 in 15"
+    assert image_losses.constancy(value.expand(2, 3, 64, 64)).tolist() == pytest.approx([0, 0], abs=1e-9)
+    tinted = torch.tensor([0.3, 0.2, 0.2]).view(1, 3, 1, 1).expand(1, 3, 8, 8)
+    assert image_losses.constancy(tinted).item() == pytest.approx(0.02, abs=1e-5)
 
 
 def test_a_closed_gate_changes_nothing():

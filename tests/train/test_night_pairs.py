@@ -6,6 +6,7 @@ import torch
 
 from lib import config
 from lib.data import benchmarks
+from lib.data.camera_night import record_crop
 from lib.data.image import encode_jpeg
 from lib.data.sequence import Sequence
 from lib.errors import UserError
@@ -74,6 +75,40 @@ def test_what_is_enlarged_is_smooth_in_both():
     for name in ("clean", "night"):
         assert roughness(large[0, 1][name]) < 0.75 * roughness(plain[0, 1][name])
     assert large[0, 0]["clean"].amin() > 90  # no black border
+
+
+def test_real_nights_are_taken_as_they_are_and_never_darkened():
+    day, night = [sequence("day")], [sequence("night!", level=30), sequence("night", level=25)]
+    words = ("DATA.TRAIN.DATASETS_NAME=[day,night]", "DATA.NIGHT.REAL=[night]", "DATA.NIGHT.IDENTITY=0.5")
+    settings = config.load("enhancer", "baseline", ["DATA.CROP=32", *words])
+    made = NightPairs({"day": day, "night": night}, settings, seed=0, ratios=[0.6, 0.4])
+    samples = [made[0, index] for index in range(200)]
+    real = np.array([bool(one["real"]) for one in samples])
+    assert real.mean() == pytest.approx(0.4, abs=0.1)
+    for one, alone in zip(samples, real, strict=True):
+        assert (int(one["name"]) > 0) == alone and not (alone and one["identity"])
+        assert not alone or (one["night"].equal(one["clean"]) and one["night"].float().mean() < 40)
+    assert {bool(one["open"]) for one, alone in zip(samples, real, strict=True) if alone} == {True, False}
+    one, two = (NightPairs({"day": day, "night": night}, settings, seed=0)[3, 5] for _ in range(2))
+    assert all(one[name].equal(two[name]) for name in one)
+    with pytest.raises(UserError, match="NIGHT.REAL gone: not among TRAIN.DATASETS_NAME"):
+        config.load("enhancer", "baseline", ["DATA.NIGHT.REAL=[gone]"])
+
+
+def test_nights_of_a_video_camera_are_a_share_of_the_pairs(monkeypatch):
+    cameras = []
+
+    def recorded(clean, camera, rng):
+        cameras.append(camera)
+        return record_crop(clean, camera, rng)
+
+    monkeypatch.setattr("lib.train.data.night_pairs.record_crop", recorded)
+    words = ("DATA.NIGHT.CAMERA=0.5", "DATA.NIGHT.IDENTITY=0.5", "DATA.NIGHT.EV=[2,3]")
+    made = pairs([sequence("a")], *words)
+    darkened = [one for one in (made[0, index] for index in range(200)) if not one["identity"]]
+    assert len(cameras) / len(darkened) == pytest.approx(0.5, abs=0.15)
+    assert all(2 <= camera.light.ev <= 3 for camera in cameras) and len(set(cameras)) == len(cameras)
+    assert all(one["night"].float().mean() < one["clean"].float().mean() for one in darkened)
 
 
 def test_frames_of_the_night_are_left_out():

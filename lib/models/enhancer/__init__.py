@@ -11,12 +11,13 @@ from ...errors import UserError
 from ..parts.weights import save_weights
 from .base import GATE, Enhancer
 from .diffusion import HazeDiffusion
-from .rivals import Average, Blur, BlurGamma, Clahe, Curve, DarkChannel, Gamma
+from .rivals import Average, Blur, BlurGamma, Clahe, Curve, DarkChannel, Gamma, SelfCalibrated
 
 __all__ = ["GATE", "TYPES", "UNTRAINED", "Enhancer", "build_enhancer", "load_enhancer", "save_enhancer"]
 
-TYPES = {each.type: each for each in (HazeDiffusion, Curve, Average, Gamma, Blur, BlurGamma, Clahe, DarkChannel)}
-UNTRAINED = tuple(name for name in TYPES if name not in ("haze_diffusion", "curve"))
+_CLASSES = (HazeDiffusion, Curve, SelfCalibrated, Average, Gamma, Blur, BlurGamma, Clahe, DarkChannel)
+TYPES = {each.type: each for each in _CLASSES}
+UNTRAINED = tuple(name for name in TYPES if name not in ("haze_diffusion", "curve", "sci"))
 
 
 def build_enhancer(type, **options):
@@ -36,9 +37,10 @@ def save_enhancer(path, enhancer, **about):
 
 
 def load_enhancer(name_or_path):
-    """An enhancer by the name of one that needs no training (UNTRAINED) or from a file of `save_enhancer`'s.
+    """An enhancer by the name of one that needs no training (UNTRAINED) or from a file.
 
-    Raises UserError for anything else.
+    A file is a .safetensors file of `save_enhancer`'s, or a .pt file as SCI was released. Raises UserError for anything
+    else.
     """
     if str(name_or_path) in UNTRAINED:
         return build_enhancer(str(name_or_path)).eval()
@@ -46,6 +48,8 @@ def load_enhancer(name_or_path):
     hint = f"expected an enhancer's .safetensors file, or one of {', '.join(UNTRAINED)}"
     if not path.is_file():
         raise UserError(f"no such file; {hint}", path)
+    if path.suffix == ".pt":
+        return _released(path, hint)
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             made = json.loads((file.metadata() or {}).get("enhancer", "null"))
@@ -56,6 +60,16 @@ def load_enhancer(name_or_path):
         return _restore(made, state).eval()
     except (TypeError, KeyError, ValueError, RuntimeError, OverflowError) as error:
         raise UserError(f"{str(error).splitlines()[0][:200]}; {hint}", path) from None
+
+
+def _released(path, hint):
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return SelfCalibrated.from_release(state).eval()
+    except Exception as error:  # a parser of hostile bytes
+        raise UserError(
+            f"not a network of SCI ({(str(error) or repr(error)).splitlines()[0][:120]}); {hint}", path
+        ) from error
 
 
 def _restore(made, state):

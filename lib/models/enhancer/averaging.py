@@ -4,6 +4,10 @@ Light is what a night lacks, and every frame brings some. A Kalman filter of eac
 frames so far and that mean's variance, in units of the noise of one frame. The noise is measured, as the finest detail
 of the difference between frame and mean; where more than noise differs, something moved, and the frame counts the more.
 So neither a small target nor its edges are smeared, as any filter of one frame alone must do.
+
+A camera that has averaged already leaves noise that stays from frame to frame, of which nothing more averages away.
+Where the image is flat, the differences of frames are then smaller than the frames' own detail, and new frames count
+the more. Blotches, noise that neighbours share, show as noise where nothing moves and are not taken for motion.
 """
 
 import functools
@@ -18,6 +22,9 @@ UNKNOWN = 50.0  # variance of a place not seen before, in units of that of the n
 SHIFT = 0.5  # px: displacement below which the mean is not resampled, for that would blur it
 RESPONSE = 0.1  # of phase correlation, from which its displacement is believed
 LEAST = 32  # px: side of the common part of two windows below which they are not compared
+FLAT = 25  # percentile of the local energies at which noise is compared: flat places
+COARSEST = 50.0  # largest ratio of the variance of blotches to that of white noise which is believed
+STAYS = 0.5  # share of the noise shared by successive frames, from which averaging is given up, to 1
 DARKEST = 0.1  # squared grey levels, added to the variance of the noise: nothing is quieter than rounding
 
 
@@ -53,12 +60,15 @@ def average(part, corner, memory=None):
     mean, variance = before
     change = frame - mean
     change_small = _halved(change)
-    noise = cv2.min(_fine(change, change_small) / (1 + variance), _fine(frame, small)) + DARKEST
+    new, own = _fine(change, change_small) / (1 + variance), _fine(frame, small)
+    noise = cv2.min(new, own) + DARKEST
     smooth = cv2.GaussianBlur(change_small, (3, 3), _SIGMA)
-    moved = cv2.GaussianBlur(_energy(smooth), (3, 3), _SIGMA) / _PASSED
+    moved = cv2.GaussianBlur(_energy(smooth), (3, 3), _SIGMA) / (_PASSED * _blotches(own, small))
     moved = np.maximum(moved / ((1 + variance) * noise) - TOLERANCE, 0)
     variance = variance + moved
-    variance = np.maximum(variance / (variance + 1), 1 / FRAMES)  # which is the weight of this frame as well
+    stays = 1 - (_flat(new) + DARKEST) / (_flat(own) + DARKEST)
+    least = max(1 / FRAMES, (stays - STAYS) / (1 - STAYS))
+    variance = np.maximum(variance / (variance + 1), least)  # which is the weight of this frame as well
     mean += cv2.resize(variance, (width, height))[..., None] * change
     out = part.copy()
     out[:height, :width] = cv2.convertScaleAbs(mean)
@@ -106,6 +116,21 @@ def _energy(image):
 def _fine(image, small):
     """Variance of what `small`, the means of 2x2 px, lacks of the image, over 14x14 px; of white noise its own."""
     return cv2.blur((_halved(_energy(image)) - _energy(small)) * (4 / 3), (7, 7))
+
+
+def _blotches(own, small):
+    """Variance of the noise in the next coarser band / that of white noise, which is 1, where the image is flat."""
+    rows, columns = (side // 2 * 2 for side in small.shape[:2])
+    if not rows or not columns:
+        return 1.0
+    coarser = small[:rows, :columns]
+    ratio = 4 * _flat(_fine(coarser, _halved(coarser))) / (_flat(own) + DARKEST)
+    return min(max(1.0, ratio), COARSEST)
+
+
+def _flat(energies):
+    """What (h, w) energies are where the image is flattest; a sample of them is enough."""
+    return float(np.percentile(energies[::4, ::4], FLAT))
 
 
 def _translation(motion):

@@ -12,12 +12,12 @@ class Enhancer(nn.Module):
     gate: (low, high) mean brightness up to which the gate is open (1) and from which it is closed (0).
     average: whether the frames of a video are to be averaged over time first (averaging.py), which is for whoever has
     the video to do; of single images nothing changes.
-    strength: of the gate before a tracker that was not trained behind the enhancer, in [0, 1]: such a tracker is helped
-    by less than looks best.
+    strength: multiplier in [0, 1] of the gate before a tracker; people get all of it.
     """
 
     type = ""
     own = ()
+    lifts = False  # whether all it does to light is a lift of the log-odds of brightness, see light.py
     number = 1  # of steps, see `steps`
 
     def __init__(self, gate=GATE, average=False, strength=1.0):

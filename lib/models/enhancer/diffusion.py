@@ -31,6 +31,7 @@ class HazeDiffusion(Enhancer):
     """
 
     type = "haze_diffusion"
+    lifts = True
     own = ("number", "channels", "depth", "guide", "denoise", "residual", "form")
     VEIL, TINT = 0.1, 0.3  # largest veil; largest difference of depth between channels
     LEAST_DEPTH = -0.15  # of a channel that is tinted darker

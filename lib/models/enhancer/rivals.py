@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from .base import Enhancer
 from .trunk import Trunk, enlarged, pyramid, whole_cells
@@ -155,3 +156,53 @@ class Curve(Enhancer):
         for strength in (gate[:, None, None, None] * torch.tanh(maps)).split(1, dim=1):
             out = out + strength * out * (1 - out)
         return [(out, out)]
+
+
+class SelfCalibrated(_Pointwise):
+    """SCI (arXiv:2204.10137) as it works after training: the image over its illumination, found by three convolutions.
+
+    The networks that the authors released are state dicts; `from_release` takes one. Their self-calibration is used in
+    training alone and is left out.
+    """
+
+    type = "sci"
+    LEAST = 1e-4  # of the illumination
+    RELEASED, UNUSED = "enhance.", ("enhance.blocks.", "calibrate.")  # blocks: other names of `enhance.conv`
+
+    def __init__(self, **common):
+        super().__init__(**common)
+        self.in_conv = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1))
+        self.conv = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3))
+        self.out_conv = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1))
+        self.eval()
+
+    def train(self, mode=True):
+        """Stay in evaluation: it is not trained here, and the statistics of its normalisation are part of it."""
+        return super().train(False)
+
+    @classmethod
+    def from_release(cls, state):
+        """An enhancer of a released state dict. Raises ValueError where it is none."""
+        if not isinstance(state, dict):
+            raise ValueError("holds no state dict of SCI")
+        kept = {
+            str(name).removeprefix(cls.RELEASED): value
+            for name, value in state.items()
+            if not str(name).startswith(cls.UNUSED)
+        }
+        enhancer = cls()
+        expected = enhancer.state_dict()
+        for name in sorted({*expected, *kept}):
+            value = kept.get(name)
+            if name not in expected or not torch.is_tensor(value) or value.shape != expected[name].shape:
+                raise ValueError(f"{name} is not as SCI has it")
+            if not value.isfinite().all():
+                raise ValueError(f"{name} holds NaN or infinite values")
+        enhancer.load_state_dict(kept)
+        return enhancer
+
+    def change(self, images):
+        features = F.relu(self.in_conv(images))
+        features = features + F.relu(self.conv(features))
+        illumination = torch.sigmoid(self.out_conv(features)).float() + images
+        return images / illumination.clamp(self.LEAST, 1)

@@ -107,9 +107,12 @@ def measure_images(
     means = np.stack([found[index] for index in range(len(images.items))], axis=-1)  # the order of adding counts
     for variant, values in zip(variants, means, strict=True):
         known = ~np.isnan(values)
-        values = np.where(known, values, 0).sum(axis=-1) / np.where(known.any(axis=-1), known.sum(axis=-1), np.nan)
-        more = {"ms": bench.milliseconds(variant)} if method == "photograph" else {}
-        ledger.put(_image_key(method, images, variant), {"mean": values.tolist(), **more})
+        mean = np.where(known, values, 0).sum(axis=-1) / np.where(known.any(axis=-1), known.sum(axis=-1), np.nan)
+        if method == "photograph":
+            more = {"ms": bench.milliseconds(variant)}
+        else:
+            more = {"quartiles": np.nanquantile(values, (0.25, 0.5, 0.75), axis=-1)[:, 0].tolist()}
+        ledger.put(_image_key(method, images, variant), {"mean": mean.tolist(), **more})
 
 
 def measure_clips(datasets, trackers, rows, frames, ledger, bench, processes):
@@ -162,10 +165,15 @@ def photograph_table(images, rows, ledger):
 def still_table(images, rows, ledger):
     lines = []
     for row in rows:
-        records = [ledger.get(_image_key("still", images, variant))["mean"] for variant in row.variants]
-        brightness, noise, ratio, white = np.mean(records, axis=0)
-        lines.append([row.label, f"{brightness:.3f}", number(noise, 4), number(ratio, 4), f"{100 * white:.2f}"])
-    headers = ["enhancer", "brightness", "noise", "noise/brightness", "% over 0.95"]
+        records = [ledger.get(_image_key("still", images, variant)) for variant in row.variants]
+        brightness, noise, ratio, white, order = np.mean([record["mean"] for record in records], axis=0)
+        quartiles = np.mean([record["quartiles"] for record in records], axis=0)
+        cells = [f"{value:.3f}" for value in (brightness, *quartiles)]
+        lines.append(
+            [row.label, *cells, number(noise, 4), number(ratio, 4), f"{100 * white:.2f}", f"{100 * order:.2f}"]
+        )
+    headers = ["enhancer", "brightness", "quartile", "median", "quartile"]
+    headers += ["noise", "noise/brightness", "% over 0.95", "order error %"]
     return f"{len(images.items)} night photographs", headers, lines
 
 

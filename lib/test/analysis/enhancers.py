@@ -22,7 +22,7 @@ from ...data import image as images
 from ...data.night import STRENGTHS, darken, sample_night
 from ...errors import MachineError, UserError
 from ...models.enhancer import Enhancer, load_enhancer
-from ..tracker.enhanced import FrameEnhancer, as_tensor, enhanced
+from ..tracker.enhanced import FrameEnhancer, as_tensor, enhanced, purpose_of
 from . import metrics
 
 NIGHTS = ("noisy", "processed", "moderate", "heavy")
@@ -32,7 +32,8 @@ BLOCK = 16  # px: side of the blocks in which noise is measured
 LIT = (0.03, 0.5)  # mean brightness of blocks in which it is: neither black nor blown out
 FLAT = 0.1  # share of them, those with the least structure
 WHITE = 0.95  # brightness from which a pixel counts as blown out
-MEASURES = ("brightness", "noise", "ratio", "white")  # of a real image, see measure_image
+MEASURES = ("brightness", "noise", "ratio", "white", "order")  # of a real image, see measure_image and order_error
+ORDERED = 50  # px: shorter side of the images whose order of tones is compared
 TRACKED = ("auc", "p5", "np_auc")
 
 
@@ -124,13 +125,14 @@ class Bench:
         return 1000 * float(np.median(times)) if times else 0.0
 
     def still(self, path: str | Path, variants: Sequence[Variant]) -> np.ndarray:
-        """Each variant's result on a real image, with the gate for its brightness: (V, MEASURES)."""
+        """Each variant's result for people on a real image, with the gate for its brightness: (V, MEASURES)."""
         image = images.decode(Path(path).read_bytes(), path)
         blocks, brightness, rows = flattest(image), images.brightness(image), []
         for variant in variants:
             enhancer = self._enhancer(variant)
             frames = FrameEnhancer(enhancer) if enhancer else None
-            rows.append(measure_image(frames.enhance(image, frames.gate(brightness))[0] if frames else image, blocks))
+            result = frames.enhance(image, frames.gate(brightness))[0] if frames else image
+            rows.append([*measure_image(result, blocks), order_error(image, result)])
         return np.array(rows)
 
     def clip(self, sequence: Any, count: int, wanted: Sequence[tuple]) -> list[dict]:
@@ -195,7 +197,7 @@ class _Run:
     """One tracker behind one enhancer, or none, on one sequence."""
 
     def __init__(self, tracker, enhancer):
-        self.enhancer = _TimedEnhancer(enhancer) if enhancer else None
+        self.enhancer = _TimedEnhancer(enhancer, purpose=purpose_of(tracker)) if enhancer else None
         self.tracker = enhanced(tracker, self.enhancer) if enhancer else tracker
         self.state, self.boxes, self.seconds = None, [], []
 
@@ -257,8 +259,9 @@ def measure_image(image: np.ndarray, blocks: tuple[np.ndarray, np.ndarray]) -> n
         blocks: rows and columns of the blocks in which noise is measured, see `flattest`.
 
     Returns:
-        (MEASURES): mean brightness (largest channel); noise, the median rms of the finest detail of the blocks; the
-        median of that over the block's brightness; the share of pixels blown out. NaN for noise without blocks.
+        (4,), the first of MEASURES: mean brightness (largest channel); noise, the median rms of the finest detail of
+        the blocks; the median of that over the block's brightness; the share of pixels blown out. NaN for noise without
+        blocks.
     """
     value = image.max(axis=2)
     plain = image.astype(np.float32) / 255
@@ -267,6 +270,21 @@ def measure_image(image: np.ndarray, blocks: tuple[np.ndarray, np.ndarray]) -> n
     light = np.maximum(_brightness(image)[blocks], 1 / 255)
     found = (np.median(noise), np.median(noise / light)) if len(noise) else (np.nan, np.nan)
     return np.array([value.mean() / 255, *found, (value > 255 * WHITE).mean()])
+
+
+def order_error(image: np.ndarray, result: np.ndarray) -> float:
+    """Share of all pairs of places whose order of lightness is another in the result (Wang et al. 2013, TIP 22:3538).
+
+    Args:
+        image, result (H, W, 3): uint8. Lightness is the largest channel, of means over an image of ORDERED px.
+    """
+    scale = ORDERED / min(image.shape[:2])
+    size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
+    before, after = (
+        cv2.resize(each.max(axis=2).astype(np.float32), size, interpolation=cv2.INTER_AREA).ravel()
+        for each in (image, result)
+    )
+    return float(np.mean([((before >= x) != (after >= y)).mean() for x, y in zip(before, after, strict=True)]))
 
 
 def _brightness(image):

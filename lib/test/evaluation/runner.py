@@ -60,9 +60,9 @@ class Experiment:
         if isinstance(tracker, ClipTracker):
             raise UserError("--enhancer: this tracker knows no target to brighten the surroundings of")
         from ...models.enhancer import load_enhancer  # torch, which some trackers do without
-        from ..tracker.enhanced import FrameEnhancer, enhanced
+        from ..tracker.enhanced import FrameEnhancer, enhanced, purpose_of
 
-        return enhanced(tracker, FrameEnhancer(load_enhancer(self.enhancer), device))
+        return enhanced(tracker, FrameEnhancer(load_enhancer(self.enhancer), device, purpose_of(tracker)))
 
     def _without_torch(self):
         """The tracker that runs graphs that ship. Raises UserError for what needs torch, naming it."""

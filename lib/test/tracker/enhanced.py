@@ -6,7 +6,7 @@ In good light the gate is closed: nothing is copied, and the tracker gets the fr
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -16,33 +16,98 @@ from ...contracts import LockstepTracker, Result, Tracker
 from ...data import boxes
 from ...data.crop import window_on
 from ...data.image import brightness
-from ...models.enhancer import Enhancer
+from ...models.enhancer import Enhancer, light, noise
 from ...models.enhancer.averaging import average
 
 # Side of the window in target sizes, and at least, px. NanoTrack looks 4 to 5 sizes far, MIL takes its background from
 # 50 px around, the one-stream tracker's window has 4 sizes and at least 64 px.
 REACH, LEAST = 6.0, 160.0
 LARGE = 640  # px: longest side of a window from which it is enhanced at half its size; trackers shrink it more
+LOOK = 4  # frames: so often the network looks at a video; its light changes slowly, and the lift is smooth
+KEPT = 0.9  # share of the last frame's in the mean lift, so that a video does not flicker
 LOST_GROWTH, LOST_FRAMES = 1.15, 8  # of the window, in each of the first frames without the target
+PHOTOGRAPH, WINDOW = 192, 64  # px: longest side of the thumbnail in which a network looks at light
 GRID = 16  # px: coarsest cell of the enhancers' networks; a window in steps of it keeps the cells where they are
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What enhanced frames are for: people and trackers want other strengths of the same network.
+
+    A tracker that was trained on dark images gets frames averaged over time and nothing else: it needs no other light,
+    and misses what a blur takes.
+
+    Attributes:
+        exposure: mean brightness that a dark frame is given, [0, 1]; 0 leaves light and noise alone.
+        spread: share of the differences between places in the network's lift that is kept, [0, 1].
+        denoise: factor of the noise that is removed (lib.models.enhancer.noise).
+        blur: sigma of the blur where noise is all blotches, px.
+    """
+
+    exposure: float
+    spread: float
+    denoise: float
+    blur: float
+
+
+PURPOSES = {
+    "people": Purpose(0.36, 0.15, 0.5, 0.0),
+    "tracker": Purpose(0.36, 1.0, 1.0, 1.0),
+    "night_tracker": Purpose(0.0, 0.0, 0.0, 0.0),
+}
+
+
+def purpose_of(tracker: Tracker) -> str:
+    """The one of PURPOSES that frames before a tracker have."""
+    return "night_tracker" if tracker.knows_night else "tracker"
+
+
+class Memory(NamedTuple):
+    """What is kept of the frames of a video so far.
+
+    Attributes:
+        shrink: factor by which windows were shrunk; where it changes all else starts again.
+        averaged: of lib.models.enhancer.averaging; None without averaging.
+        levels: of the noise, see lib.models.enhancer.noise; None for an enhancer that does not lift.
+        lift: mean of the last frame's lift; None likewise.
+        looked: what the network found when it last looked, (h, w); None likewise.
+        age: frames since then.
+    """
+
+    shrink: int
+    averaged: Any = None
+    levels: tuple | None = None
+    lift: float | None = None
+    looked: np.ndarray | None = None
+    age: int = 0
 
 
 class FrameEnhancer:
     """Makes enhanced copies of frames (H, W, 3) uint8 RGB. The frames themselves are never changed.
 
-    What it remembers of a video is passed in and returned as `memory`, never stored here.
+    An enhancer that `lifts` looks at a thumbnail; noise is measured and removed, and the light changed, at full
+    resolution. Others work on the pixels themselves. What is remembered of a video is passed in and returned as
+    `memory`, never stored here.
 
     Args:
         enhancer: of lib/models/enhancer.
         device: where it runs, as torch names it.
+        purpose: one of PURPOSES.
+        strength: of the gate, [0, 1]; None for that of the purpose: 1 for people, the enhancer's own for a tracker.
     """
 
-    def __init__(self, enhancer: Enhancer, device: Any = "cpu") -> None:
+    def __init__(
+        self, enhancer: Enhancer, device: Any = "cpu", purpose: str = "people", strength: float | None = None
+    ) -> None:
         self.enhancer, self.device = enhancer.to(device).eval(), torch.device(device)
+        self.purpose, self.side = PURPOSES[purpose], PHOTOGRAPH if purpose == "people" else WINDOW
+        own = 1.0 if purpose == "people" else enhancer.strength
+        self.strength = own if strength is None else strength
 
     def gate(self, brightness: float) -> float:
-        """The gate in [0, 1] at a mean brightness (lib.data.image.brightness); exactly 0 in good light."""
-        return float(self.enhancer.gate_at(torch.tensor(brightness)))
+        """The gate in [0, 1] at a mean brightness (lib.data.image.brightness), with the strength of the purpose;
+        exactly 0 in good light."""
+        return float(self.enhancer.gate_at(torch.tensor(brightness))) * self.strength
 
     def enhance(
         self,
@@ -70,14 +135,11 @@ class FrameEnhancer:
         if shrink > 1:
             least = [max(1, side // shrink) for side in size]
             part = cv2.resize(part, least, interpolation=cv2.INTER_AREA)
-        part, memory = self._averaged(part, (x0 // shrink, y0 // shrink), memory, shrink)
-        with torch.inference_mode():
-            part = _pixels(self.enhancer(*self._inputs(part, gate))[0])
+        parts, memory = self._after_steps(part, gate, (x0 // shrink, y0 // shrink), memory, shrink, last=True)
         out = image.copy()
-        out[y0:y1, x0:x1] = part if shrink == 1 else cv2.resize(part, size)
+        out[y0:y1, x0:x1] = parts[-1] if shrink == 1 else cv2.resize(parts[-1], size)
         return out, memory
 
-    @torch.inference_mode()
     def steps(
         self, image: np.ndarray, gate: float, memory: tuple | None = None
     ) -> tuple[list[np.ndarray], tuple | None]:
@@ -89,19 +151,42 @@ class FrameEnhancer:
         Returns:
             The images (H, W, 3) uint8, and the memory for the next frame.
         """
-        image, memory = self._averaged(image, (0, 0), memory)
-        return [_pixels(after[0]) for after in self.enhancer.steps(*self._inputs(image, gate))], memory
+        return self._after_steps(image, gate, (0, 0), memory)
 
-    def _averaged(self, part, corner, memory, shrink=1):
-        if not self.enhancer.average:
-            return part, None
-        # A window shrunk by another factor has other pixels: the mean over time starts again.
-        known = memory[1] if memory and memory[0] == shrink else None
-        part, known = average(part, corner, known)
-        return part, (shrink, known)
+    @torch.inference_mode()
+    def _after_steps(self, part, gate, corner, memory, shrink=1, last=False):
+        """The window after each step, or after the last one alone, and the memory."""
+        # A window shrunk by another factor has other pixels: all starts again.
+        memory = memory if memory and memory.shrink == shrink else Memory(shrink)
+        if self.enhancer.average:
+            part, averaged = average(part, corner, memory.averaged)
+            memory = memory._replace(averaged=averaged)
+        if not self.enhancer.lifts:
+            images, gates = as_tensor(part, self.device), torch.tensor([gate], device=self.device)
+            steps = [self.enhancer(images, gates)] if last else self.enhancer.steps(images, gates)
+            return [_pixels(after[0]) for after in steps], memory
+        if not self.purpose.exposure:
+            return [part], memory
+        return self._lifted(part, gate, memory, last)
 
-    def _inputs(self, image, gate):
-        return as_tensor(image, self.device), torch.tensor([gate], device=self.device)
+    def _lifted(self, part, gate, memory, last):
+        small = light.thumbnail(part, self.side)
+        known, age = memory.looked, (memory.age + 1) % LOOK
+        if last and age and known is not None and known.shape == small.shape[:2]:
+            lifts = [known]
+        else:
+            lifts, age = light.lifts(self.enhancer, small, gate, self.device), 0
+        clean, levels = noise.clean(part, gate * self.purpose.denoise, memory.levels)
+        clean = noise.blurred(clean, gate * self.purpose.blur * noise.blotches(levels))
+        value = float(small.max(axis=2).mean()) / 255
+        wanted = value + gate * max(0.0, self.purpose.exposure - value)
+        lift = light.exposed(small, lifts[-1], wanted, self.purpose.spread)
+        mean = float(lift.mean())
+        kept = mean if memory.lift is None else KEPT * memory.lift + (1 - KEPT) * mean
+        lift = lift * (kept / max(mean, 1e-6))  # without flicker
+        shares = [1.0] if last else [float(each.mean()) / max(float(lifts[-1].mean()), 1e-6) for each in lifts]
+        memory = memory._replace(levels=levels, lift=kept, looked=lifts[-1], age=age)
+        return [light.brighten(clean, share * lift) for share in shares], memory
 
 
 @dataclass(frozen=True)
@@ -185,7 +270,7 @@ def _enhance(frame_enhancer, sight, frame):
     """The Sight with this frame's brightness, and the frame enhanced where the tracker will look."""
     level = brightness(frame, sight.brightness)
     window = sight.window(*frame.shape[1::-1])
-    gate = frame_enhancer.gate(level) * frame_enhancer.enhancer.strength
+    gate = frame_enhancer.gate(level)
     seen, memory = frame_enhancer.enhance(frame, gate, window, sight.memory)
     return replace(sight, brightness=level, memory=memory), seen
 

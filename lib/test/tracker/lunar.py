@@ -92,6 +92,7 @@ class LunarTracker(OneStreamRules, Staged):
         self.network.to(self.device).requires_grad_(False)
         self.remembers = self.network.remembers
         self._best = Find(self.network, config.TEST)
+        self.knows_night = config.DATA.AUGMENT.NIGHT > 0
         self.partial = not self.network.enhances  # an enhancer also measures the brightness of the whole frame
         self.watcher = None
         if network is None:

@@ -1,4 +1,9 @@
-"""Forward and losses of a low-light enhancer alone (spec enhancer.md 5, stage A)."""
+"""Forward and losses of a low-light enhancer alone (spec enhancer.md 5, stage A).
+
+Pairs are compared with their clean image. Real nights have none: their result should be well exposed, keep the order
+of its tones, be brightened smoothly and be without a cast (Zero-DCE, arXiv:2001.06826), and what the first step
+foresees should be what the last one reaches (as the stages of SCI agree, arXiv:2204.10137).
+"""
 
 import torch
 
@@ -20,7 +25,7 @@ class EnhancerActor(Actor):
 
     def __init__(self, network, config):
         self.network = network
-        self.options = config.TRAIN
+        self.options, self.real = config.TRAIN, bool(config.DATA.NIGHT.REAL)
         before = [f"/step{step}" for step in range(1, network.number)]
         self.scores = tuple(f"{name}{of}" for of in ("", *before, "/input") for name in ("PSNR", "SSIM"))
 
@@ -33,19 +38,21 @@ class EnhancerActor(Actor):
     def batch_loss(self, batch):
         """Loss (scalar) and its parts, {name: detached scalar}, of a batch as NightPairs makes them."""
         options = self.options
-        night, clean, identity = _image(batch["night"]), _image(batch["clean"]), batch["identity"]
+        night, clean = _image(batch["night"]), _image(batch["clean"])
+        identity, real = batch["identity"], batch["real"]
         path = self._path(night, batch["open"])
         result, foreseen = path[-1][0], path[0][1]
+        # Means over the samples of one kind in all processes together.
+        kinds = torch.stack([~real, identity, ~real & ~identity, real]).float()
+        kinds = kinds / (distributed.total(kinds.sum(dim=1)).clamp(min=1) / distributed.world())[:, None]
+        paired, same, changed, unpaired = kinds
 
-        rec, ssim = _distances(result, clean)
+        rec, ssim = _distances(result, clean, paired)
         loss = options.REC_WEIGHT * rec + options.SSIM_WEIGHT * ssim
         if len(path) > 1:
-            mid, mid_ssim = _distances(foreseen, clean)
+            mid, mid_ssim = _distances(foreseen, clean, paired)
             loss = loss + options.MID_WEIGHT * (options.REC_WEIGHT * mid + options.SSIM_WEIGHT * mid_ssim)
-        colour = image_losses.colour(result, clean).mean()
-        # Means over the pairs of one kind in all processes together.
-        kinds = torch.stack([identity, ~identity]).float()
-        same, changed = kinds / (distributed.total(kinds.sum(dim=1)).clamp(min=1) / distributed.world())[:, None]
+        colour = (image_losses.colour(result, clean) * paired).sum()
         kept = ((result - night).abs().mean(dim=(1, 2, 3)) * same).sum()
         loss = loss + options.COLOUR_WEIGHT * colour + options.IDENTITY_WEIGHT * kept
         stats = {
@@ -56,6 +63,18 @@ class EnhancerActor(Actor):
             "Loss/identity": kept,
             "PSNR": (image_losses.psnr(result, clean) * changed).sum(),
         }
+        if self.real:
+            parts = {
+                "exposure": image_losses.exposure(result, options.EXPOSURE),
+                "order": image_losses.order(result, night),
+                "smooth": image_losses.smoothness(result, night),
+                "constancy": image_losses.constancy(result),
+                "calibration": (foreseen - result).abs().mean(dim=(1, 2, 3)),
+            }
+            for name, values in parts.items():
+                stats[f"Loss/{name}"] = (values * unpaired).sum()
+                loss = loss + getattr(options, f"{name.upper()}_WEIGHT") * stats[f"Loss/{name}"]
+            stats["Loss/total"] = loss
         return loss, {name: value.detach() for name, value in stats.items()}
 
     @torch.no_grad()
@@ -93,5 +112,6 @@ def _image(pixels):
     return pixels.float() / 255
 
 
-def _distances(image, clean):
-    return image_losses.charbonnier(image, clean).mean(), (1 - image_losses.ssim(image, clean)).mean()
+def _distances(image, clean, weights):
+    distances = image_losses.charbonnier(image, clean), 1 - image_losses.ssim(image, clean)
+    return tuple((distance * weights).sum() for distance in distances)
