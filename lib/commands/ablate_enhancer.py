@@ -195,12 +195,9 @@ def _images(folder, items, name):
 
 def _write(shown, path, ledger):
     from ..files import write_text
-    from ..test.analysis.tables import table
+    from ..test.analysis.tables import render
 
-    text = "# Enhancers compared\n\nAUC, P@5, NP in percent; ± standard error over videos\n"
-    for title, headers, rows in shown:
-        print(f"{title}\n{table(headers, rows)}")
-        lines = [headers, ["---", *["---:"] * (len(headers) - 1)], *rows]
-        text += f"\n## {title}\n\n" + "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-    write_text(path, text)
+    for one in shown:
+        print(f"{one.title}\n{render(one, 'text')}")
+    write_text(path, "# Enhancers compared\n\n" + "\n".join(render(one, "markdown") for one in shown))
     print(f"{ledger.added} measured, the others known before; wrote {path} and {ledger.path.name} beside it")

@@ -63,7 +63,8 @@ def main(argv=None):
     frames = sum(len(one.corners) for one in sequences)
     print(f"{truth.stem} {options.experiment}: {len(sequences)} sequences, {frames} frames, ", end="")
     print(f"EAO over lengths {interval[0]} to {interval[1]}")
-    print(tables.table(["tracker", "EAO", "accuracy", "robustness", "failures"], [_cells(row) for row in rows]), end="")
+    headers = ("tracker", "EAO", "accuracy", "robustness", "failures")
+    print(tables.render(tables.Table("vot", truth.stem, headers, [_cells(row) for row in rows]), "text"), end="")
     if options.json:
         from ..files import write_text
 
@@ -72,10 +73,7 @@ def main(argv=None):
 
 
 def _cells(row):
-    from ..test.analysis.tables import number
+    from ..test.analysis.tables import Cell, number_cell, word
 
-    return [
-        row["tracker"],
-        *(number(row[name], 3) for name in ("eao", "accuracy", "robustness")),
-        f"{row['failures']:g}",
-    ]
+    scores = (number_cell(row[name], 3) for name in ("eao", "accuracy", "robustness"))
+    return [word(row["tracker"]), *scores, Cell(f"{row['failures']:g}", row["failures"])]

@@ -27,7 +27,7 @@ FRAMES = 4
 def tables(folder):
     """{title: {label: [cells]}} of what was written."""
     found = {}
-    for part in (folder / "ablation.md").read_text().split("\n## ")[1:]:
+    for part in (folder / "ablation.md").read_text().split("\n### ")[1:]:
         title, *lines = part.strip().splitlines()
         rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
         found[title] = {row[0]: row[1:] for row in rows[2:]}

@@ -10,8 +10,9 @@ from ... import cli
 from ...errors import MachineError, UserError
 from .enhancers import NIGHTS, Bench, measure
 from .statistics import mean_and_error
-from .tables import number, percent
+from .tables import Table, number, percent, word
 
+EXPLAINED = "AUC, P@5, NP in percent; ± standard error over videos."
 CHANGE = 0.01  # of AUC, from which a clip counts as better or worse
 
 
@@ -145,6 +146,10 @@ def measure_clips(datasets, trackers, rows, frames, ledger, bench, processes):
 # ---- tables ---------------------------------------------------------------------------------------------------------
 
 
+def _table(name, title, headers, lines):
+    return Table(name, title, tuple(headers), [[*map(word, line)] for line in lines], note=EXPLAINED)
+
+
 def photograph_table(images, rows, ledger):
     lines = []
     for row in rows:
@@ -159,7 +164,7 @@ def photograph_table(images, rows, ledger):
         lines.append([row.label, *cells, f"{np.mean([record['ms'] for record in records]):.2f}"])
     headers = [f"{measure} {night}" for night in NIGHTS for measure in ("PSNR", "SSIM")]
     title = f"{len(images.items)} photographs darkened, against the day (PSNR in dB, ± over seeds; ms a 256x256 image)"
-    return title, ["enhancer", *headers, "ms"], lines
+    return _table("photographs", title, ["enhancer", *headers, "ms"], lines)
 
 
 def still_table(images, rows, ledger):
@@ -174,11 +179,11 @@ def still_table(images, rows, ledger):
         )
     headers = ["enhancer", "brightness", "quartile", "median", "quartile"]
     headers += ["noise", "noise/brightness", "% over 0.95", "order error %"]
-    return f"{len(images.items)} night photographs", headers, lines
+    return _table("stills", f"{len(images.items)} night photographs", headers, lines)
 
 
 def tracked_tables(tracker, datasets, rows, reference, frames, ledger):
-    """[(title, headers, rows)] of one tracker: a table a dataset, and one of the means over the datasets."""
+    """Tables of one tracker: one for each dataset, and one of the means over the datasets."""
     shown, together = [], {}
     for name, sequences in datasets.items():
         clips = {}
@@ -218,7 +223,7 @@ def _tracked_table(title, clips, rows, reference):
     headers += [f"dAUC to {reference}", f"dP@5 to {reference}"] if reference else []
     headers += ["tracker ms", "enhancer ms"]
     if not clips:
-        return title, headers, []
+        return _table("clips", title, headers, [])
     clips = np.stack(list(clips.values()), axis=1)  # (rows, clips, 5)
     labels, lines = [row.label for row in rows], []
     for label, values in zip(labels, clips, strict=True):
@@ -230,4 +235,4 @@ def _tracked_table(title, clips, rows, reference):
             other = clips[labels.index(reference)]
             cells += [change(values[:, i], other[:, i]) if label != reference else "-" for i in (0, 1)]
         lines.append([label, *cells, *(f"{time:.2f}" for time in np.median(values[:, 3:], axis=0))])
-    return title, headers, lines
+    return _table("clips", title, headers, lines)
