@@ -111,7 +111,4 @@ def score_plainly(root, names, runs):
 
 
 if __name__ == "__main__":
-    from words import words
-
-    words(__doc__)
     main()

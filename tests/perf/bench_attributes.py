@@ -63,7 +63,4 @@ def files(rng, folder, count):
 
 
 if __name__ == "__main__":
-    from words import words
-
-    words(__doc__)
     main()

@@ -167,7 +167,4 @@ def claims_or_none(claims):
 
 
 if __name__ == "__main__":
-    from words import words
-
-    words(__doc__)
     main()

@@ -82,7 +82,4 @@ def main():
 
 
 if __name__ == "__main__":
-    from words import words
-
-    words(__doc__)
     main()

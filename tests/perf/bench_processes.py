@@ -121,7 +121,4 @@ def command(dataset, processes):
 
 
 if __name__ == "__main__":
-    from words import words
-
-    words(__doc__)
     main()

@@ -41,7 +41,4 @@ def main():
 
 
 if __name__ == "__main__":
-    from words import words
-
-    words(__doc__)
     main()

@@ -160,7 +160,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    from words import words
-
-    words(__doc__)
     sys.exit(main())

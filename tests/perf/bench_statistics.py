@@ -73,7 +73,4 @@ def best(work):
 
 
 if __name__ == "__main__":
-    from words import words
-
-    words(__doc__)
     main()
