@@ -23,6 +23,7 @@ CONFIGURATIONS = {
             "MODEL.BACKBONE.TYPE=compact",
             "MODEL.PRETRAIN_FILE=''",
             "DATA.TEMPLATE.NUMBER=2",
+            "DATA.TEMPLATE.SIZE=128",  # that of the search crop: one stage less
             "MODEL.QUERY.INJECT=token",
         ),
     ),
