@@ -86,7 +86,7 @@ ALLOWED = (
     (r"lib/test/analysis/plots\.py", "svg.hashsalt", "any constant text"),
     (r"lib/(data/benchmarks/entries|commands/test)\.py", "(?i)lunar", "a benchmark is called lunar"),
     (r"lib/test/evaluation/selection\.py", "make some with", "an example in a hint"),
-    (r"lib/commands/ablate_enhancer\.py", "such as opencv/mil", "an example in a message"),
+    (r"lib/test/analysis/enhancer_words\.py", "such as opencv/mil", "an example in a message"),
     (r"lib/(test/analysis/report|commands/analysis_results|api)\.py", '"stark"', "a rule of counting frames"),
     (r"lib/test/analysis/metrics\.py", r"\bstark\b", "the same rule"),
     (r"lib/__init__\.py", "load_tracker", "an example of the public API"),

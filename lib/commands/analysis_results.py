@@ -1,7 +1,6 @@
 """Score tracking results: tables, curves, HTML report, JSON. Without arguments, all that is in the results folder."""
 
 import sys
-from pathlib import Path
 
 from .. import cli
 from ..errors import IncompleteError, UserError
@@ -59,7 +58,7 @@ def arguments():
 @cli.command
 def main(argv=None):
     args = arguments().parse_args(argv)
-    from ..test.analysis import scoring, tables
+    from ..test.analysis import scoring, show, tables
 
     for path in args.tables:
         tables.form_of(path)  # a wrong suffix is answered before the work, not after it
@@ -84,9 +83,9 @@ def main(argv=None):
         )
         _refuse_partial(report, args)
         evaluated.append((report, sequences, runs))
-    _write(evaluated, args)  # before the tables, whose reader (head, less) may leave
+    show.write(evaluated, args)  # before the tables, whose reader (head, less) may leave
     for report, *_ in evaluated:
-        _show(report, args, tables)
+        show.print_tables(report, args)
     if lost:
         raise IncompleteError(f"not scored: {', '.join(lost)}; pass --dataset FOLDER to say where the sequences are")
     return 0
@@ -116,51 +115,6 @@ def _refuse_partial(report, args):
             f"{label} has no results for {len(missing)} of the {len(report['sequences'])} sequences of "
             f"{report['dataset']}: {some}. --allow_missing scores the others"
         )
-
-
-def _show(report, args, tables):
-    frames = sum(fact["frames"] for fact in report["sequences"])
-    print(f"{tables.title(report)}: {tables.count(report)}, {frames} frames")
-    left_out = {
-        *(() if args.attributes else ("by_attribute", "published_by_attribute", "by_frame_attribute")),
-        *(() if args.per_sequence else ("per_sequence",)),
-    }
-    for one in tables.all_tables(report):
-        if one.name in left_out:
-            continue
-        if one.name == "summary":  # as wide as a terminal; files have all of it
-            ours, theirs = ("OP50", "OP75", "NP@.2"), ("NP@.2", "AO", "SR50", "SR75")
-            shown = tables.without(one, ours if report["dataset"].startswith("got10k") else theirs)
-        else:
-            shown = one
-            print(one.title)
-        print(f"{tables.render(shown, 'text')}{one.note}\n", flush=True)
-    for tracker in report["trackers"]:
-        if tracker["notes"]:
-            count = len(tracker["notes"])
-            more = f" (and {count - 1} files more)" if count > 1 else ""
-            print(f"lunar: {tracker['label']}: {tracker['notes'][0]}{more}", file=sys.stderr)
-
-
-def _write(evaluated, args):
-    from ..files import write_text
-    from ..test.analysis import tables
-
-    reports = [report for report, *_ in evaluated]
-    for path in args.tables:
-        tables.write(path, reports)
-    if args.json:
-        write_text(args.json, tables.to_json(reports))
-    if args.plots:
-        from ..test.analysis import plots
-
-        labels = list(dict.fromkeys(label for *_, runs in evaluated for label in runs))
-        for report in reports:
-            plots.save(plots.placed(report, labels), Path(args.plots))
-    if args.html:
-        from ..test.analysis.report import html
-
-        write_text(args.html, html(evaluated))
 
 
 def _progress(sequences):

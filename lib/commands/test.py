@@ -3,7 +3,6 @@
 import logging
 import math
 import sys
-from pathlib import Path
 
 from .. import cli, config, registry
 from ..config.paths import paths as find_paths
@@ -44,6 +43,7 @@ def main(argv=None):
         from ..models.enhancer import load_enhancer
 
         load_enhancer(options.enhancer)  # a wrong one is answered here, and once, whatever is left to track
+    from ..test.evaluation.debug import save_videos
     from ..test.evaluation.runner import Experiment, evaluate
 
     experiment = Experiment(
@@ -79,7 +79,7 @@ def main(argv=None):
         if options.debug:
             done = [sequence for sequence in sequences if sequence.name in summary.done]
             remembers = options.enhancer is None and settings.get("MODEL", {}).get("QUERY", {}).get("ENABLE", False)
-            _save_videos(done, run, paths.output, experiment if remembers else None)
+            save_videos(done, run, paths.output, experiment if remembers else None)
         failed.update({f"{dataset}/{name}": reason for name, reason in summary.failed.items()})
     if failed:
         raise IncompleteError.of(failed, "sequences")
@@ -144,21 +144,3 @@ def _report(summary, run, dataset, sequences):
         waits = "the whole video" if math.isinf(summary.look_ahead) else f"{summary.look_ahead} frames after it"
         print(f"look-ahead: a frame is answered when the tracker has seen {waits}")
     print(f"results in {run.folder / dataset}; score them with: {cli.invocation('analysis_results')}")
-
-
-def _save_videos(sequences, run, output, experiment):
-    """What was tracked; and what a query saw, for which the experiment is tracked once more where it is not None."""
-    from ..test.evaluation import results
-    from ..vis.maps import save_maps
-    from ..vis.video import save_tracked
-
-    tracker = experiment.build() if experiment and sequences else None
-    for sequence in sequences:
-        boxes = results.boxes_of(results.find(run, sequence.dataset, sequence.name), sequence)
-        path = Path(output) / "test" / "debug" / run.tracker / run.config / sequence.dataset / f"{sequence.name}.mp4"
-        save_tracked(path, sequence.frames(), boxes, sequence.boxes_xywh)
-        print(f"wrote {path}")
-        if tracker is not None:
-            path = path.with_stem(f"{sequence.name}_maps")
-            save_maps(path, tracker, sequence.frames(), sequence.first_box)
-            print(f"wrote {path}")
