@@ -13,8 +13,8 @@ from ...models.atom.classifier import filter_scores, learn_first, normalise_feat
 from ...models.parts.memory import SampleMemory
 from ...models.parts.optimisers import gaussian_label, target_cells
 from . import discriminative as rules
-from .dimp_steps import RefiningSettings, Uniform, normalised, refined_box
-from .first_samples import atom_augmentations, first_samples
+from .dimp_steps import RefiningSettings, Uniform, dropped_channels, normalised, refined_target
+from .first_samples import atom_augmentations, first_samples, random_shifts
 
 FILTER_SIZE = 4
 
@@ -78,12 +78,10 @@ def first_frame(
     Returns:
         The state.
     """
-    x, y, width, height = box_xywh
-    centre, extent = (y + height / 2, x + width / 2), (height, width)
+    centre, extent = rules.centre_and_extent(box_xywh)
     scale = settings.scale(extent)
     kinds = atom_augmentations()
-    moved = sum(kind.kind in ("flip", "blur", "rotate") for kind in kinds)
-    shifts = torch.stack([uniform((2,)) for _ in range(moved)])
+    shifts = random_shifts(kinds, uniform)
     samples = first_samples(
         image, centre, extent, scale, settings.size, kinds, shifts, rounding=settings.rounding, truncate=True
     )
@@ -91,13 +89,11 @@ def first_frame(
     boxes = samples.boxes.to(layers["layer3"])
     modulation = network.bb_regressor.modulation((layers["layer2"][0], layers["layer3"][0]), boxes[:1])
     features = normalise_features(layers["layer3"][:, 0])
-    kept = uniform((settings.dropouts, features.shape[1])).to(features) >= settings.dropout_rate
-    dropped = features[:1] * kept[:, :, None, None] / (1 - settings.dropout_rate)
-    features = torch.cat([features, dropped])
+    features = torch.cat([features, dropped_channels(features[:1], settings, uniform)])
     boxes = torch.cat([boxes, boxes[:1].expand(settings.dropouts, -1)])
     cells = features.shape[-1]
     stride = settings.size // cells
-    sigma = math.sqrt(width * height) / scale / stride / 4
+    sigma = math.sqrt(extent[0] * extent[1]) / scale / stride / 4
     labels = _labels(boxes, stride, cells, sigma)
 
     def centred(shape, deviation):
@@ -120,9 +116,7 @@ def next_frame(
 ) -> AtomState:
     """Find the target in the next frame, and learn from it. Arguments as in `first_frame`; returns the new state."""
     frame, size = state.frame + 1, settings.size
-    patch, window = rules.crop(
-        image, state.centre, state.scale, size, settings.border, settings.max_shrink, settings.rounding
-    )
+    patch, window = settings.crop(image, state.centre, state.scale)
     if settings.faithful:
         # The reference crops around the truncated centre, and maps back around the rounded one.
         window = rules.assumed_window(state.centre, state.scale, size)
@@ -132,14 +126,10 @@ def next_frame(
     found = rules.localise_atom(scores, settings.localisation, state.scale, state.extent, size, settings.faithful)
     centre, extent, scale, filters = state.centre, state.extent, state.scale, state.filters
     if found.flag != "not_found":
-        (y, x), (down, right) = window.centre, found.translation
-        centre = rules.clamp_centre((y + down, x + right), extent, image.shape[:2], settings.faithful)
-        start = window.box_to_crop(centre, extent)
-        overlap = network.bb_regressor.features((layers["layer2"][0], layers["layer3"][0]))
-        box = refined_box(network.bb_regressor, overlap, start, state.modulation, settings, uniform)
-        if box is not None:
-            centre, extent = window.box_to_image(box, settings.faithful)
-            scale = settings.scale(extent)
+        centre, extent, measured = refined_target(
+            network.bb_regressor, layers, state, found, window, image.shape[:2], settings, uniform
+        )
+        scale = settings.scale(extent) if measured else scale
     hard = found.flag == "hard_negative"
     if found.flag in ("normal", "hard_negative"):
         cells = features.shape[-1]

@@ -6,6 +6,7 @@ Whoever runs sequences calls `first_frame` once and `next_frame` for each later 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,13 +20,13 @@ from ...models.parts.iounet import IoUNet, Space, refine_boxes
 from ...models.parts.memory import MemoryRule, SampleMemory
 from ...models.parts.optimisers import HingeOptimiser, gaussian_label, target_cells
 from . import discriminative as rules
-from .first_samples import dimp_augmentations, first_samples
+from .first_samples import dimp_augmentations, first_samples, random_shifts
 
 Uniform = Callable[[tuple[int, ...]], Tensor]
 
 
 @dataclass(frozen=True)
-class RefiningSettings:
+class RefiningSettings(rules.CropSettings):
     """How a sequence is tracked by a filter learned online and an IoU-Net.
 
     size: side of the crop, px. factor, least_side: of the crop, as in `rules.search_scale`. border, max_shrink,
@@ -35,30 +36,15 @@ class RefiningSettings:
     share of channels dropped in some samples of the first frame.
     """
 
-    size: int
-    factor: float
-    border: rules.Border
-    localisation: rules.LocalisationRule
     refine_space: Space
     refine_steps: int
     refine_length: float
-    max_shrink: float = 1.5
     random_boxes: int = 9
     memory: MemoryRule = field(default_factory=MemoryRule)
     hard_negative_rate: float = 0.02
     first_iterations: int = 10
     dropout_rate: float = 0.2
-    least_side: float = 0.0
-    rounding: rules.Rounding = "exact"
-
-    @property
-    def faithful(self) -> bool:
-        """Whether the reference's roundings and offsets are restored."""
-        return self.rounding != "exact"
-
-    def scale(self, extent: rules.Pair) -> float:
-        """Image px a crop px to search at, for a target of this extent (h, w; image px)."""
-        return rules.search_scale(extent, self.factor, self.size, self.least_side)
+    dropouts: int = 2
 
 
 @dataclass(frozen=True)
@@ -75,7 +61,6 @@ class DiMPSettings(RefiningSettings):
     iterations: int = 2
     hard_iterations: int = 1
     train_every: int = 20
-    dropouts: int = 2
 
 
 @dataclass(frozen=True)
@@ -148,26 +133,28 @@ def first_frame(
     Returns:
         The state.
     """
-    x, y, width, height = box_xywh
-    centre, extent = (y + height / 2, x + width / 2), (height, width)
+    centre, extent = rules.centre_and_extent(box_xywh)
     scale = settings.scale(extent)
-    base = height / scale, width / scale
+    base = extent[0] / scale, extent[1] / scale
     kinds = dimp_augmentations()
-    moved = sum(kind.kind in ("flip", "blur", "rotate") for kind in kinds)
-    shifts = torch.stack([uniform((2,)) for _ in range(moved)])
+    shifts = random_shifts(kinds, uniform)
     samples = first_samples(image, centre, extent, scale, settings.size, kinds, shifts, rounding=settings.rounding)
     layers = network.backbone(normalised(samples.crops, network))
     features = network.classifier.features(layers["layer3"])
     boxes = samples.boxes.to(features)[:, None]
     modulation = network.bb_regressor.modulation((layers["layer2"][0], layers["layer3"][0]), boxes[0])
-    kept = uniform((settings.dropouts, features.shape[2])).to(features) >= settings.dropout_rate
-    dropped = features[:1] * kept[:, None, :, None, None] / (1 - settings.dropout_rate)
-    features = torch.cat([features, dropped])
+    features = torch.cat([features, dropped_channels(features[0], settings, uniform)[:, None]])
     boxes = torch.cat([boxes, boxes[:1].expand(settings.dropouts, -1, -1)])
     target = target_of(network, boxes, settings, base, features.shape[-1])
     filters, _ = network.classifier.learn(features, boxes, target, iterations=settings.first_iterations)
     memory = SampleMemory((features, target), settings.memory_size, settings.memory)
     return DiMPState(centre, extent, scale, base, filters[-1], modulation, memory, centre)
+
+
+def dropped_channels(features: Tensor, settings: RefiningSettings, uniform: Uniform) -> Tensor:
+    """Further training samples from one sample (1, C, H, W): `dropouts` copies (K, C, H, W) with dropped channels."""
+    kept = uniform((settings.dropouts, features.shape[1])).to(features) >= settings.dropout_rate
+    return features * kept[:, :, None, None] / (1 - settings.dropout_rate)
 
 
 def refined_box(
@@ -199,6 +186,42 @@ def refined_box(
     return rules.choose_box(boxes[0], quality[0], box, faithful=settings.faithful)
 
 
+def refined_target(
+    iou_net: IoUNet,
+    layers: dict[str, Tensor],
+    state: Any,
+    found: rules.Localisation,
+    window: rules.Window,
+    image_size: tuple[int, int],
+    settings: RefiningSettings,
+    uniform: Uniform,
+) -> tuple[rules.Pair, rules.Pair, bool]:
+    """Move the target to where it was found, and refine its box.
+
+    Args:
+        iou_net: the IoU-Net.
+        layers: backbone features (1, 1, C, H, W) of the crop, "layer2" and "layer3".
+        state: DiMPState or AtomState of the last frame.
+        found: where the target was found.
+        window: of the crop.
+        image_size: (H, W).
+        settings: how to track.
+        uniform: returns random numbers in [0, 1) of a given shape.
+
+    Returns:
+        Centre (y, x) and extent (h, w), image px, and whether the refinement gave a box. Without one, the centre is
+        where the target was found, and the extent is that of the last frame.
+    """
+    (y, x), (down, right) = window.centre, found.translation
+    centre = rules.clamp_centre((y + down, x + right), state.extent, image_size, settings.faithful)
+    features = iou_net.features((layers["layer2"][0], layers["layer3"][0]))
+    start = window.box_to_crop(centre, state.extent)
+    box = refined_box(iou_net, features, start, state.modulation, settings, uniform)
+    if box is None:
+        return centre, state.extent, False
+    return *window.box_to_image(box, settings.faithful), True
+
+
 def learned_filter(network: DiMP, state: DiMPState, steps: int, weights: Tensor) -> Tensor:
     """Improve the filter by some steps on the samples in memory, of the given weights (count,)."""
     samples, targets = state.memory.samples
@@ -213,9 +236,7 @@ def next_frame(
     frame = state.frame + 1
     cells, kernel = state.memory.samples[0].shape[-1], state.filters.shape[-1]
     middle = rules.search_centre(state.centre, state.scale, settings.size, cells, kernel)
-    patch, window = rules.crop(
-        image, middle, state.scale, settings.size, settings.border, settings.max_shrink, settings.rounding
-    )
+    patch, window = settings.crop(image, middle, state.scale)
     layers = network.backbone(normalised(patch, network))
     features = network.classifier.features(layers["layer3"])
     scores = apply_filter(features, state.filters)[0, 0]
@@ -225,17 +246,10 @@ def next_frame(
     if found.flag == "not_found":
         return replace(state, frame=frame, found=found)
 
-    (y, x), (down, right) = window.centre, found.translation
-    centre = rules.clamp_centre((y + down, x + right), state.extent, image.shape[:2], settings.faithful)
-    extent, scale, refined = state.extent, state.scale, state.refined
-    overlap_features = network.bb_regressor.features((layers["layer2"][0], layers["layer3"][0]))
-    start = window.box_to_crop(centre, extent)
-    box = refined_box(network.bb_regressor, overlap_features, start, state.modulation, settings, uniform)
-    if box is not None:
-        centre, extent = window.box_to_image(box, settings.faithful)
-        scale = settings.scale(extent)
-        refined = centre
-
+    centre, extent, measured = refined_target(
+        network.bb_regressor, layers, state, found, window, image.shape[:2], settings, uniform
+    )
+    scale, refined = (settings.scale(extent), centre) if measured else (state.scale, state.refined)
     filters = state.filters
     if found.flag != "uncertain":
         hard = found.flag == "hard_negative"

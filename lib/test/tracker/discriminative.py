@@ -9,7 +9,7 @@ restores that for comparison with published numbers. Its positions are indices o
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 import cv2
@@ -36,6 +36,12 @@ class Placed:
         """The target's box, image px."""
         (y, x), (height, width) = self.centre, self.extent
         return [x - width / 2, y - height / 2, width, height]
+
+
+def centre_and_extent(box_xywh: Sequence[float]) -> tuple[Pair, Pair]:
+    """Centre (y, x) and extent (h, w) of a box xywh."""
+    x, y, width, height = box_xywh
+    return (y + height / 2, x + width / 2), (height, width)
 
 
 # The search window
@@ -391,6 +397,45 @@ def localise_atom(
     radius = rule.displacement * size / 2
     moved, flag, score, found = _judge(fine, rule, (size / 2, size / 2), (0, 0), neighbourhood, radius)
     return Localisation((moved[0] * scale, moved[1] * scale), flag, score, found)
+
+
+# What all of these trackers are configured with
+
+
+@dataclass(frozen=True)
+class CropSettings:
+    """How search windows are cropped and score maps are read.
+
+    Attributes:
+        size: side of the crop, px.
+        factor: side of the search window / sqrt(w h) of the target.
+        border, max_shrink: see `search_window`.
+        localisation: thresholds of `localise`.
+        least_side: smallest side of the search window, image px.
+        rounding: see `crop`.
+    """
+
+    size: int
+    factor: float
+    border: Border
+    localisation: LocalisationRule
+    _: KW_ONLY
+    max_shrink: float = 1.5
+    least_side: float = 0.0
+    rounding: Rounding = "exact"
+
+    @property
+    def faithful(self) -> bool:
+        """Whether the reference's roundings and offsets are reproduced."""
+        return self.rounding != "exact"
+
+    def scale(self, extent: Pair) -> float:
+        """Image px per crop px of the search window for a target of this extent (h, w; image px)."""
+        return search_scale(extent, self.factor, self.size, self.least_side)
+
+    def crop(self, image: np.ndarray, centre: Pair, scale: float) -> tuple[Tensor, Window]:
+        """Crop a search window with these settings. Arguments and result: see the function `crop`."""
+        return crop(image, centre, scale, self.size, self.border, self.max_shrink, self.rounding)
 
 
 # State and box

@@ -1,7 +1,7 @@
 """The first frame's training samples of discriminative trackers: its crop shifted, mirrored, blurred and rotated."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -95,6 +95,17 @@ def augment(image: Tensor, augmentation: Augmentation, size: int, shift: tuple[i
     elif augmentation.kind == "rotate":
         image = _rotate(image, augmentation.amount[0])
     return _shifted_centre(image, size, shift)
+
+
+def random_shifts(augmentations: Sequence[Augmentation], uniform: Callable[[tuple[int, ...]], Tensor]) -> Tensor:
+    """Draw the random numbers (M, 2) that `first_samples` needs, one row for each flip, blur and rotation.
+
+    Args:
+        augmentations: one per sample.
+        uniform: returns random numbers in [0, 1) of a given shape.
+    """
+    moved = [each for each in augmentations if each.kind in ("flip", "blur", "rotate")]
+    return torch.stack([uniform((2,)) for _ in moved])
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from ...models.parts.filters import apply_filter
 from . import dimp_steps
 from . import discriminative as rules
 from .candidates import Identities, IdentityRule, first_identities, lost_scale, next_identities
-from .dimp_steps import DiMPSettings, DiMPState, Uniform, learned_filter, normalised, refined_box, target_of
+from .dimp_steps import DiMPSettings, DiMPState, Uniform, learned_filter, normalised, refined_target, target_of
 
 SURE = 0.5  # the only candidate of two frames with scores above this is the same one in both
 YOUNG = 10  # number of the frame from which new candidates begin in doubt about the target
@@ -146,9 +146,7 @@ def next_frame(
     base, options = state.base, settings.base
     frame, faithful = base.frame + 1, options.faithful
     cells = base.memory.samples[0].shape[-1]
-    patch, window = rules.crop(
-        image, base.centre, base.scale, options.size, options.border, options.max_shrink, options.rounding
-    )
+    patch, window = options.crop(image, base.centre, base.scale)
     layers = network.backbone(normalised(patch, network))
     features = network.classifier.features(layers["layer3"])
     scores = apply_filter(features, base.filters)[0, 0]
@@ -163,17 +161,10 @@ def next_frame(
         base = replace(base, scale=lost_scale(state.scales, lost), frame=frame, found=found)
         return replace(state, base=base, candidates=candidates, lost=lost)
 
-    (y, x), (down, right) = window.centre, found.translation
-    centre = rules.clamp_centre((y + down, x + right), base.extent, image.shape[:2], faithful)
-    extent, scale, refined = base.extent, base.scale, base.refined
-    overlap = network.bb_regressor.features((layers["layer2"][0], coarse))
-    box = refined_box(
-        network.bb_regressor, overlap, window.box_to_crop(centre, extent), base.modulation, options, uniform
+    centre, extent, measured = refined_target(
+        network.bb_regressor, layers, base, found, window, image.shape[:2], options, uniform
     )
-    if box is not None:
-        centre, extent = window.box_to_image(box, faithful)
-        scale = options.scale(extent)
-        refined = centre
+    scale, refined = (options.scale(extent), centre) if measured else (base.scale, base.refined)
     if faithful:
         # The reference goes back to the last refined centre, even if it is an earlier frame's.
         centre = refined

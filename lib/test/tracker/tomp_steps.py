@@ -14,7 +14,7 @@ from .first_samples import Augmentation, first_samples
 
 
 @dataclass(frozen=True)
-class ToMPSettings:
+class ToMPSettings(rules.CropSettings):
     """How a sequence is tracked.
 
     size: side of the crop, px. factor, least_side: of the crop, as in `rules.search_scale`. border, max_shrink,
@@ -23,21 +23,10 @@ class ToMPSettings:
     px; the reference has 10. sigma: of the score labels, cells. stride: crop px a cell.
     """
 
-    size: int = 288
-    factor: float = 5
-    border: rules.Border = "inside_major"
-    max_shrink: float = 1.5
-    localisation: rules.LocalisationRule = rules.LocalisationRule()
     remember: float = 0.9
     least: float = 1.0
     sigma: float = 0.9
     stride: int = 16
-    least_side: float = 0.0
-    rounding: rules.Rounding = "exact"
-
-    def scale(self, extent: rules.Pair) -> float:
-        """Image px a crop px to search at, for a target of this extent (h, w; image px)."""
-        return rules.search_scale(extent, self.factor, self.size, self.least_side)
 
 
 @dataclass(frozen=True)
@@ -89,8 +78,7 @@ def first_frame(network: ToMP, image: np.ndarray, box_xywh: list[float], setting
     Returns:
         The state.
     """
-    x, y, width, height = box_xywh
-    centre, extent = (y + height / 2, x + width / 2), (height, width)
+    centre, extent = rules.centre_and_extent(box_xywh)
     scale = settings.scale(extent)
     samples = first_samples(
         image, centre, extent, scale, settings.size, [Augmentation("identity")], torch.zeros(0, 2),
@@ -106,9 +94,7 @@ def next_frame(network: ToMP, state: ToMPState, image: np.ndarray, settings: ToM
     """Find the target in the next frame. Arguments as in `first_frame`; returns the new state."""
     cells = state.first.features.shape[-1]
     middle = rules.search_centre(state.centre, state.scale, settings.size, cells, 1)
-    patch, window = rules.crop(
-        image, middle, state.scale, settings.size, settings.border, settings.max_shrink, settings.rounding
-    )
+    patch, window = settings.crop(image, middle, state.scale)
     features = network.features(normalised(patch, network)[:, 0])
     known = [state.first] if state.latest is None else [state.first, state.latest]
     scores, ltrb = network.head(
@@ -120,19 +106,18 @@ def next_frame(network: ToMP, state: ToMPState, image: np.ndarray, settings: ToM
         lost = state.lost + 1
         return replace(state, scale=lost_scale(state.scales, lost), lost=lost, found=found)
 
-    faithful = settings.rounding != "exact"
     centre, extent = window.box_to_image(box_at(ltrb[0], found.cell, settings.stride, settings.size))
     box = [centre[1] - extent[1] / 2, centre[0] - extent[0] / 2, extent[1], extent[0]]
     x, y, width, height = clip_box(box, image.shape[:2], settings.least)
     # The reference mixes two conventions of a box's centre here, and returns every box half a px down and right.
-    offset = 0.5 if faithful else 0.0
+    offset = 0.5 if settings.faithful else 0.0
     centre, extent = (y + height / 2 + offset, x + width / 2 + offset), (height, width)
     scale = settings.scale(extent)
     latest = state.latest
     if found.flag != "uncertain" and found.score > settings.remember:
         latest = _remember(features, window, centre, extent, settings)
     # The reference never counts the lost frames from zero again.
-    lost = state.lost if faithful else 0
+    lost = state.lost if settings.faithful else 0
     scales = (*state.scales[-59:], scale)
     return replace(
         state, centre=centre, extent=extent, scale=scale, latest=latest, scales=scales, lost=lost, found=found
