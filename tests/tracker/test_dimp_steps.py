@@ -209,7 +209,7 @@ def test_tomp_equals_reference(shared_data, run):
     overrides = trace["overrides"]
     settings = tomp_steps.ToMPSettings(
         288, 5, "inside_major", rules.LocalisationRule(not_found=overrides.get("target_not_found_threshold", 0.25)),
-        remember=overrides.get("conf_ths", 0.9), least=10.0, rounding=rounding,
+        remember=overrides.get("conf_ths", 0.9), min_box=10.0, rounding=rounding,
     )  # fmt: skip
     fixture = traces["videos"][trace["video"]]
     state = None

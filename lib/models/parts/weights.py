@@ -6,6 +6,7 @@ import pickletools
 import sys
 import warnings
 from _compat_pickle import IMPORT_MAPPING
+from abc import abstractmethod
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -283,39 +284,48 @@ def _regridded(state, own):
     return tables
 
 
+class PretrainedBackbone(torch.nn.Module):
+    """Base of backbones that start from published weights of image classification.
+
+    Attributes:
+        new: prefixes of tensors that the published weights do not have. They stay random.
+    """
+
+    new: tuple[str, ...] = ()
+
+    @abstractmethod
+    def published(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Convert a published state dict of the whole classification network to the state dict of this module."""
+
+
 def initialise_backbone(model: torch.nn.Module, path: str | Path) -> LoadReport:
     """Start the backbone of a network from image pre-training.
 
-    A ViT starts from MAE, DINOv2 (with or without registers), DeiT or timm; a backbone with a pretrained trunk
-    (lib/models/parts/efficientnet_lite.py) from the trunk's published weights; a frozen ResNet from torchvision's; a
-    `feature_extractor` from what its `published` makes of the file.
-
-    The positional table loses its class rows and is resampled to the network's grids (bicubic), the patch embedding to
-    the network's patch (arXiv:2212.08013). The class token, decoders and classifiers in the file are ignored.
+    - A PretrainedBackbone starts from the published weights that its method `published` converts.
+    - A backbone with a pretrained trunk (lib/models/parts/efficientnet_lite.py) starts from the trunk's weights.
+    - A ViT starts from MAE, DINOv2 (with or without registers), DeiT or timm. The positional table loses its class rows
+      and is resampled to the network's grids (bicubic). The patch embedding is resampled to the network's patch
+      (arXiv:2212.08013). The class token, decoders and classifiers in the file are ignored.
 
     Args:
         model: a network with a `backbone` or a `feature_extractor`.
         path: see load_state.
 
     Returns:
-        LoadReport, of the backbone alone.
+        LoadReport of the backbone alone.
 
     Raises:
         UserError: see load_state; a block, the patch embedding or the positions do not fit.
     """
-    from .frozen_resnet import FrozenResNet, load_imagenet  # here, as it imports this module
-
-    features = dict(model.named_children()).get("feature_extractor")
-    if features is not None:
-        state, ignored = load_state(path)
-        return _fill(features, features.published(state), ignored, path, strict=True, optional=features.new)
-    vit = model.backbone[0] if isinstance(model.backbone, torch.nn.ModuleList) else model.backbone
-    if isinstance(vit, FrozenResNet):
-        return load_imagenet(vit, path)
+    children = dict(model.named_children())
+    vit: Any = children.get("feature_extractor", children.get("backbone"))
+    if isinstance(vit, torch.nn.ModuleList):
+        vit = vit[0]
     state, ignored = load_state(path)
+    if isinstance(vit, PretrainedBackbone):
+        return _fill(vit, vit.published(state), ignored, path, strict=True, optional=vit.new)
     if vit.trunk is not None:
-        trunk = vit.trunk
-        return _fill(trunk, trunk.folded(state), ignored, path, strict=True)
+        return _fill(vit.trunk, vit.trunk.folded(state), ignored, path, strict=True)
     from timm.layers import resample_abs_pos_embed, resample_patch_embed  # as long to import as torch, or longer
 
     state = {name.removeprefix("backbone."): value for name, value in state.items()}

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..parts.efficientnet_lite import LastMap, Lite0
-from ..parts.frozen_resnet import FrozenResNet
+from ..parts.resnet import FrozenResNet
 from .model import Stark
 
 

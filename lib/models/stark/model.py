@@ -138,14 +138,3 @@ class Stark(nn.Module):
             for image, padding in zip(templates.unbind(dim=1), template_padding.unbind(dim=1), strict=True)
         ]
         return self.track(seen, self.encode(search, search_padding))
-
-
-def classification_parameters(network: Stark) -> list[nn.Parameter]:
-    """What the second stage of STARK-ST trains: the classification head alone.
-
-    Raises:
-        ValueError: the network has no classification head.
-    """
-    if network.cls_head is None:
-        raise ValueError("a network without a classification head has no second stage")
-    return list(network.cls_head.parameters())

@@ -10,4 +10,5 @@ TRAINED_WITH = ("feature_extractor_t.", "classifier_t.", "bb_regressor_t.", "fea
 class MKDNetTracker(DiMPTracker):
     """The tracker of script `mkdnet`. Released checkpoints also hold the teacher and the discriminators."""
 
+    script = "mkdnet"
     unused: ClassVar[tuple[str, ...]] = DiMPTracker.unused + TRAINED_WITH

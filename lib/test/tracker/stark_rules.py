@@ -7,7 +7,7 @@ is reported up to half a pixel off in each frame; and no box is narrower or lowe
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -16,17 +16,6 @@ from ...data import boxes
 from ...data.crop import Crop, window_side
 
 RELEASED_MARGIN = 10  # px: the least width and height of a box in the released trackers
-UPDATE_INTERVAL = 200  # frames between two updates of the later template
-UPDATE_INTERVALS: Mapping[str, int] = {"trackingnet": 25, "vot20": 10}  # of benchmarks with another one
-
-
-def update_interval(dataset: str) -> int:
-    """Frames between two updates of STARK-ST's later template, in its published results.
-
-    Args:
-        dataset: name of a benchmark, in upper or lower case.
-    """
-    return UPDATE_INTERVALS.get(dataset.lower(), UPDATE_INTERVAL)
 
 
 def replaces_template(frame: int, score: float, interval: int, threshold: float) -> bool:
@@ -35,7 +24,7 @@ def replaces_template(frame: int, score: float, interval: int, threshold: float)
     Args:
         frame: number of the frame; the first frame is 0, the first tracked one 1.
         score: of the classification head, in [0, 1].
-        interval: frames between two updates; see `update_interval`.
+        interval: frames between two updates.
         threshold: the score must be above it; 0.5 in the release.
     """
     return frame % interval == 0 and score > threshold

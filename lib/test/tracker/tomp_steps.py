@@ -24,7 +24,7 @@ class ToMPSettings(rules.CropSettings):
     """
 
     remember: float = 0.9
-    least: float = 1.0
+    min_box: float = 1.0
     sigma: float = 0.9
     stride: int = 16
 
@@ -108,7 +108,7 @@ def next_frame(network: ToMP, state: ToMPState, image: np.ndarray, settings: ToM
 
     centre, extent = window.box_to_image(box_at(ltrb[0], found.cell, settings.stride, settings.size))
     box = [centre[1] - extent[1] / 2, centre[0] - extent[0] / 2, extent[1], extent[0]]
-    x, y, width, height = clip_box(box, image.shape[:2], settings.least)
+    x, y, width, height = clip_box(box, image.shape[:2], settings.min_box)
     # The reference mixes two conventions of a box's centre here, and returns every box half a px down and right.
     offset = 0.5 if settings.faithful else 0.0
     centre, extent = (y + height / 2 + offset, x + width / 2 + offset), (height, width)
