@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from .sections import Count, Datasets, NonNegative, Optimisation, Positive, Section, Share, key, part
+from .sections import Count, Datasets, NonNegative, Optimisation, Positive, Section, Share, Weights, key, part
 
 Size = tuple[Count, Count]
 FIVE = Annotated[list[Count], Field(min_length=5, max_length=5)]
@@ -70,10 +70,7 @@ class BallTrain(Optimisation):
     MIXUP: Share = key(0.0, "share of batches whose windows are blended in pairs, as TrackNetV3 does")
 
 
-class BallTest(Section):
-    CHECKPOINT: str = key(
-        "", "weights file under pretrained/ ('' = <script>_<config>.safetensors, then the last trained)"
-    )
+class BallTest(Weights):
     BACKEND: Literal["torch", "onnx", "openvino"] = key("torch", "what runs the network; the last two on the CPU")
     PRECISION: Literal["fp32"] = key("fp32", "arithmetic of the network's products")
     STEP: Annotated[int, Field(ge=0)] = key(

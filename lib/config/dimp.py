@@ -6,11 +6,11 @@ from pydantic import Field, model_validator
 
 from .sections import (
     Augment,
+    BoxTracking,
     Count,
     Datasets,
     NonNegative,
     Optimisation,
-    Positive,
     Search,
     Section,
     Share,
@@ -99,18 +99,13 @@ class FilterTrain(ProposalTrain):
     ITER_WEIGHT: NonNegative = key(400.0, "of the mean score loss of the filters in between")
 
 
-class Test(Section):
-    """How a network is tracked with that learns its target online."""
+class Test(BoxTracking):
+    """How a network tracks that learns its target online."""
 
-    CHECKPOINT: str = key(
-        "", "weights file under pretrained/ ('' = <script>_<config>.safetensors, then the last trained)"
-    )
     SOURCE: str = key("", "where CHECKPOINT can be had, for those who lack it")
     BACKEND: Literal["torch"] = key("torch", "what runs the network")
     FAITHFUL: bool = key(False, "round positions, sizes and crops as the original does, to compare published numbers")
     SEARCH_SIZE: Count | None = key(None, "side of the search crop while tracking, px (null = DATA.SEARCH.SIZE)")
-    SEARCH_FACTOR: Positive | None = key(None, "search window factor while tracking (null = DATA.SEARCH.FACTOR)")
-    MIN_BOX: Positive = key(1.0, "smallest side of a reported box, px")
     BORDER: Literal["replicate", "inside", "inside_major"] = key(
         "inside_major", "a window beyond the image: repeat its border, or shrink (up to 1.5 times) and move the window"
     )

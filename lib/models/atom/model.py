@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from ..dimp.model import pool_boxes
-from ..parts.iounet import IoUNet
+from ..parts.iounet import IoUNet, build_iou_net
 from ..parts.resnet import ResNet
 
 
@@ -35,4 +35,4 @@ class ATOM(nn.Module):
 def atom() -> ATOM:
     """Build ATOM on a ResNet-18."""
     backbone = ResNet(18)
-    return ATOM(backbone, IoUNet((backbone.channels["layer2"], backbone.channels["layer3"])))
+    return ATOM(backbone, build_iou_net(backbone.channels, backbone.strides, 256))

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
 from ..parts.filters import FilterInitialiser, InstanceL2Norm, apply_filter
-from ..parts.iounet import IoUNet, Pair
+from ..parts.iounet import IoUNet, Pair, build_iou_net
 from ..parts.lite_features import LiteFeatures
 from ..parts.optimisers import DiMPOptimiser, HingeOptimiser, PrDiMPOptimiser
 from ..parts.resnet import ResNet
@@ -164,14 +164,8 @@ def compose(
     own = [BasicBlock(channels[LAYER], channels[LAYER])] if block else []
     head = nn.Sequential(*own, nn.Conv2d(channels[LAYER], width, 3, padding=1, bias=False), norm)
     initialiser = FilterInitialiser(width, FILTER_SIZE, strides[LAYER], zero=zero_filter)
-    iou_net = IoUNet(
-        (channels["layer2"], channels["layer3"]),
-        hidden=(box_width, box_width),
-        outputs=(box_width, box_width),
-        width=box_width,
-        strides=(strides["layer2"], strides["layer3"]),
-    )
-    return DiMP(backbone, Classifier(head, initialiser, optimiser), iou_net)
+    classifier = Classifier(head, initialiser, optimiser)
+    return DiMP(backbone, classifier, build_iou_net(channels, strides, box_width))
 
 
 def _on_resnet(depth, optimiser, zero_filter=False):

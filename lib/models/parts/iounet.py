@@ -1,5 +1,6 @@
 """The IoU-Net of ATOM (arXiv:1811.07628): predicts the overlap of boxes with the target, and refines boxes by it."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -121,6 +122,23 @@ class IoUNet(nn.Module):
         fine, coarse = pooled
         vector = torch.cat([self.fc3_rt(fine.flatten(0, 1)), self.fc4_rt(coarse.flatten(0, 1))], dim=1)
         return self.iou_predictor(vector).view(fine.shape[:2])
+
+
+def build_iou_net(channels: Mapping[str, int], strides: Mapping[str, int], width: int) -> IoUNet:
+    """Build the IoU-Net of a backbone.
+
+    Args:
+        channels, strides: of the backbone's "layer2" and "layer3".
+        width: channels of all layers.
+    """
+    levels = "layer2", "layer3"
+    return IoUNet(
+        tuple(channels[level] for level in levels),
+        hidden=(width, width),
+        outputs=(width, width),
+        width=width,
+        strides=tuple(strides[level] for level in levels),
+    )
 
 
 def to_relative(boxes: Tensor, size: Tensor) -> Tensor:

@@ -92,6 +92,12 @@ def _sample_weights(weights: Tensor | None, features: Tensor) -> Tensor:
     return weights.reshape(images, -1, 1, 1)
 
 
+def _sizes(filters: Tensor, features: Tensor) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Height and width of filters (..., h, w), and of the scores that they give on features (..., H, W)."""
+    height, width = filters.shape[-2:]
+    return (height, width), (features.shape[-2] + 1 - height % 2, features.shape[-1] + 1 - width % 2)
+
+
 def _leaky(scores: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
     """Multiply negative scores by a slope in [0, 1]. Returns the values and derivatives (the mean slope at 0)."""
     up, down = (1 + slope) / 2, (1 - slope) / 2
@@ -161,7 +167,43 @@ def gaussian_label(centre: Tensor, size: tuple[int, int], sigma: float) -> Tenso
     return rows[..., :, None] * columns[..., None, :]
 
 
-class DiMPOptimiser(nn.Module):
+class _LearnedDescent(nn.Module):
+    """Steepest descent with a learned step length and a learned weight decay: the base of the two optimisers below.
+
+    Args:
+        iterations: number of steps, unless the caller gives another one.
+        stride: px per cell.
+        step_length: initial value of the learned factor of each step.
+        weight_decay: initial value of the root of the learned weight decay.
+        min_weight_decay: lower limit of that root.
+        damping: added to the weight decay in the step's denominator.
+    """
+
+    def __init__(
+        self,
+        iterations: int,
+        stride: int,
+        step_length: float,
+        weight_decay: float,
+        min_weight_decay: float,
+        damping: float,
+    ):
+        super().__init__()
+        self.iterations, self.stride, self.damping = iterations, stride, damping
+        self.min_weight_decay = min_weight_decay
+        self.log_step_length = nn.Parameter(torch.tensor([math.log(step_length)]))
+        self.filter_reg = nn.Parameter(torch.tensor([float(weight_decay)]))
+
+    def descend(
+        self, loss: Callable[[Tensor], ScoreLoss], filters: Tensor, features: Tensor, iterations: int | None
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """`steepest_descent` with the learned step length and weight decay."""
+        decay = self.filter_reg.square().clamp(min=self.min_weight_decay**2)
+        steps = self.iterations if iterations is None else iterations
+        return steepest_descent(loss, filters, features, steps, decay, self.log_step_length.exp(), self.damping)
+
+
+class DiMPOptimiser(_LearnedDescent):
     """DiMP's optimiser: least squares with a label, a target mask and weights that are learned functions of distance.
 
     The residual is v (a(score) - y). Distances between the cell and the target's centre give the label y, the weight v
@@ -169,18 +211,13 @@ class DiMPOptimiser(nn.Module):
     target.
 
     Args:
-        iterations: steps where the caller does not say.
-        stride: px a cell.
-        step_length: start of the learned factor of a step.
-        weight_decay: start of the root of the learned weight decay.
-        min_weight_decay: lower limit of that root.
+        iterations, stride, step_length, weight_decay, min_weight_decay, damping: see _LearnedDescent.
         sigma: of the Gaussian label that the learned label starts from, in cells; 0 for a one in the first bin.
         bins: number of distance bins.
         bin_width: cells between the centres of two bins.
         mask_factor: height of the mask's start before its activation.
         mask: activation of the mask.
         bend: None, or the width over which the activation is smooth.
-        damping: added to the weight decay in the step's denominator.
 
     Source: Bhat et al., arXiv:1904.07220, sections 3.1 to 3.3.
     """
@@ -200,12 +237,8 @@ class DiMPOptimiser(nn.Module):
         bend: float | None = None,
         damping: float = 0.0,
     ):
-        super().__init__()
-        self.iterations, self.stride, self.bin_width, self.bend, self.damping = (
-            iterations, stride, bin_width, bend, damping)  # fmt: skip
-        self.min_weight_decay = min_weight_decay
-        self.log_step_length = nn.Parameter(torch.tensor([math.log(step_length)]))
-        self.filter_reg = nn.Parameter(torch.tensor([float(weight_decay)]))
+        super().__init__(iterations, stride, step_length, weight_decay, min_weight_decay, damping)
+        self.bin_width, self.bend = bin_width, bend
         # 1x1 convolutions over the bins, named as in the released checkpoints.
         self.label_map_predictor = nn.Conv2d(bins, 1, 1, bias=False)
         self.target_mask_predictor = nn.Sequential(
@@ -263,8 +296,7 @@ class DiMPOptimiser(nn.Module):
         Returns:
             iterations + 1 filters, and as many losses.
         """
-        filter_size = filters.shape[-2], filters.shape[-1]
-        size = tuple(cells + 1 - kernel % 2 for cells, kernel in zip(features.shape[-2:], filter_size, strict=True))
+        filter_size, size = _sizes(filters, features)
         label, mask, weight = self.maps(boxes, size, filter_size)
         weight = weight * _sample_weights(sample_weights, features).sqrt()
 
@@ -272,9 +304,7 @@ class DiMPOptimiser(nn.Module):
             activated, slope = _activation(scores, mask, self.bend)
             return _squared_loss(weight * (activated - label), weight * slope)
 
-        decay = self.filter_reg.square().clamp(min=self.min_weight_decay**2)
-        steps = self.iterations if iterations is None else iterations
-        return steepest_descent(loss, filters, features, steps, decay, self.log_step_length.exp(), self.damping)
+        return self.descend(loss, filters, features, iterations)
 
 
 class HingeOptimiser(nn.Module):
@@ -283,7 +313,7 @@ class HingeOptimiser(nn.Module):
     Where the label is not above the threshold, scores below zero and the label itself are multiplied by `leak`.
 
     Args:
-        iterations: steps where the caller does not say.
+        iterations: number of steps, unless the caller gives another one.
         weight_decay: start of the root of the learned weight decay.
         threshold: of the label.
         leak: in [0, 1].
@@ -322,17 +352,12 @@ class HingeOptimiser(nn.Module):
         return steepest_descent(loss, filters, features, steps, self.residual_module.filter_reg.square())
 
 
-class PrDiMPOptimiser(nn.Module):
+class PrDiMPOptimiser(_LearnedDescent):
     """PrDiMP's optimiser: Newton's step length on the Kullback-Leibler divergence from a label density.
 
     Args:
-        iterations: steps where the caller does not say.
-        stride: px a cell.
-        step_length: start of the learned factor of a step.
-        weight_decay: start of the root of the learned weight decay.
-        min_weight_decay: lower limit of that root.
+        iterations, stride, step_length, weight_decay, min_weight_decay, damping: see _LearnedDescent.
         sigma: of the Gaussian label density, in cells; 0 for a one in the nearest cell.
-        damping: added to the weight decay in the step's denominator.
         normalise: make the label sum to 1 before shrinking and mixing.
         background: score of an extra class "nowhere" in the softmax. None for no such class.
         threshold: label values at or below are set to 0.
@@ -357,12 +382,9 @@ class PrDiMPOptimiser(nn.Module):
         shrink: float = 0.0,
         uniform: float = 0.0,
     ):
-        super().__init__()
-        self.iterations, self.stride, self.sigma, self.damping = iterations, stride, sigma, damping
-        self.min_weight_decay, self.normalise, self.background = min_weight_decay, normalise, background
+        super().__init__(iterations, stride, step_length, weight_decay, min_weight_decay, damping)
+        self.sigma, self.normalise, self.background = sigma, normalise, background
         self.threshold, self.shrink, self.uniform = threshold, shrink, uniform
-        self.log_step_length = nn.Parameter(torch.tensor([math.log(step_length)]))
-        self.filter_reg = nn.Parameter(torch.tensor([float(weight_decay)]))
 
     def label(self, boxes: Tensor, size: tuple[int, int], filter_size: tuple[int, int]) -> Tensor:
         """Compute the label density of boxes (N, S, 4) -> (N, S, rows, columns). Arguments as in DiMPOptimiser.maps."""
@@ -383,8 +405,7 @@ class PrDiMPOptimiser(nn.Module):
         iterations: int | None = None,
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Improve filters on training samples. As in `DiMPOptimiser.forward`."""
-        filter_size = filters.shape[-2], filters.shape[-1]
-        size = tuple(cells + 1 - kernel % 2 for cells, kernel in zip(features.shape[-2:], filter_size, strict=True))
+        filter_size, size = _sizes(filters, features)
         label = self.label(boxes, size, filter_size)
         weight = _sample_weights(sample_weights, features)
 
@@ -403,6 +424,4 @@ class PrDiMPOptimiser(nn.Module):
             value = (weight[..., 0, 0] * (log_sum - (label * scores).sum(dim=(2, 3)))).sum(dim=0)
             return ScoreLoss(value, weight * (density - label), curvature)
 
-        decay = self.filter_reg.square().clamp(min=self.min_weight_decay**2)
-        steps = self.iterations if iterations is None else iterations
-        return steepest_descent(loss, filters, features, steps, decay, self.log_step_length.exp(), self.damping)
+        return self.descend(loss, filters, features, iterations)

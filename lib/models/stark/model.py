@@ -44,7 +44,38 @@ class Perceptron(nn.Module):
         return last(x)
 
 
-class Stark(nn.Module):
+class CropEncoder(nn.Module):
+    """The part that STARK and STTrack share: backbone and bottleneck turn crops into tokens.
+
+    Args:
+        backbone: from normalised images (B, 3, H, W) to (B, backbone.channels, H / 16, W / 16).
+        dim: width C of the tokens.
+        image_mean, image_std (3): of R, G, B in [0, 1], by which images are normalised for the backbone.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, dim: int, image_mean: tuple[float, ...], image_std: tuple[float, ...]
+    ) -> None:
+        super().__init__()
+        self.normalise = Normalise(image_mean, image_std)
+        self.backbone = nn.ModuleList([backbone])  # a list, because the released keys begin with "backbone.0."
+        self.bottleneck = nn.Conv2d(backbone.channels, dim, 1)
+
+    def encode(self, images: Tensor, padding: Tensor) -> Tokens:
+        """Compute the tokens of crops. Tokens of a template can be kept as long as the template is used.
+
+        Args:
+            images (B, 3, H, W): RGB, uint8 or float in [0, 1]; H and W are multiples of 16 px.
+            padding (B, h, w): bool, true beyond the border of the image; see Tokens.of_map.
+        """
+        return self.tokens(self.backbone[0](self.normalise(images)), padding)
+
+    def tokens(self, features: Tensor, padding: Tensor) -> Tokens:
+        """Compute the tokens of backbone features (B, channels, H / 16, W / 16). padding: see `encode`."""
+        return Tokens.of_map(self.bottleneck(features), padding)
+
+
+class Stark(CropEncoder):
     """Encoder over the tokens of templates and search crop, decoder of one query, corner head.
 
     Tracking calls `encode` once for each template and for each search crop, and `track` for each frame. Training calls
@@ -81,32 +112,11 @@ class Stark(nn.Module):
         image_mean: tuple[float, ...] = IMAGENET_MEAN,
         image_std: tuple[float, ...] = IMAGENET_STD,
     ) -> None:
-        super().__init__()
-        self.normalise = Normalise(image_mean, image_std)
-        self.backbone = nn.ModuleList([backbone])  # a list, because the released keys begin with "backbone.0."
-        self.bottleneck = nn.Conv2d(backbone.channels, dim, 1)
+        super().__init__(backbone, dim, image_mean, image_std)
         self.transformer = Transformer(dim, heads, feedforward, encoder_layers, decoder_layers, dropout)
         self.query_embed = nn.Embedding(1, dim)
         self.box_head = CornerHead(dim, head_channels, half_cell)
         self.cls_head = Perceptron(dim, dim, dim, 1) if classify else None
-
-    def encode(self, images: Tensor, padding: Tensor) -> Tokens:
-        """Tokens of crops; of a template they can be kept as long as the template is used.
-
-        Args:
-            images (B, 3, H, W): RGB, uint8 or float in [0, 1]; H and W multiples of 16 px.
-            padding (B, h, w): bool, true beyond the border of the image; see Tokens.of_map.
-        """
-        return self.tokens(self.backbone[0](self.normalise(images)), padding)
-
-    def tokens(self, features: Tensor, padding: Tensor) -> Tokens:
-        """Tokens of the backbone's maps.
-
-        Args:
-            features (B, channels, H / 16, W / 16): from the backbone.
-            padding: as for `encode`.
-        """
-        return Tokens.of_map(self.bottleneck(features), padding)
 
     def track(self, templates: Sequence[Tokens], search: Tokens) -> StarkOutput:
         """Find the target in a search crop.

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from ..parts.corner_head import CornerHead, CornerOutput, attended_map
-from ..parts.imagenet import IMAGENET_MEAN, IMAGENET_STD, Normalise
+from ..parts.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from ..parts.transformer import FeedForward, Tokens, Transformer, spread_evenly
+from ..stark.model import CropEncoder
 from .memory import QueryState
 
 
@@ -70,7 +71,7 @@ class TemporalDecoder(nn.Module):
         return self.norm(x), weights
 
 
-class STTrack(nn.Module):
+class STTrack(CropEncoder):
     """STARK whose query is passed from frame to frame and attends to what was found in earlier frames.
 
     A frame is `readout`, then `locate` and `write`; `step` is the three in a row, and `forward` a clip of frames. The
@@ -126,12 +127,9 @@ class STTrack(nn.Module):
         image_mean: tuple[float, ...] = IMAGENET_MEAN,
         image_std: tuple[float, ...] = IMAGENET_STD,
     ) -> None:
-        super().__init__()
+        super().__init__(backbone, dim, image_mean, image_std)
         self.faithful, self.history = faithful, history
-        self.normalise = Normalise(image_mean, image_std)
         self.window_penalty = nn.Parameter(torch.full((1,), 1.0 if faithful else 0.0))
-        self.backbone = nn.ModuleList([backbone])  # a list, because the released keys begin with "backbone.0."
-        self.bottleneck = nn.Conv2d(backbone.channels, dim, 1)
         self.transformer = Transformer(dim, heads, feedforward, encoder_layers, decoder_layers, dropout)
         self.box_head = CornerHead(dim, head_channels, half_cell=not faithful)
         layers = [TemporalLayer(dim, heads, feedforward, dropout) for _ in range(temporal_layers)]
@@ -145,19 +143,6 @@ class STTrack(nn.Module):
         slots = 0 if self.faithful else self.history
         length = torch.zeros(batch, dtype=torch.int64, device=query.device)
         return QueryState(query, query.new_zeros(batch, slots, query.shape[1]), length)
-
-    def encode(self, images: Tensor, padding: Tensor) -> Tokens:
-        """Tokens of crops. Those of a template are used in all frames of a video.
-
-        Args:
-            images (B, 3, H, W): RGB, uint8 or float in [0, 1]; H and W multiples of 16 px.
-            padding (B, h, w): bool, true beyond the border of the image; see Tokens.of_map.
-        """
-        return self.tokens(self.backbone[0](self.normalise(images)), padding)
-
-    def tokens(self, features: Tensor, padding: Tensor) -> Tokens:
-        """Tokens of the backbone's maps (B, channels, H / 16, W / 16). padding: as for `encode`."""
-        return Tokens.of_map(self.bottleneck(features), padding)
 
     def readout(self, template: Tokens, search: Tokens, state: QueryState, itself: bool = False) -> Readout:
         """Read the query from the tokens of a frame and from the history.

@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...models.parts.optimisers import gaussian_label
+
 Pair = tuple[float, float]
 Flag = Literal["normal", "hard_negative", "uncertain", "not_found"]
 Border = Literal["replicate", "inside", "inside_major"]
@@ -528,6 +530,4 @@ def target_label(window: Window, centre: Pair, cells: int, kernel: int, sigma: f
         (cells - 1) / 2 + cells * (position - middle) / side + even / 2
         for position, middle in zip(centre, window.centre, strict=True)
     ]
-    index = torch.arange(cells + even, dtype=torch.float32)
-    rows, columns = (torch.exp(-(index - place).square() / (2 * sigma**2)) for place in places)
-    return rows[:, None] * columns
+    return gaussian_label(torch.tensor(places, dtype=torch.float32), (cells + even, cells + even), sigma)
