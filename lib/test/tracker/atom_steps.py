@@ -1,4 +1,7 @@
-"""One sequence of ATOM: the first frame makes a state, every later frame a new one. What is random is passed in."""
+"""ATOM's two step functions: `first_frame` returns a state, `next_frame` maps a state to the next one.
+
+Random numbers come from a function that the caller passes.
+"""
 
 import math
 from dataclasses import dataclass, replace
@@ -21,11 +24,14 @@ FILTER_SIZE = 4
 
 @dataclass(frozen=True)
 class AtomSettings(RefiningSettings):
-    """How a sequence is tracked. The defaults are those of the released tracker.
+    """Settings of ATOM. The defaults are those of the released tracker. Further ones: see RefiningSettings.
 
-    memory_size: samples kept. channels: that features are projected to. first_steps, first_iterations: Gauss-Newton
-    steps on the first frame, and conjugate gradient steps in each. iterations: conjugate gradient steps every
-    `train_every` frames, and after a distractor. dropouts: first-frame samples with dropped channels.
+    Attributes:
+        memory_size: number of training samples that are kept.
+        channels: channels of the projected features.
+        first_steps: Gauss-Newton steps on the first frame.
+        first_iterations: conjugate gradient steps in each of them.
+        iterations: conjugate gradient steps every `train_every` frames, and after a distractor.
     """
 
     memory_size: int = 250
@@ -37,13 +43,18 @@ class AtomSettings(RefiningSettings):
 
 
 @dataclass(frozen=True)
-class AtomState(rules.Placed):
-    """What is known after a frame.
+class AtomState(rules.Target):
+    """State after a frame.
 
-    centre (y, x), extent (h, w): of the target, image px. scale: image px a crop px to search at. sigma: of the labels,
-    cells. filters (1, D, 4, 4), projection (D, C, 1, 1): the classifier. modulation: of the IoU-Net. memory: of
-    projected features and labels; it is changed in place. frame: number of the frame, from 1. found: how the target was
-    found.
+    Attributes:
+        centre, extent: (y, x) and (h, w) of the target, image px.
+        scale: image px per crop px of the next search window.
+        sigma: standard deviation of the labels, cells.
+        filters (1, D, 4, 4), projection (D, C, 1, 1): the classifier.
+        modulation: the IoU-Net's modulation vectors of the target.
+        memory: projected features and labels. It is changed in place.
+        frame: number of the frame, from 1.
+        found: the localisation in this frame.
     """
 
     scale: float
@@ -58,8 +69,8 @@ class AtomState(rules.Placed):
 
 def _labels(boxes, stride, cells, sigma):
     """Labels (N, 1, cells, cells) of boxes (N, 4) xywh, crop px."""
-    places = target_cells(boxes, stride, (FILTER_SIZE, FILTER_SIZE))
-    return gaussian_label(places, (cells, cells), sigma)[:, None]
+    centres = target_cells(boxes, stride, (FILTER_SIZE, FILTER_SIZE))
+    return gaussian_label(centres, (cells, cells), sigma)[:, None]
 
 
 @torch.no_grad()
@@ -72,8 +83,8 @@ def first_frame(
         network: in evaluation mode.
         image (H, W, 3): RGB uint8.
         box_xywh: the target, image px.
-        settings: how to track.
-        uniform: makes random numbers in [0, 1) of a given shape.
+        settings: settings of the tracker.
+        uniform: returns random numbers in [0, 1) of a given shape.
 
     Returns:
         The state.
@@ -114,11 +125,19 @@ def first_frame(
 def next_frame(
     network: ATOM, state: AtomState, image: np.ndarray, settings: AtomSettings, uniform: Uniform
 ) -> AtomState:
-    """Find the target in the next frame, and learn from it. Arguments as in `first_frame`; returns the new state."""
+    """Find the target in the next frame and update the filter.
+
+    Args:
+        state: of the last frame.
+        network, image, settings, uniform: see `first_frame`.
+
+    Returns:
+        The new state.
+    """
     frame, size = state.frame + 1, settings.size
     patch, window = settings.crop(image, state.centre, state.scale)
     if settings.faithful:
-        # The reference crops around the truncated centre, and maps back around the rounded one.
+        # The reference crops around the truncated centre but maps positions back with the rounded one.
         window = rules.assumed_window(state.centre, state.scale, size)
     layers = network.backbone(normalised(patch, network))
     features = F.conv2d(normalise_features(layers["layer3"][:, 0]), state.projection)
@@ -133,8 +152,8 @@ def next_frame(
     hard = found.flag == "hard_negative"
     if found.flag in ("normal", "hard_negative"):
         cells = features.shape[-1]
-        place = torch.tensor([window.box_to_crop(centre, extent)]).to(features)
-        label = _labels(place, size // cells, cells, state.sigma)
+        box = torch.tensor([window.box_to_crop(centre, extent)]).to(features)
+        label = _labels(box, size // cells, cells, state.sigma)
         state.memory.store((features[0], label[0]), settings.hard_negative_rate if hard else None)
     if hard or (frame - 1) % settings.train_every == 0:
         samples, labels = state.memory.samples

@@ -1,6 +1,7 @@
-"""One sequence of DiMP, PrDiMP or Super-DiMP: the first frame makes a state, every later frame a new one.
+"""The two step functions of DiMP, PrDiMP and Super-DiMP, and what ATOM and KeepTrack share with them.
 
-Whoever runs sequences calls `first_frame` once and `next_frame` for each later frame. What is random is passed in.
+`first_frame` returns a state, `next_frame` maps a state to the next one. Random numbers come from a function that the
+caller passes.
 """
 
 import math
@@ -27,13 +28,16 @@ Uniform = Callable[[tuple[int, ...]], Tensor]
 
 @dataclass(frozen=True)
 class RefiningSettings(rules.CropSettings):
-    """How a sequence is tracked by a filter learned online and an IoU-Net.
+    """Settings of a tracker with an online filter and an IoU-Net. Further ones: see rules.CropSettings.
 
-    size: side of the crop, px. factor, least_side: of the crop, as in `rules.search_scale`. border, max_shrink,
-    rounding: as in `rules.crop`.
-    refine_space, refine_steps, refine_length: as in `refine_boxes`. random_boxes: start boxes beside the given one.
-    memory: rule of the weights of samples; hard_negative_rate: weight of a sample with a distractor. dropout_rate:
-    share of channels dropped in some samples of the first frame.
+    Attributes:
+        refine_space, refine_steps, refine_length: see `refine_boxes`.
+        random_boxes: random start boxes of the refinement, in addition to the given box.
+        memory: rule for the weights of training samples.
+        hard_negative_rate: weight of a training sample with a distractor.
+        first_iterations: optimiser steps on the first frame.
+        dropouts: additional samples of the first frame with dropped channels.
+        dropout_rate: share of channels that are dropped in them.
     """
 
     refine_space: Space
@@ -49,11 +53,13 @@ class RefiningSettings(rules.CropSettings):
 
 @dataclass(frozen=True)
 class DiMPSettings(RefiningSettings):
-    """How a sequence is tracked. The defaults are those that all released trackers of the family share.
+    """Settings of DiMP. The defaults are those of all released trackers of the family.
 
-    softmax: turn scores into probabilities first (PrDiMP). memory_size: samples kept. first_iterations, iterations,
-    hard_iterations: optimiser steps on the first frame, every `train_every` frames, and after a distractor. dropouts:
-    first-frame samples with dropped channels.
+    Attributes:
+        softmax: convert scores to probabilities first (PrDiMP).
+        memory_size: number of training samples that are kept.
+        iterations: optimiser steps every `train_every` frames.
+        hard_iterations: optimiser steps after a distractor.
     """
 
     softmax: bool = False
@@ -64,13 +70,19 @@ class DiMPSettings(RefiningSettings):
 
 
 @dataclass(frozen=True)
-class DiMPState(rules.Placed):
-    """What is known after a frame.
+class DiMPState(rules.Target):
+    """State after a frame.
 
-    centre (y, x), extent (h, w): of the target, image px. scale: image px a crop px to search at. base: the first
-    frame's extent in the crop. filters (1, D, 4, 4). modulation: of the IoU-Net. memory: of training samples; it is
-    changed in place. refined: last centre from the IoU-Net. frame: number of the frame, from 1. found: how the
-    target was found.
+    Attributes:
+        centre, extent: (y, x) and (h, w) of the target, image px.
+        scale: image px per crop px of the next search window.
+        base: extent (h, w) of the target in the first frame's crop, crop px.
+        filters (1, D, 4, 4): the filter.
+        modulation: the IoU-Net's modulation vectors of the target.
+        memory: training samples. It is changed in place.
+        refined: the last centre (y, x) that the IoU-Net refined, image px.
+        frame: number of the frame, from 1.
+        found: the localisation in this frame.
     """
 
     scale: float
@@ -88,7 +100,7 @@ def normalised(crops: Tensor, network: torch.nn.Module) -> Tensor:
 
     Args:
         crops (N, 3, S, S): in [0, 255].
-        network: that they are for.
+        network: the network that takes them.
 
     Returns:
         (N, 1, 3, S, S).
@@ -100,19 +112,22 @@ def normalised(crops: Tensor, network: torch.nn.Module) -> Tensor:
 
 
 def target_of(network: DiMP, boxes: Tensor, settings: DiMPSettings, base: rules.Pair, cells: int) -> Tensor:
-    """What the optimiser learns from: the boxes, or labels for the optimiser that takes labels.
+    """The training target of the filter's optimiser: the boxes, or Gaussian labels for the HingeOptimiser.
 
     Args:
         network: the network.
         boxes (N, 1, 4): the target's boxes xywh, crop px.
-        settings: how to track.
-        base: the first frame's extent in the crop.
-        cells: a side of the features.
+        settings: settings of the tracker.
+        base: extent (h, w) of the target in the first frame's crop, crop px.
+        cells: side of the features, cells.
+
+    Returns:
+        Boxes (N, 1, 4), or labels (N, 1, cells + 1, cells + 1).
     """
     if not isinstance(network.classifier.filter_optimizer, HingeOptimiser):
         return boxes
     stride = settings.size // cells
-    # A quarter of the target's mean side, in cells. The crop is scaled so that this stays.
+    # A quarter of the target's mean side, in cells. It is constant because the crop is scaled with the target.
     sigma = math.sqrt(base[0] * base[1]) / stride / 4
     return gaussian_label(target_cells(boxes, stride, (FILTER_SIZE, FILTER_SIZE)), (cells + 1, cells + 1), sigma)
 
@@ -127,8 +142,8 @@ def first_frame(
         network: in evaluation mode.
         image (H, W, 3): RGB uint8.
         box_xywh: the target, image px.
-        settings: how to track.
-        uniform: makes random numbers in [0, 1) of a given shape.
+        settings: settings of the tracker.
+        uniform: returns random numbers in [0, 1) of a given shape.
 
     Returns:
         The state.
@@ -165,18 +180,18 @@ def refined_box(
     settings: RefiningSettings,
     uniform: Uniform,
 ) -> list[float] | None:
-    """Refine a box.
+    """Refine a box by the IoU-Net.
 
     Args:
         iou_net: the IoU-Net.
         features: of the crop, as `IoUNet.features` returns them.
         box: xywh, crop px.
         modulation: of the target.
-        settings: DiMPSettings, or others with their fields.
-        uniform: makes random numbers in [0, 1) of a given shape.
+        settings: settings of the tracker.
+        uniform: returns random numbers in [0, 1) of a given shape.
 
     Returns:
-        The box xywh, crop px, or None if no box is left.
+        The box xywh, crop px, or None if all boxes are rejected.
     """
     start = rules.jittered_boxes(box, uniform((settings.random_boxes, 4)).to(features[0]))
     boxes, quality = refine_boxes(
@@ -205,7 +220,7 @@ def refined_target(
         found: where the target was found.
         window: of the crop.
         image_size: (H, W).
-        settings: how to track.
+        settings: settings of the tracker.
         uniform: returns random numbers in [0, 1) of a given shape.
 
     Returns:
@@ -223,7 +238,7 @@ def refined_target(
 
 
 def learned_filter(network: DiMP, state: DiMPState, steps: int, weights: Tensor) -> Tensor:
-    """Improve the filter by some steps on the samples in memory, of the given weights (count,)."""
+    """Update the filter by a number of optimiser steps on the samples in memory, with weights (count,)."""
     samples, targets = state.memory.samples
     return network.classifier.filter_optimizer(state.filters, samples, targets, weights.to(samples), steps)[0][-1]
 
@@ -232,7 +247,15 @@ def learned_filter(network: DiMP, state: DiMPState, steps: int, weights: Tensor)
 def next_frame(
     network: DiMP, state: DiMPState, image: np.ndarray, settings: DiMPSettings, uniform: Uniform
 ) -> DiMPState:
-    """Find the target in the next frame, and learn from it. Arguments as in `first_frame`; returns the new state."""
+    """Find the target in the next frame and update the filter.
+
+    Args:
+        state: of the last frame.
+        network, image, settings, uniform: see `first_frame`.
+
+    Returns:
+        The new state.
+    """
     frame = state.frame + 1
     cells, kernel = state.memory.samples[0].shape[-1], state.filters.shape[-1]
     middle = rules.search_centre(state.centre, state.scale, settings.size, cells, kernel)
@@ -261,7 +284,7 @@ def next_frame(
         if steps:
             filters = learned_filter(network, state, steps, state.memory.weights)
     if settings.faithful:
-        # The reference goes back to the last refined centre, even if it is an earlier frame's.
+        # The reference returns to the last refined centre, even if an earlier frame refined it.
         centre = refined
     return replace(
         state, centre=centre, extent=extent, scale=scale, filters=filters, refined=refined, frame=frame, found=found
