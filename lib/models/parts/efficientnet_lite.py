@@ -125,7 +125,7 @@ class Lite0(nn.Module):
 
 
 class LastMap(PretrainedBackbone):
-    """A trunk of which only the map of the largest stride is used.
+    """A trunk that returns only its map with the largest stride.
 
     Args:
         trunk: the trunk.

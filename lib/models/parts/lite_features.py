@@ -11,10 +11,10 @@ from .weights import PretrainedBackbone
 
 
 class LiteFeatures(PretrainedBackbone):
-    """Features of a small trunk in the form of `ResNet`: "layer2" is its fine level, "layer3" its coarse one.
+    """Features of a small trunk with the interface of `ResNet`: "layer2" is the fine level, "layer3" the coarse level.
 
-    Strides are half of a ResNet's. A crop of half the side therefore has as many cells, for a fraction of the work.
-    The trunk's maps at strides 8 and 16 are projected to one width and summed at stride 8.
+    The strides are half of a ResNet's. A crop of half the side therefore has the same number of cells at a fraction of
+    the cost. The trunk's maps at strides 8 and 16 are projected to one width and summed at stride 8.
 
     Args:
         width: channels of "layer3".

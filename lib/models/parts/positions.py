@@ -9,12 +9,12 @@ from torch import Tensor
 def sine_positions(padding: Tensor, channels: int, temperature: float = 1e4) -> Tensor:
     """Encode the row and column of each cell as sine and cosine waves (DETR, arXiv:2005.12872, appendix A.4).
 
-    Rows and columns are counted over the cells that show the image, so that padding does not shift the encoding, and
-    are scaled to the interval (0, 2 pi]. The first half of the channels encodes rows, the second half columns. In each
-    half, sine and cosine of one wavelength alternate.
+    Only cells that show the image are counted, so padding does not shift the encoding. The counts are scaled to the
+    interval (0, 2 pi]. The first half of the channels encodes rows, the second half columns. In each half, sine and
+    cosine of one wavelength alternate.
 
     Args:
-        padding (B, H, W): bool, true where a cell shows nothing of the image.
+        padding (B, H, W): bool, true for cells outside the image.
         channels: channels C of the encoding, a multiple of 4.
         temperature: ratio of the longest wavelength to the shortest one.
 
@@ -22,7 +22,7 @@ def sine_positions(padding: Tensor, channels: int, temperature: float = 1e4) -> 
         (B, C, H, W) float32.
 
     Raises:
-        ValueError: a number of channels that is no multiple of 4.
+        ValueError: `channels` is not a multiple of 4.
     """
     if channels % 4:
         raise ValueError(f"{channels} channels: expected a multiple of 4")

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..parts.corner_head import CornerHead, CornerOutput, attended_map
 from ..parts.imagenet import IMAGENET_MEAN, IMAGENET_STD
-from ..parts.transformer import FeedForward, Tokens, Transformer, spread_evenly
+from ..parts.transformer import FeedForward, Tokens, Transformer, init_matrices
 from ..stark.model import CropEncoder
 from .memory import QueryState
 
@@ -134,7 +134,7 @@ class STTrack(CropEncoder):
         self.box_head = CornerHead(dim, head_channels, half_cell=not faithful)
         layers = [TemporalLayer(dim, heads, feedforward, dropout) for _ in range(temporal_layers)]
         self.update_head = nn.ModuleDict({"decoder": TemporalDecoder(layers, dim)})  # the released name
-        spread_evenly(self.update_head)
+        init_matrices(self.update_head)
         self.query_embed = nn.Embedding(1, dim)
 
     def start(self, batch: int) -> QueryState:

@@ -17,7 +17,7 @@ from .keep_track_steps import KeepTrackSettings, KeepTrackState, first_frame, ne
 from .online import OnlineTracker
 from .weights import find_weights
 
-BASE = "dimp"  # script of the network that finds the candidates
+BASE = "dimp"  # script of MODEL.BASE, whose network finds the candidates
 
 
 class KeepTrackTracker(OnlineTracker):
