@@ -1,4 +1,4 @@
-"""The network of STARK: template and search crops in, one box out (arXiv:2103.17154)."""
+"""The network of STARK: it maps template and search crops to one box (arXiv:2103.17154)."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,11 +12,12 @@ from ..parts.transformer import Tokens, Transformer
 
 
 class StarkOutput(NamedTuple):
-    """What the network says of B search crops, float32.
+    """Output for B search crops, float32.
 
-    boxes_xyxy: (B, 4), corners in shares of the search crop.
-    logits: (B,), before the sigmoid, whether the target is in the crop; None without a classification head.
-    top_left, bottom_right: (B, 1, H, H), scores of the corners' cells before the softmax.
+    Attributes:
+        boxes_xyxy (B, 4): corners in crop sides.
+        logits (B,): whether the target is in the crop, before the sigmoid; None without a classification head.
+        top_left, bottom_right (B, 1, H, H): scores of the corners' cells before the softmax.
     """
 
     boxes_xyxy: Tensor
@@ -76,11 +77,11 @@ class CropEncoder(nn.Module):
 
 
 class Stark(CropEncoder):
-    """Encoder over the tokens of templates and search crop, decoder of one query, corner head.
+    """Encoder of all template and search tokens, decoder with one query, and corner head.
 
-    Tracking calls `encode` once for each template and for each search crop, and `track` for each frame. Training calls
-    `forward`, which is made of them. Nothing is kept on the module between calls. Keys of the state dict are those of
-    the released checkpoints (STARK-S50, ST50, ST101), which load unchanged.
+    Tracking calls `encode` for each template and each search crop, and `track` for each frame. Training calls
+    `forward`, which does both. The module keeps no state between calls. The keys are those of the released checkpoints
+    (STARK-S50, ST50, ST101), which load unchanged.
 
     Args:
         backbone: from normalised images (B, 3, H, W) to (B, backbone.channels, H / 16, W / 16); a FrozenResNet, of
@@ -122,8 +123,8 @@ class Stark(CropEncoder):
         """Find the target in a search crop.
 
         Args:
-            templates: of `encode`, one or (STARK-ST) the first frame's and a later one, in this order.
-            search: of `encode`, of a square crop.
+            templates: tokens of the first frame's template and, in STARK-ST, of the online template.
+            search: tokens of a square search crop.
         """
         query = self.query_embed.weight.expand(len(search.features), 1, -1)
         found, memory = self.transformer(Tokens.concatenate([*templates, search]), query)
