@@ -63,7 +63,7 @@ def stages(network: Stark, template_size: int, search_size: int, templates: int)
 
 
 def template_stage(network: nn.Module, size: int) -> Stage:
-    """The stage that encodes templates with `size` px a side."""
+    """The stage that encodes templates with sides of `size` px."""
     return Stage(
         name="template",
         module=Encode(network),

@@ -98,7 +98,7 @@ class Trainer:
                 if self.signal:
                     self._save_last()
                     name = signal.Signals(self.signal).name
-                    self.journal.say(f"{name}: saved at step {self.step()}; the same command goes on from there")
+                    self.journal.say(f"{name}: saved at step {self.step()}; the same command resumes there")
                     return 128 + self.signal
             self._finish_epoch()
         return 0
