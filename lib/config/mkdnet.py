@@ -5,15 +5,15 @@ from .sections import Distillation, Positive, key, part
 
 
 class MKDOptions(Distillation):
-    SIDE: Positive = key(16.0, "side that the mean target of a batch is degraded to, px of the crop")
-    FAITHFUL: bool = key(False, "train as the released code does; lib/train/actors/mkdnet.py lists how it differs")
+    SIDE: Positive = key(16.0, "side of the mean target of a batch in the degraded crops, px of the crop")
+    FAITHFUL: bool = key(False, "train as the released code does; lib/train/actors/mkdnet.py lists the differences")
 
 
 class MKDTrain(FilterTrain):
-    MKD: MKDOptions = part(MKDOptions, "what the student learns from the teacher")
+    MKD: MKDOptions = part(MKDOptions, "distillation from a teacher that sees sharp crops")
 
 
 class MKDNet(DiMP):
-    """Configuration of script `mkdnet`: Super-DiMP for tiny targets, taught by one that sees large ones."""
+    """Configuration of script `mkdnet`: Super-DiMP for tiny targets, distilled from one that sees large targets."""
 
-    TRAIN: MKDTrain = part(MKDTrain, "training; TRAIN.START has the weights that teacher and student begin with")
+    TRAIN: MKDTrain = part(MKDTrain, "training; teacher and student both start with the weights of TRAIN.START")

@@ -186,12 +186,24 @@ class Distillation(Section):
     DISCRIMINATOR_LR: Positive = key(5e-4, "learning rate of the discriminators, without a schedule")
 
 
-class Tracking(Section):
-    """How a trained network tracks, whatever its family."""
+class Weights(Section):
+    """Where the weights of a tracker come from."""
 
     CHECKPOINT: str = key(
         "", "weights under pretrained/; '' = <script>_<config>.safetensors, or else the last trained weights"
     )
+
+
+class BoxTracking(Weights):
+    """Keys of all trackers that search a window around the last box."""
+
+    SEARCH_FACTOR: Positive | None = key(None, "factor of the search window in tracking; null = DATA.SEARCH.FACTOR")
+    MIN_BOX: Positive = key(1.0, "smallest side of a predicted box, px")
+
+
+class Tracking(BoxTracking):
+    """How a trained network tracks, whatever its family."""
+
     PRECISION: Literal["fp32", "bf16", "fp16", "int8"] = key(
         "fp32", "arithmetic of matrix products: fp32; bf16 in torch and openvino; fp16 in torch; int8 in onnx"
     )
@@ -203,8 +215,6 @@ class Tracking(Section):
         "use torch.compile. It takes about a minute at first, and again for a second batch size. It pays"
         " on a GPU; on a CPU, BACKEND onnx and openvino gain more",
     )
-    SEARCH_FACTOR: Positive | None = key(None, "factor of the search window in tracking; null = DATA.SEARCH.FACTOR")
-    MIN_BOX: Positive = key(1.0, "smallest side of a predicted box, px")
 
     @model_validator(mode="after")
     def _consistent(self):

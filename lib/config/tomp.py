@@ -15,8 +15,8 @@ class Transformer(Section):
 
 class FilterModel(Model):
     HIDDEN_DIM: Count = key(256, "width of the tokens", multiple_of=4)
-    TRANSFORMER: Transformer = part(Transformer, "what predicts the filter from frames with the target")
-    MARK_TEST: bool = key(True, "add a learned vector to the tokens of the frame in which the target is looked for")
+    TRANSFORMER: Transformer = part(Transformer, "the transformer that predicts the filter from the training frames")
+    MARK_TEST: bool = key(True, "add a learned vector to the tokens of the search frame")
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -26,15 +26,15 @@ class FilterModel(Model):
 
 
 class FilterTrain(Train):
-    CLS_WEIGHT: NonNegative = key(100.0, "of the score loss")
+    CLS_WEIGHT: NonNegative = key(100.0, "weight of the score loss")
 
 
 class MemoryTest(Test):
-    REMEMBER: Share = key(0.9, "score above which a frame is remembered beside the first")
+    REMEMBER: Share = key(0.9, "a frame with a higher score becomes the second training frame, beside the first frame")
 
 
 class ToMP(Section):
-    """Configuration of script `tomp`: a transformer predicts the filter; nothing is optimised while tracking."""
+    """Configuration of script `tomp`. A transformer predicts the filter; nothing is optimised while tracking."""
 
     DATA: Data = part(Data, "crops")
     MODEL: FilterModel = part(FilterModel, "the network")

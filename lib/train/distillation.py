@@ -1,8 +1,8 @@
-"""Learning tiny targets from large ones, as a wrapper around a family's actor (MKDNet, arXiv:2202.05659).
+"""Knowledge distillation for tiny targets, as a wrapper around a family's actor (MKDNet, arXiv:2202.05659).
 
-A frozen teacher sees the crops as they are. The student sees them degraded, as if their targets were tiny. It learns to
-answer as the teacher does, in features, scores and ratings of boxes. It does so only as far as the teacher's own loss
-is lower (the reliability measure, RDM).
+A frozen teacher sees the original crops. The student sees degraded crops, in which targets look tiny. The student
+learns to match the teacher's features, scores and box ratings. The reliability measure RDM, which says how much lower
+the teacher's loss is, weights these losses.
 """
 
 import copy
@@ -21,22 +21,22 @@ from ..contracts import Actor
 from ..models.parts.discriminator import Discriminator
 
 Upsampling = Literal["nearest", "bilinear", "bicubic"]
-SEARCH = "search_images"  # of a batch; its other images are of the template
+SEARCH = "search_images"  # name of the search crops in a batch; all other images are templates
 
 
 class Answer(NamedTuple):
-    """What a network makes of a batch of N search crops.
+    """Output of a network for a batch of N search crops.
 
     Attributes:
-        loss (): the family's own loss, that of training without a teacher.
-        stats: its parts for the log, {name: scalar}.
+        loss (): the family's own loss, as in training without a teacher.
+        stats: parts of the loss for the log, {name: scalar}.
         score_loss (N,): loss of the scores of each crop.
         box_loss (N,): loss of the boxes of each crop.
         scores (N, ...): score maps.
-        ratings (N, K): what the network thinks of K boxes around the target.
-        features: each (N, P, F): feature vectors of P regions around the target, for a discriminator each.
-        query (N, D): what the network remembers of the target; None for one that remembers nothing.
-        given: what the teacher is to be given, so that it answers about the same crops and boxes.
+        ratings (N, K): predicted quality of K boxes around the target.
+        features: tensors (N, P, F) with feature vectors of P regions around the target. Each has its own discriminator.
+        query (N, D): the network's memory of the target; None for a network without memory.
+        given: inputs of the student that the teacher must share, so that both see the same crops and boxes.
     """
 
     loss: Tensor
@@ -61,37 +61,39 @@ class Distillable(Actor):
 
     @abstractmethod
     def answer(self, network: nn.Module, batch: Mapping[str, Tensor], student: Answer | None = None) -> Answer:
-        """What a network makes of a batch.
+        """Run a network on a batch.
 
         Args:
-            network: student or teacher, of the class of `network`.
-            batch: its images may be float in [0, 1] instead of uint8.
-            student: the student's Answer, for the teacher.
+            network: student or teacher, of the same class as the attribute `network`.
+            batch: a batch whose images may be float in [0, 1] instead of uint8.
+            student: the student's Answer if the network is the teacher; else None.
         """
 
     @abstractmethod
     def target_sizes(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """{name of images (..., 3, S, S) in a batch: width and height of their targets (..., 2), px of the crop}.
+        """Sizes of the targets in a batch.
 
-        All are positive; where there is no target, a usual size.
+        Returns:
+            {name of images (..., 3, S, S): width and height of their targets (..., 2), px of the crop}. All sizes are
+            positive; crops without a target have a typical size.
         """
 
     def score_distance(self, student: Answer, teacher: Answer) -> Tensor:
-        """How far the student's scores are from the teacher's (N,): the mean absolute difference."""
+        """Distance (N,) between the scores of student and teacher: the mean absolute difference."""
         return (student.scores - teacher.scores).abs().flatten(1).mean(dim=1)
 
 
 def degrade(images: Tensor, rows: int, columns: int, upsampling: Upsampling, antialias: bool = True) -> Tensor:
-    """Downsample images and upsample them again, so that their targets have the detail of tiny ones.
+    """Downsample images and upsample them again, so that their targets have as little detail as tiny targets.
 
     Args:
         images (N, 3, H, W): float.
-        rows, columns: of the downsampled image, by bicubic interpolation.
-        upsampling: how it is upsampled.
-        antialias: average over all pixels that a smaller one covers, as a camera farther away does.
+        rows, columns: size of the downsampled image. Downsampling is bicubic.
+        upsampling: interpolation of the upsampling.
+        antialias: average over all pixels that a smaller pixel covers, as a camera farther away does.
 
     Returns:
-        (N, 3, H, W). Bicubic interpolation may leave the range of the images.
+        (N, 3, H, W). Values can exceed the range of the images, because bicubic interpolation overshoots.
 
     Source: Zhu et al., MKDNet, arXiv:2202.05659.
     """
@@ -101,28 +103,28 @@ def degrade(images: Tensor, rows: int, columns: int, upsampling: Upsampling, ant
 
 
 def as_float(images: Tensor) -> Tensor:
-    """Images, uint8 or float in [0, 1], as float in [0, 1]."""
+    """Convert images, uint8 or float in [0, 1], to float in [0, 1]."""
     return images.float() / 255 if images.dtype == torch.uint8 else images
 
 
 class DistillingActor(Actor):
-    """Trains the network of another actor as a student of its own copy.
+    """Trains the network of another actor as a student of a copy of itself.
 
-    Its first phase teaches the discriminators to tell the teacher's features from the student's. The second one adds to
-    the actor's own loss, each term weighted crop by crop with the RDM of boxes or of scores:
+    The first phase trains the discriminators to distinguish the teacher's features from the student's. The second phase
+    adds four terms to the actor's own loss. Each term is weighted crop by crop with the RDM of boxes or of scores:
 
-        GEN_WEIGHT      RDM of boxes    cross-entropy of discriminators that are to name the teacher
+        GEN_WEIGHT      RDM of boxes    cross-entropy of the discriminators with the teacher as the label
         FEATURE_WEIGHT  RDM of boxes    mean absolute difference of features, and 1 - cosine of queries
         SCORE_WEIGHT    RDM of scores   difference of score maps
         RATING_WEIGHT   RDM of boxes    mean absolute difference of ratings
 
     Args:
-        actor: of the family. Its network has the weights that teacher and student begin with.
+        actor: the family's actor. Teacher and student start with the weights of its network.
         options: section TRAIN.MKD of its configuration.
 
     Attributes:
         limit: largest RDM.
-        spectral: whether discriminators are spectrally normalised.
+        spectral: whether the discriminators use spectral normalisation.
     """
 
     limit: float = 1.0
@@ -148,12 +150,12 @@ class DistillingActor(Actor):
         return copy.deepcopy(self.network).requires_grad_(False).eval()
 
     def teach(self, batch: Mapping[str, Tensor], student: Answer) -> Answer:
-        """The teacher's Answer to the batch as it is."""
+        """The teacher's Answer to the original batch."""
         with torch.no_grad():
             return self.actor.answer(self.helpers["teacher"], batch, student)
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        """The actor's, and Adam without a schedule for the discriminators."""
+        """The actor's optimisers, and one with a constant learning rate for the discriminators."""
         group = {"params": list(self.helpers["discriminators"].parameters()), "constant": True}
         discriminators = torch.optim.AdamW([group], lr=self.mkd.DISCRIMINATOR_LR, weight_decay=0, fused=True)
         return {**self.actor.optimisers(), "discriminator": discriminators}
@@ -173,7 +175,7 @@ class DistillingActor(Actor):
         yield "network", total, {name: value.detach() for name, value in stats.items()}
 
     def discriminator_loss(self, student: Answer, teacher: Answer) -> Tensor:
-        """Mean cross-entropy (scalar) of all discriminators over the features of both networks; ln 2 by guessing."""
+        """Mean cross-entropy (scalar) of all discriminators over the features of both networks; ln 2 is chance."""
         losses = []
         for discriminator, *pair in zip(
             self.helpers["discriminators"], student.features, teacher.features, strict=True
@@ -184,7 +186,7 @@ class DistillingActor(Actor):
         return torch.stack(losses).mean()
 
     def reliability(self, student_loss: Tensor, teacher_loss: Tensor) -> Tensor:
-        """The RDM (N,) of losses (N,): how much lower the teacher's is, at most `limit`; 0 where it is not lower."""
+        """RDM (N,) of losses (N,): student's loss - teacher's loss, clamped to [0, limit]."""
         return (student_loss - teacher_loss).detach().clamp(0, self.limit)
 
     def terms(self, student: Answer, teacher: Answer, scores: Tensor, boxes: Tensor) -> dict[str, Tensor]:
@@ -192,7 +194,7 @@ class DistillingActor(Actor):
 
         Args:
             student, teacher: their answers.
-            scores, boxes: RDM (N,), or () where it is one number for the whole batch.
+            scores, boxes: RDM (N,), or () for one number per batch.
         """
         mkd = self.mkd
         pairs = list(zip(student.features, teacher.features, strict=True))
@@ -212,12 +214,16 @@ class DistillingActor(Actor):
         }
 
     def degrade(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The images of a batch, float in [0, 1], some samples of them as if their targets were tiny.
+        """Degrade the images of some samples of a batch, so that their targets look tiny.
 
-        A share SHARE of the samples is degraded, and a share TEMPLATES of those also in their templates. Each has one
-        side sqrt(w h) for its target, log-uniform in SIDE px, and one mode of upsampling. Smaller targets stay.
+        A share SHARE of the samples is degraded. In a share TEMPLATES of these the templates are degraded as well. For
+        each sample the target's side sqrt(w h) is drawn log-uniformly from SIDE px, and an interpolation of the
+        upsampling is drawn. Smaller targets are unchanged.
 
-        This waits for the device, since sizes of images are plain numbers.
+        This waits for the device, because the sizes of the downsampled images must be known on the CPU.
+
+        Returns:
+            {name: images, float in [0, 1]}.
         """
         count = len(batch[SEARCH])
         low, high = map(math.log, self.mkd.SIDE)
@@ -253,12 +259,12 @@ class DistillingActor(Actor):
 
 
 def with_teacher(actor: Any, config: Any) -> Actor:
-    """A family's actor, within a DistillingActor where TRAIN.MKD.ENABLE of its configuration says so."""
+    """A family's actor, wrapped in a DistillingActor if TRAIN.MKD.ENABLE is true."""
     mkd = config.TRAIN.get("MKD", {})
     return DistillingActor(actor, mkd) if mkd.get("ENABLE") else actor
 
 
 def _angle(first: Tensor, second: Tensor) -> Tensor:
-    """1 - cosine (N,) of vectors (N, D), exactly 0 for equal ones."""
+    """1 - cosine (N,) of vectors (N, D). It is exactly 0 for equal vectors."""
     first, second = (functional.normalize(each.float(), dim=1) for each in (first, second))
     return (first - second).square().sum(dim=1) / 2

@@ -1,4 +1,4 @@
-"""The video of several trackers on one sequence: their boxes and the true one, their overlaps, the target enlarged."""
+"""Videos that compare trackers on one sequence: predicted and true boxes, overlaps, and the target enlarged."""
 
 from typing import NamedTuple
 
@@ -8,15 +8,21 @@ import numpy as np
 from ..data.crop import Crop
 from .draw import draw_box
 
-LEAST_WIDTH = 640  # px of a drawn frame: smaller ones are enlarged, so that the writing fits
-ZOOM = 8.0, 32.0  # window of the enlargement: so many sides of the target, at least so many px
+MIN_WIDTH = 640  # smallest width of a drawn frame, px; the legend needs it
+ZOOM = 8.0, 32.0  # side of the enlarged window: in target sizes, and its minimum in px
 INK, PAPER = (230, 232, 236), (18, 20, 24)
 FONT, TEXT, LINE, SWATCH, GAP = cv2.FONT_HERSHEY_SIMPLEX, 0.5, 24, 12, 22
 
 
 class Answer(NamedTuple):
-    """What is drawn of one tracker. colour: (r, g, b). boxes_xywh: (N, 4) px, rows of NaN where it says absent.
-    overlap: (N,) in [0, 1], NaN where there is no truth; None for the truth itself."""
+    """The boxes of one tracker, or the true boxes.
+
+    Attributes:
+        label: name in the legend.
+        colour: (r, g, b).
+        boxes_xywh (N, 4): px, rows of NaN where the target is absent.
+        overlap (N,): in [0, 1], NaN where there is no true box; None for the true boxes themselves.
+    """
 
     label: str
     colour: tuple
@@ -25,11 +31,15 @@ class Answer(NamedTuple):
 
 
 def pictures(frames, truth, answers, zoom=False, gain=1.0):
-    """Yield a picture (H, W, 3) uint8 RGB a frame, all of one size.
+    """Yield one picture (H, W, 3) uint8 RGB per frame, all of equal size, with the legend below the frame.
 
-    frames: a source, see lib/data/frames.py. truth: an Answer, rows of NaN where the target is not visible. answers:
-    list of Answer. Under the frame is the legend, with the overlaps; zoom: at its right the surroundings of the true
-    target, or of its last place where it is absent. gain: every brightness is multiplied by it.
+    Args:
+        frames: a frame source, see lib/data/frames.py.
+        truth: Answer of the true boxes.
+        answers: list of Answer, one per tracker.
+        zoom: whether the region around the true target is enlarged at the right. If the target is absent, its last
+            position is used.
+        gain: factor of the brightness.
     """
     sides = np.sqrt(truth.boxes_xywh[:, 2] * truth.boxes_xywh[:, 3])
     window = max(ZOOM[0] * np.nanmedian(sides), ZOOM[1]) if np.isfinite(sides).any() else ZOOM[1]
@@ -40,9 +50,9 @@ def pictures(frames, truth, answers, zoom=False, gain=1.0):
         x, y, w, h = truth.boxes_xywh[index]
         if np.isfinite(x):
             centre = x + w / 2, y + h / 2
-        scale = max(1.0, LEAST_WIDTH / width)
+        scale = max(1.0, MIN_WIDTH / width)
         picture = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC) if scale > 1 else image
-        # thicker, and first, so that it shows behind a perfect answer
+        # The true box is thicker and drawn first, so it stays visible behind an equal box.
         picture = draw_box(picture, truth.boxes_xywh[index] * scale, truth.colour, thickness=2)
         for one in answers:
             picture = draw_box(picture, one.boxes_xywh[index] * scale, one.colour)
@@ -53,7 +63,7 @@ def pictures(frames, truth, answers, zoom=False, gain=1.0):
 
 
 def rgb(colour):
-    """`#0072B2` as (r, g, b)."""
+    """Convert a colour such as `#0072B2` to (r, g, b)."""
     return tuple(bytes.fromhex(colour.removeprefix("#")))
 
 
@@ -65,18 +75,18 @@ def _enlarged(image, panel, truth, answers, index):
 
 
 def _beside(picture, panel):
-    """The panel at the right of the picture, at its top."""
+    """Attach the panel to the upper right of the picture."""
     column = np.full((picture.shape[0], panel.shape[1] + 2, 3), PAPER, np.uint8)
     column[: len(panel), 2:] = panel
     return np.hstack([picture, column])
 
 
 def _legend(width, index, count, truth, answers):
-    """A strip with the frame's number, and every colour with its name and overlap, in as many lines as it takes."""
+    """The legend: the frame number, and each tracker's colour, name and overlap, in as many lines as needed."""
     entries = [(f"frame {index} of {count}", INK, None)]
     for one in (truth, *answers):
-        entries.append((f"{one.label} {_said(one, truth, index)}".rstrip(), INK, one.colour))
-    # places are those of the longest text that an entry may have, so that nothing moves from frame to frame
+        entries.append((f"{one.label} {_overlap_text(one, truth, index)}".rstrip(), INK, one.colour))
+    # Positions are computed for the longest possible texts, so that nothing moves between frames.
     places, x, y = [], GAP // 2, 0
     for one, (_, _, colour) in zip((None, truth, *answers), entries, strict=True):
         longest = f"frame {count} of {count}" if one is None else f"{one.label} absent"
@@ -94,8 +104,8 @@ def _legend(width, index, count, truth, answers):
     return strip
 
 
-def _said(one, truth, index):
-    """The overlap, or who says that the target is absent."""
+def _overlap_text(one, truth, index):
+    """The overlap in a frame as text, or "absent"."""
     if not np.isfinite(one.boxes_xywh[index]).all():
         return "absent"
     if one is truth or np.isnan(one.overlap[index]):
@@ -104,6 +114,6 @@ def _said(one, truth, index):
 
 
 def _even(picture):
-    """Odd sizes cannot be coded by every codec."""
+    """Pad to even sizes, because not every codec can encode odd ones."""
     height, width = picture.shape[:2]
     return cv2.copyMakeBorder(picture, 0, height % 2, 0, width % 2, cv2.BORDER_CONSTANT, value=PAPER)

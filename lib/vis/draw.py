@@ -6,23 +6,29 @@ import cv2
 import numpy as np
 
 SHIFT = 4  # OpenCV draws in 1/16 px
-# (r, g, b) of several targets: colours that the colour-blind tell apart too (Okabe and Ito), the first as of one alone.
+# (r, g, b) of several targets, distinguishable for colour-blind people (Okabe and Ito). A single target has the first.
 COLOURS = ((255, 176, 0), (86, 180, 233), (0, 158, 115), (204, 121, 167), (213, 94, 0), (240, 228, 66))
 
 
 def draw_box(image, box_xywh, color, thickness=1, label=None):
     """Draw a box on a copy of an image, at sub-pixel position, with anti-aliased lines.
 
-    image: (H, W, 3) uint8 RGB. box_xywh: (4,) px, continuous coordinates; NaN draws nothing.
-    color: (r, g, b) in 0..255. thickness: px. label: text above the box, or below it at the upper border.
-    Returns (H, W, 3) uint8.
+    Args:
+        image (H, W, 3): uint8 RGB.
+        box_xywh (4,): px, continuous coordinates. A box with NaN is not drawn.
+        color: (r, g, b) in 0..255.
+        thickness: px.
+        label: text above the box. At the upper border of the image it is below the box.
+
+    Returns:
+        (H, W, 3) uint8.
     """
     image = np.array(image)
     if not np.isfinite(box_xywh).all():
         return image
     x, y, w, h = (float(value) for value in box_xywh)
-    limit = 4.0 * max(image.shape)  # far outside, where OpenCV's 32-bit coordinates would wrap around
-    # pixel i spans [i, i + 1) here, and is centred on i for OpenCV
+    limit = 4.0 * max(image.shape)  # OpenCV's 32-bit coordinates would overflow far outside the image
+    # Pixel i spans [i, i + 1) here; for OpenCV its centre is i.
     corners = np.clip([[x, y], [x + w, y], [x + w, y + h], [x, y + h]], -limit, limit) - 0.5
     points = np.round(corners * (1 << SHIFT)).astype(np.int32)
     cv2.polylines(image, [points], True, color, thickness, cv2.LINE_AA, SHIFT)
@@ -38,11 +44,11 @@ def draw_box(image, box_xywh, color, thickness=1, label=None):
 
 
 def draw_ball(image: np.ndarray, points: Sequence, color: tuple = (255, 176, 0)) -> np.ndarray:
-    """Draw a ball's way on a copy of an image: a ring about its last point, and a tail that fades.
+    """Draw a ball's trajectory on a copy of an image: a ring around its last point, and a tail that fades.
 
     Args:
         image (H, W, 3): uint8 RGB.
-        points (N, 2): px, the oldest first; not finite where no ball is seen, which breaks the tail.
+        points (N, 2): px, the oldest first. Points that are not finite (no visible ball) interrupt the tail.
         color: (r, g, b) in 0..255.
 
     Returns:

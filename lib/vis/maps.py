@@ -1,4 +1,4 @@
-"""What the network saw of each frame: search crop, score, and where its query looked and what it expected."""
+"""Videos of the network's maps: search crop, score map, and the query's attention and expected position."""
 
 import cv2
 import numpy as np
@@ -11,14 +11,21 @@ GREEN, YELLOW = (60, 220, 60), (255, 220, 40)
 
 
 def save_maps(path, tracker, frames, first_box, fps=10.0):
-    """Track frames once more and write a video of what the network made of them, left to right:
+    """Track frames and write a video of the network's maps. From left to right it shows:
 
-    search crop with the box that was found, and a cross where the target was expected before the frame was seen; score
-    map; where the query looked (attention, mean over heads); where it asks the head to look (gain: red) and where not
-    (blue). The cross and the last two only with a query.
+    - the search crop with the predicted box, and a cross at the position that was expected before the frame
+    - the score map
+    - the query's attention, mean over the heads
+    - the query's gain on the features: positive in red, negative in blue
+
+    The cross and the last two need a network with a query.
 
     Args:
-        path: of the video. tracker: one with score maps. frames: a frame source. first_box: (4,) xywh px.
+        path: path of the video.
+        tracker: a tracker with score maps.
+        frames: a frame source.
+        first_box: (4,) xywh px.
+        fps: frames per second of the video.
     """
     views = []
     tracker.watcher = lambda *view: views.append(view)
@@ -35,17 +42,21 @@ def save_maps(path, tracker, frames, first_box, fps=10.0):
 
 
 def panels(patch, box_xywh, output, readout):
-    """A row of pictures (PANEL, n PANEL, 3) uint8 of one search patch (S, S, 3) uint8: see save_maps.
+    """A row of n pictures, (PANEL, n PANEL, 3) uint8; see save_maps.
 
-    box_xywh: (4,) px of the patch. output: TrackerOutput of B = 1. readout: Readout of B = 1, or None.
+    Args:
+        patch (S, S, 3): uint8, the search crop.
+        box_xywh (4,): px of the crop.
+        output: TrackerOutput of batch size 1.
+        readout: Readout of batch size 1, or None.
     """
     scale = PANEL / len(patch)
     image = cv2.resize(patch, (PANEL, PANEL), interpolation=cv2.INTER_NEAREST)
     boxed = draw_box(image, np.asarray(box_xywh) * scale, GREEN)
     shown = [boxed, _over(image, _heat(output.score_map[0, 0].float().cpu().numpy()))]
     if readout is not None:
-        place = ((readout.expected[0, :2].float().cpu().numpy() + 0.5) * PANEL).round().astype(int)
-        cv2.drawMarker(boxed, place.tolist(), YELLOW, cv2.MARKER_CROSS, 9, 1)
+        centre = ((readout.expected[0, :2].float().cpu().numpy() + 0.5) * PANEL).round().astype(int)
+        cv2.drawMarker(boxed, centre.tolist(), YELLOW, cv2.MARKER_CROSS, 9, 1)
         side = round(readout.attention.shape[1] ** 0.5)
         attention = readout.attention[0].float().cpu().view(side, side).numpy()
         shown.append(_over(image, _heat(attention / attention.max())))
@@ -61,6 +72,6 @@ def _heat(values):
 
 
 def _over(image, colours):
-    """An image dimmed, and colours (H, W, 3) in [0, 1] over it."""
+    """Blend colours (H, W, 3) in [0, 1] over a darkened image."""
     colours = cv2.resize(colours.astype(np.float32), image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     return np.clip(0.5 * image + 255 * colours, 0, 255).astype(np.uint8)

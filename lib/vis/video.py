@@ -29,10 +29,13 @@ CONTAINER = {".mp4": {"movflags": "faststart"}}  # so that a browser begins befo
 
 
 class VideoWriter:
-    """Write RGB frames to a video; a context manager. The file appears, whole, when the work has ended well.
+    """Context manager that writes RGB frames to a video. The file appears, complete, when the block ends without error.
 
-    An odd width or height grows by one pixel, a copy of the last column or row: 4:2:0 has none.
-    Raises MachineError for an extension that is not .mp4, .avi or .webm, UserError where the file is one of `inputs`.
+    The format 4:2:0 needs even sizes, so the last column or row of an odd size is repeated.
+
+    Raises:
+        MachineError: the extension is not .mp4, .avi or .webm.
+        UserError: the file is one of `inputs`.
     """
 
     def __init__(self, path: str | os.PathLike, fps: float = 30.0, inputs: Sequence = ()):
@@ -82,7 +85,7 @@ class VideoWriter:
 
 
 def annotate(image, box_xywh, truth_xywh=None, label=None):
-    """The frame with the predicted box, the true one where known, and the target enlarged in a corner away from it."""
+    """Draw the predicted box, the true box if known, and the enlarged target in the corner away from it."""
     drawn = image
     if truth_xywh is not None:
         drawn = draw_box(drawn, truth_xywh, TRUTH)
@@ -104,7 +107,7 @@ def annotate(image, box_xywh, truth_xywh=None, label=None):
 
 
 def save_tracked(path, frames, boxes_xywh, truth_xywh):
-    """Write the video of a tracked sequence: frames source, (N, 4) predicted and true boxes, px."""
+    """Write the video of a tracked sequence from a frame source and the predicted and true boxes (N, 4), px."""
     with VideoWriter(path, getattr(frames, "fps", 30.0)) as video:
         for index in range(len(frames)):
             video.write(annotate(frames[index], boxes_xywh[index], truth_xywh[index], label=f"{index}"))

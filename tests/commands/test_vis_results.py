@@ -115,4 +115,4 @@ def test_small_frames_are_enlarged_and_long_legends_wrap():
     many = [one._replace(label=f"a tracker with a long name {index}") for index, one in enumerate(others * 4)]
     few = next(compare.pictures([np.zeros((60, 80, 3), np.uint8)] * 2, truth, others))
     more = next(compare.pictures([np.zeros((60, 80, 3), np.uint8)] * 2, truth, many))
-    assert few.shape[1] == more.shape[1] == compare.LEAST_WIDTH and more.shape[0] > few.shape[0] >= 480
+    assert few.shape[1] == more.shape[1] == compare.MIN_WIDTH and more.shape[0] > few.shape[0] >= 480

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lib.models.parts.corner_head import attended_map
-from lib.models.parts.frozen_resnet import FrozenResNet
+from lib.models.parts.resnet import FrozenResNet
 from lib.models.parts.weights import load_weights
 from lib.models.sttrack import QueryState, STTrack
 from lib.models.sttrack.model import hann

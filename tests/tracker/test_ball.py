@@ -209,11 +209,11 @@ def test_onnx_finds_what_torch_finds(tmp_path, monkeypatch):
     ("overrides", "message"),
     [
         (["DATA.SIZE=[500,288]"], r"DATA.SIZE \[500, 288\]: expected multiples of 16"),
-        (["TEST.STEP=4"], "TEST.STEP 4 leaves out frames: windows have 3"),
-        (["TEST.FILL=network"], "FILL network and FILL_WEIGHTS go together"),
+        (["TEST.STEP=4"], "TEST.STEP 4 skips frames: expected at most MODEL.FRAMES 3"),
+        (["TEST.FILL=network"], "FILL network and FILL_WEIGHTS must be set together"),
         (["MODEL.FRAMES=2"], "fusion needs at least 3"),
-        (["DATA.ZOOM=[2,1]"], "expected two rising numbers"),
-        (["MODEL.TYPE=hrnet", "MODEL.BACKGROUND=true"], "hrnet has no such input"),
+        (["DATA.ZOOM=[2,1]"], "expected two numbers, the smaller one first"),
+        (["MODEL.TYPE=hrnet", "MODEL.BACKGROUND=true"], "hrnet takes no background"),
     ],
 )
 def test_impossible_settings_are_one_line(overrides, message):

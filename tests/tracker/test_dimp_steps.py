@@ -208,8 +208,8 @@ def test_tomp_equals_reference(shared_data, run):
     rounding = {"head": "half_pixel", "int_division": "integer"}[trace["crop"]]
     overrides = trace["overrides"]
     settings = tomp_steps.ToMPSettings(
-        localisation=rules.LocalisationRule(not_found=overrides.get("target_not_found_threshold", 0.25)),
-        remember=overrides.get("conf_ths", 0.9), least=10.0, rounding=rounding,
+        288, 5, "inside_major", rules.LocalisationRule(not_found=overrides.get("target_not_found_threshold", 0.25)),
+        remember=overrides.get("conf_ths", 0.9), min_box=10.0, rounding=rounding,
     )  # fmt: skip
     fixture = traces["videos"][trace["video"]]
     state = None

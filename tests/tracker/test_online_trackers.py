@@ -69,8 +69,8 @@ def test_faithful_rounds_what_the_original_rounds():
         boxes.append(tracker.track(FRAMES[1]).box)
     assert boxes[0] != boxes[1]
     assert faithful.settings.faithful and not exact.settings.faithful
-    assert small("tomp", "tomp50", TOMP, "TEST.FAITHFUL=true").settings.least == 10
-    assert small("tomp", "tomp50", TOMP).settings.least == 1
+    assert small("tomp", "tomp50", TOMP, "TEST.FAITHFUL=true").settings.min_box == 10
+    assert small("tomp", "tomp50", TOMP).settings.min_box == 1
 
 
 def test_a_window_has_at_least_its_smallest_side():

@@ -12,7 +12,6 @@ from lib.test.tracker.stark_rules import (
     extract,
     next_box,
     replaces_template,
-    update_interval,
     window,
 )
 from tests.models.recipe import hash_unit
@@ -125,8 +124,6 @@ def test_padding_is_what_lies_beyond_the_image():
 
 
 def test_when_a_template_is_replaced():
-    assert update_interval("TrackingNet") == 25 and update_interval("vot20") == 10
-    assert update_interval("lasot") == update_interval("anything else") == 200
     assert replaces_template(200, 0.51, 200, 0.5)
     assert not replaces_template(200, 0.5, 200, 0.5), "strictly above the threshold"
     assert not replaces_template(199, 0.9, 200, 0.5)

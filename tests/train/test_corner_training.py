@@ -154,8 +154,8 @@ def test_a_short_training_goes_on_exactly_and_gives_weights_that_track(script, t
     ("stark", "TRAIN.CLS_WEIGHT=1", "TRAIN.CLS_WEIGHT needs MODEL.CLASSIFY"),
     ("stark", "MODEL.TRANSFORMER.NHEADS=7", "HIDDEN_DIM 256: expected a multiple of NHEADS 7"),
     ("stark", "TRAIN.GIOU_WEIGHT=0 TRAIN.L1_WEIGHT=0", "there is no loss"),
-    ("stark", "DATA.AUGMENT.TURN=0.3", "must not be turned"),
-    ("sttrack", "TEST.BACKEND=onnx MODEL.FAITHFUL=true", "MODEL.FAITHFUL: its history grows"),
+    ("stark", "DATA.AUGMENT.TURN=0.3", "crops cannot be rotated"),
+    ("sttrack", "TEST.BACKEND=onnx MODEL.FAITHFUL=true", "MODEL.FAITHFUL: the history grows"),
     ("sttrack", "DATA.TEMPLATE.NUMBER=2", "DATA.TEMPLATE.NUMBER 2: expected 1"),
     ("sttrack", "MODEL.BACKBONE.TYPE=resnet5", "resnet5"),
 ])  # fmt: skip

@@ -154,7 +154,7 @@ def test_a_broken_off_training_goes_on_exactly_and_its_weights_track(script, nam
 @pytest.mark.parametrize(("script", "name", "override", "message"), [
     ("dimp", "dimp50", "DATA.SEARCH.SIZE=100", "DATA.SEARCH.SIZE 100: expected a multiple of 16"),
     ("dimp", "dimp50", "TEST.SEARCH_SIZE=100", "TEST.SEARCH_SIZE 100: expected a multiple of 16"),
-    ("dimp", "dimp50", "DATA.AUGMENT.TURN=0.5", "AUGMENT.TURN 0.5: templates are not turned here"),
+    ("dimp", "dimp50", "DATA.AUGMENT.TURN=0.5", "AUGMENT.TURN 0.5: this family does not rotate templates"),
     ("tomp", "tomp50", "DATA.SEARCH.NUMBER=2", "DATA.SEARCH.NUMBER 2: expected 1"),
     ("tomp", "tomp50", "MODEL.TRANSFORMER.NHEADS=7", "HIDDEN_DIM 256: expected a multiple of NHEADS 7"),
     ("atom", "default", "MODEL.BACKBONE.TYPE=resnet5", "resnet5"),

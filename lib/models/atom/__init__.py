@@ -1,4 +1,4 @@
-"""ATOM: an IoU-Net on a ResNet-18, and a filter that is learned online alone."""
+"""ATOM: an IoU-Net on a ResNet-18, and a filter that is only learned online."""
 
 from .model import ATOM, atom
 

@@ -1,7 +1,7 @@
-"""ATOM's classifier: a projection and a small filter, learned from nothing by Gauss-Newton and conjugate gradients.
+"""ATOM's classifier: a projection and a small filter, learned online by Gauss-Newton and conjugate gradients.
 
-Everything here is a function of tensors. Features are (N, C, H, W); the projection (D, C, 1, 1) reduces their channels
-and the filter (1, D, h, w) turns them into scores.
+All functions are pure. The projection (D, C, 1, 1) reduces the channels of features (N, C, H, W), and the filter
+(1, D, h, w) maps the projected features to scores.
 
 Source: Danelljan et al., arXiv:1811.07628, section 3.2.
 """
@@ -23,11 +23,11 @@ def normalise_features(features: Tensor) -> Tensor:
 
 
 def filter_scores(samples: Tensor, filters: Tensor) -> Tensor:
-    """Correlate samples with a filter and keep their size.
+    """Correlate samples with a filter. The scores have the size of the samples.
 
     Args:
         samples (N, D, H, W): projected features.
-        filters (1, D, h, w): the filter. For an even size the scores lie half a cell up and to the left.
+        filters (1, D, h, w): the filter. With an even size, scores are shifted half a cell up and left.
 
     Returns:
         (N, 1, H, W).
@@ -38,9 +38,9 @@ def filter_scores(samples: Tensor, filters: Tensor) -> Tensor:
 
 
 def _soft_rectified(scores: Tensor, floor: float) -> Tensor:
-    """Scores where positive; below zero an exponential that has slope 1 at 0 and approaches -floor."""
+    """CELU: positive scores are unchanged. Negative ones follow an exponential with slope 1 at 0 and limit -floor."""
     positive = scores > 0
-    # Large scores are taken out first: their exponential is infinite, and so would be the gradient.
+    # Large scores are replaced first, because their exponential and its gradient would be infinite.
     return torch.where(positive, scores, floor * torch.expm1(scores.masked_fill(positive, 0) / floor))
 
 
@@ -62,7 +62,7 @@ def conjugate_gradients(
         residual: right-hand side.
         iterations: number of steps.
         precondition: an approximate inverse of the map.
-        rule: how a new direction is mixed with the last one.
+        rule: formula for the share of the last direction in the new one.
 
     Returns:
         x.
@@ -81,7 +81,7 @@ def conjugate_gradients(
         mapped = product(direction)
         curvature = _dot(direction, mapped)
         if curvature <= 0:
-            break  # The residual is zero to rounding: there is nothing left to solve.
+            break  # The residual is zero up to rounding errors.
         alpha = rho / curvature
         last_residual, last_rho = residual, rho
         x = tuple(part + alpha * p for part, p in zip(x, direction, strict=True))
@@ -100,7 +100,7 @@ def _gauss_newton_step(
     with torch.enable_grad():
         variables = tuple(variable.detach().requires_grad_() for variable in variables)
         now = residuals(*variables)
-        # The transposed Jacobian is linear in these, and its gradient for them is the Jacobian itself.
+        # J^T c is linear in the cotangents c, and its gradient with respect to c gives the product with J.
         cotangents = tuple(torch.zeros_like(part, requires_grad=True) for part in now)
         transposed = torch.autograd.grad(now, variables, cotangents, create_graph=True)
 
@@ -139,17 +139,17 @@ def learn_first(
 
     Args:
         samples (N, C, H, W): normalised features x.
-        labels (N, 1, H, W): wanted scores y.
+        labels (N, 1, H, W): target scores y.
         sample_weights (N,): weights w.
-        filters (1, D, h, w): start of F.
-        projection (D, C, 1, 1): start of P.
-        steps: Gauss-Newton steps.
-        conjugate_iterations: conjugate gradient steps in each.
-        filter_decay, projection_decay: weight decay of each.
-        floor: scores below zero are compressed to values above -floor by phi.
+        filters (1, D, h, w): initial F.
+        projection (D, C, 1, 1): initial P.
+        steps: number of Gauss-Newton steps.
+        conjugate_iterations: conjugate gradient steps in each of them.
+        filter_decay, projection_decay: weight decay of F and of P.
+        floor: phi maps negative scores to values above -floor.
 
     Returns:
-        Filter, projection, and the loss before the first step and after each.
+        Filter, projection, and the losses before the first step and after each step.
     """
     roots = sample_weights.sqrt().view(-1, 1, 1, 1)
 
@@ -180,14 +180,14 @@ def update_filter(
     floor: float = 0.05,
     rule: Rule = "polak_ribiere",
 ) -> Tensor:
-    """Improve the filter on the samples in memory, by one Gauss-Newton step.
+    """Update the filter by one Gauss-Newton step on the samples in memory.
 
     Args:
         samples (N, D, H, W): projected features.
-        labels, sample_weights, filter_decay, floor: as in `learn_first`.
+        labels, sample_weights, filter_decay, floor: see `learn_first`.
         filters (1, D, h, w): the current filter.
         conjugate_iterations: conjugate gradient steps.
-        rule: as in `conjugate_gradients`.
+        rule: see `conjugate_gradients`.
 
     Returns:
         (1, D, h, w).

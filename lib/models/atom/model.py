@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from ..dimp.model import pool_boxes
-from ..parts.iounet import IoUNet
+from ..parts.iounet import IoUNet, build_iou_net
 from ..parts.resnet import ResNet
 
 
@@ -26,7 +26,7 @@ class ATOM(nn.Module):
         return {name: layer.view(*images.shape[:2], *layer.shape[1:]) for name, layer in layers.items()}
 
     def forward(self, train_images: Tensor, test_images: Tensor, train_boxes: Tensor, test_proposals: Tensor) -> Tensor:
-        """Rate boxes (M, S, P, 4) in test images -> (M, S, P). Arguments as in `lib.models.dimp.DiMP.forward`."""
+        """Predict the quality (M, S, P) of boxes in test images. Arguments: see `lib.models.dimp.DiMP.forward`."""
         train, test = self.backbone(train_images), self.backbone(test_images)
         pooled = pool_boxes(self.bb_regressor, train, test, train_boxes, test_proposals)
         return self.bb_regressor.rate(pooled).view(test_proposals.shape[:-1])
@@ -35,4 +35,4 @@ class ATOM(nn.Module):
 def atom() -> ATOM:
     """Build ATOM on a ResNet-18."""
     backbone = ResNet(18)
-    return ATOM(backbone, IoUNet((backbone.channels["layer2"], backbone.channels["layer3"])))
+    return ATOM(backbone, build_iou_net(backbone.channels, backbone.strides, 256))

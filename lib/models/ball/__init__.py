@@ -1,1 +1,1 @@
-"""Networks that find a ball of a few pixels in a window of frames, and what turns their heat maps into points."""
+"""Networks that find a ball of a few pixels in a window of frames, and the conversion of heat maps to points."""

@@ -1,4 +1,4 @@
-"""From a configuration to a network that finds balls, and one way to call all of them."""
+"""From a configuration to a network that finds balls, and one interface for all of them."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from .hrnet import WasbHRNet
 from .mmfnet import HeatMaps, MMFNet
 from .tracknet import TrackNetV3, input_channels
 
-_SURE = 1e-6  # probabilities of the U-Net become logits between those of this and of 1 - this
+_CLAMP = 1e-6  # probabilities of the U-Net are clamped to [this, 1 - this] before they become logits
 
 
 def build_network(config: Any) -> nn.Module:
@@ -32,12 +32,12 @@ def build_network(config: Any) -> nn.Module:
 
 
 def heat_maps(network: nn.Module, frames: Tensor, background: Tensor | None = None) -> HeatMaps:
-    """The maps that any of the networks draws of windows.
+    """The heat maps that any of the networks predicts for windows.
 
     Args:
-        network: of `build_network`.
+        network: result of `build_network`.
         frames (B, N, 3, H, W): RGB in [0, 1], oldest first.
-        background (B, 3, H, W): RGB in [0, 1], for networks that have it as an input.
+        background (B, 3, H, W): RGB in [0, 1], only for networks that take it.
 
     Returns:
         Logits.
@@ -49,15 +49,15 @@ def heat_maps(network: nn.Module, frames: Tensor, background: Tensor | None = No
         logits = network(((frames - mean) / deviation).flatten(1, 2))
     else:
         parts = [frames.flatten(1, 2)] if background is None else [background, frames.flatten(1, 2)]
-        logits = network(torch.cat(parts, dim=1)).logit(_SURE)
+        logits = network(torch.cat(parts, dim=1)).logit(_CLAMP)
     return HeatMaps(logits, logits.new_zeros(len(logits), 0, *logits.shape[1:]))
 
 
 class Maps(nn.Module):
-    """A network as tracking needs it: windows to the probabilities of the fused maps alone.
+    """A network for tracking: it returns only the probabilities of the fused maps.
 
     Args:
-        network: of `build_network`.
+        network: result of `build_network`.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -65,5 +65,5 @@ class Maps(nn.Module):
         self.network = network
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor]:
-        """(B, N, 3, H, W) and, for networks that take it, (B, 3, H, W) -> ((B, N, h, w),) in [0, 1]."""
+        """Map frames (B, N, 3, H, W) and, for networks that take it, a background (B, 3, H, W) to ((B, N, h, w),)."""
         return (heat_maps(self.network, *inputs).fused.sigmoid(),)

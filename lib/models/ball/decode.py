@@ -1,7 +1,7 @@
-"""From heat maps to points: at sub-pixel precision, and as published code does it.
+"""Conversion of heat maps to points: with sub-pixel precision, and by the rules of published code.
 
-Coordinates of `find_balls` are continuous cells, in which cell i spans [i, i + 1). Times the ratio of the image's and
-the map's size they are image px. The functions called `released_*` follow published code and count whole cells.
+`find_balls` returns continuous coordinates, in which cell i spans [i, i + 1). Multiplied by image size / map size they
+are image px. The functions named `released_*` follow published code and return cell indices.
 """
 
 from typing import NamedTuple
@@ -10,16 +10,19 @@ import cv2
 import numpy as np
 
 THRESHOLD = 0.5
-RADIUS = 2.5  # cells, of the disc that TrackNetV3's and WASB's labels are
-_REACH = 3  # cells from the peak that the fit looks at
-_FLOOR = 0.02  # smaller values are noise: their logarithm says nothing
-_FLAT = 0.98  # share of the peak from which a cell belongs to its plateau
+RADIUS = 2.5  # radius of the discs that TrackNetV3 and WASB use as labels, cells
+_REACH = 3  # largest distance from the peak of cells that the fit uses, cells
+_FLOOR = 0.02  # the fit ignores smaller values: they are noise
+_FLAT = 0.98  # a cell belongs to the plateau of a peak if its value is at least this share of the peak
 
 
 class Ball(NamedTuple):
     """A blob of a heat map.
 
-    x, y: its centre, cells, with fraction. peak: its largest value. mass: the sum of its values above the threshold.
+    Attributes:
+        x, y: centre, continuous cells.
+        peak: largest value.
+        mass: sum of the values above the threshold.
     """
 
     x: float
@@ -29,16 +32,16 @@ class Ball(NamedTuple):
 
 
 def find_balls(heat: np.ndarray, threshold: float = THRESHOLD) -> list[Ball]:
-    """Find the blobs of a heat map and their centres between cells.
+    """Find the blobs of a heat map and their centres with sub-cell precision.
 
-    A blob with a rounded top has its centre at the maximum of a Gaussian of free width, fitted to the logarithms about
-    its peak and weighted with the squared values (Guo, 2011): exact for a Gaussian, and cut by no threshold. A blob
-    with a flat top, as networks that learn discs draw it, has it at the centre of mass of its cells and their
-    neighbours: exact for a disc.
+    - Blob with a rounded top: the centre is the maximum of a Gaussian, fitted to the logarithms around the peak with
+      the squared values as weights (Guo, 2011). This is exact for a Gaussian, whatever the threshold.
+    - Blob with a flat top, as networks trained on discs predict: the centre is the centre of mass of its cells and
+      their neighbours. This is exact for a disc.
 
     Args:
         heat (H, W): probabilities in [0, 1], float.
-        threshold: a blob is what exceeds it, joined over sides and corners of cells.
+        threshold: a blob is an 8-connected region of cells above this.
 
     Returns:
         The blobs, largest mass first.
@@ -67,7 +70,7 @@ def find_balls(heat: np.ndarray, threshold: float = THRESHOLD) -> list[Ball]:
 
 
 def _gaussian_centre(heat, x, y):
-    """Maximum of log p = a + bx + cy - d(x^2 + y^2) about a cell, or None where that has none nearby."""
+    """Maximum of log p = a + bx + cy - d(x^2 + y^2), fitted around a cell; None if it has no maximum nearby."""
     height, width = heat.shape
     rows = np.arange(max(y - _REACH, 0), min(y + _REACH + 1, height))
     columns = np.arange(max(x - _REACH, 0), min(x + _REACH + 1, width))
@@ -93,7 +96,13 @@ def _mass_centre(values):
 
 
 class Located(NamedTuple):
-    """What TrackNetV3 reads from a map. rectangle: x, y, w, h. cell: x, y. All whole cells, zeros for no blob."""
+    """Result of TrackNetV3's localisation, in whole cells. All values are zero if there is no blob.
+
+    Attributes:
+        rectangle: x, y, w, h.
+        cell: x, y.
+        confidence: largest probability in the rectangle.
+    """
 
     rectangle: tuple
     cell: tuple
@@ -103,15 +112,15 @@ class Located(NamedTuple):
 def released_locate(heat: np.ndarray, threshold: float = THRESHOLD) -> Located:
     """Locate a ball as TrackNetV3 does: the truncated middle of the blob with the largest bounding rectangle.
 
-    A line of 38 cells so beats a disc of 21. Of rectangles of one size the first in OpenCV's order is taken, the lower
-    one. The cell (0, 0) means "no ball", also where a blob lies on it.
+    A line of 38 cells therefore wins against a disc of 21 cells. Of rectangles of equal size the first in OpenCV's
+    order is taken, which is the lower one. The cell (0, 0) means "no ball", even if a blob lies there.
 
     Args:
         heat (H, W): probabilities in [0, 1].
-        threshold: what exceeds it counts.
+        threshold: a blob is a region of cells above this.
 
     Returns:
-        Rectangle, cell and the largest probability in the rectangle.
+        Rectangle, cell and confidence.
     """
     heat = np.asarray(heat)
     contours, _ = cv2.findContours((heat > threshold).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
@@ -126,12 +135,12 @@ def released_blobs(heat: np.ndarray, threshold: float = THRESHOLD, rule: str = "
 
     Args:
         heat (H, W): probabilities in [0, 1].
-        threshold: what exceeds it counts.
-        rule: "weighted" (WASB): centre of mass and sum of the values of a connected part; "count": the plain middle
-            and number of its cells; "peaks": again and again the largest value with the disc about it.
+        threshold: a blob is a region of cells above this.
+        rule: "weighted" (WASB): centre of mass and sum of the values of a connected region. "count": mean position and
+            number of its cells. "peaks": repeatedly the largest remaining value with the disc around it.
 
     Returns:
-        [(x, y, score)], cells counted from the middle of the first.
+        [(x, y, score)], in cell indices: the centre of the first cell is 0.
     """
     heat = np.asarray(heat, np.float64)
     if rule == "peaks":
@@ -162,14 +171,14 @@ def _peaks(heat, threshold):
 
 
 def released_similarity(image_size: tuple, map_size: tuple = (512, 288)) -> np.ndarray:
-    """The similarity from image px to cells with which WASB crops or pads: factor width / max(w, h), about the middles.
+    """WASB's similarity transform from image px to cells: scale width / max(w, h) about the centres.
 
     Args:
         image_size (width, height): px.
         map_size (width, height): cells.
 
     Returns:
-        (2, 3) float64. Points count from the middle of the first px and cell, without a correction of half a px.
+        (2, 3) float64, for pixel and cell indices, without a correction of half a px.
     """
     (image_width, image_height), (width, height) = image_size, map_size
     scale = width / max(image_width, image_height)
@@ -179,9 +188,9 @@ def released_similarity(image_size: tuple, map_size: tuple = (512, 288)) -> np.n
 
 
 def released_grey_circle(levels: np.ndarray) -> tuple | None:
-    """Locate a ball as the public port of TrackNet V1 does: the first Hough circle of a map of grey levels.
+    """Locate a ball as the public port of TrackNet V1 does: by the first Hough circle of a map of grey levels.
 
-    The port multiplies the level by 255 in 8 bits, so that the levels 1 to 128 count and a bright core does not.
+    The port multiplies the levels by 255 in 8 bits, so only the levels 1 to 128 count and a bright core does not.
 
     Args:
         levels (360, 640): grey level 0..255 of each pixel, the argmax of the network's scores.

@@ -1,8 +1,8 @@
 """WASB's network: a small HRNet that keeps a branch at full resolution (arXiv 2311.05237).
 
-The modules are named as in the released checkpoints (`model_state_dict`), so those load strictly. Only the branch of
-full resolution reaches the maps; the released network computes the other branches of the last stage and drops them,
-so here they exist for their names and are not computed.
+The modules have the names of the released checkpoints (`model_state_dict`), which load strictly. Only the branch of
+full resolution reaches the maps. The released network computes the other branches of the last stage and discards them.
+Here they exist only for their weights and are not computed.
 """
 
 import torch.nn.functional as F
@@ -15,7 +15,7 @@ class WasbHRNet(nn.Module):
     """Four stages of parallel branches with exchange between them, and a 1x1 head on the finest.
 
     Args:
-        frames: length of the window: 3 channels in and one map out for each.
+        frames: length of the window. Each frame has 3 input channels and one output map.
     """
 
     def __init__(self, frames: int = 3) -> None:
@@ -34,7 +34,7 @@ class WasbHRNet(nn.Module):
         self.final_layers = nn.ModuleList([nn.Conv2d(WIDTHS[0], frames, 1)])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Draw one map a frame.
+        """Predict one map per frame.
 
         Args:
             x (B, 3 * frames, H, W): the window, oldest frame first, with ImageNet's mean and deviation removed;
@@ -52,11 +52,11 @@ class WasbHRNet(nn.Module):
 
 
 class _Exchange(nn.Module):
-    """One module of HRNet: two residual blocks on each branch, then every branch adds all the others to itself.
+    """One module of HRNet: two residual blocks on each branch, then each branch adds all other branches.
 
     Args:
         count: number of branches.
-        wanted: how many of the finest are computed after the exchange; None for all.
+        wanted: number of the finest branches that are computed after the exchange; None for all.
     """
 
     def __init__(self, count: int, wanted: int | None = None) -> None:
@@ -65,7 +65,7 @@ class _Exchange(nn.Module):
         widths = WIDTHS[:count]
         self.branches = nn.ModuleList(nn.Sequential(_Basic(width), _Basic(width)) for width in widths)
         self.fuse_layers = nn.ModuleList(
-            nn.ModuleDict({str(source): _bring(source, target) for source in range(count) if source != target})
+            nn.ModuleDict({str(source): _resample(source, target) for source in range(count) if source != target})
             for target in range(count)
         )
 
@@ -83,8 +83,8 @@ class _Exchange(nn.Module):
         return fused
 
 
-def _bring(source: int, target: int) -> nn.Sequential:
-    """What brings a branch to the width of another; to a coarser one also to its resolution, in steps of two."""
+def _resample(source: int, target: int) -> nn.Sequential:
+    """Convert a branch to the width of another. A coarser target also needs strided convolutions of stride 2."""
     if source > target:
         convolution = nn.Conv2d(WIDTHS[source], WIDTHS[target], 1, bias=False)
         return nn.Sequential(convolution, nn.BatchNorm2d(WIDTHS[target]))

@@ -1,17 +1,15 @@
 """MMFNet: multi-stage multi-scale fusion for a ball of a few pixels in a window of frames.
 
 The published description of the network is short (Badminton100K): shallow stages keep detail at high resolution, deep
-stages carry the meaning of the whole image, and features of several scales are fused at several stages. This is a
-reconstruction from it:
+stages have global context, and features of several scales are fused at several stages. This is a reconstruction:
 
     encoder    five stages of 3x3 convolutions with strides 1, 2, 4, 8, 16, as VGG16 with batch normalisation
     fusion     at strides 8, 4, 2 and 1: the finer stage, the stage itself, the coarser fused stage and the deepest
-               stage are brought to one size, summed, and mixed by parallel dilated convolutions behind a gate
-    output     each fused stage draws a map of every frame (deep supervision); a 1x1 convolution merges the four
+               stage are resampled to one size, summed, and mixed by gated parallel dilated convolutions
+    output     each fused stage predicts a map of every frame (deep supervision); a 1x1 convolution merges the four
 
-All sizes are parameters, so that a network for a test and one for 1080p are the same class. A small network may work at
-half the resolution: `fold` 2 moves each square of 2x2 px into the channels, so that nothing of the image is lost. The
-maps then have a cell for each square.
+All sizes are parameters. A small network can work at half the resolution without losing information: `fold` 2 moves
+each square of 2x2 px to the channels (pixel unshuffle). The maps then have one cell per square.
 """
 
 from typing import NamedTuple
@@ -28,10 +26,12 @@ _GREY = (0.299, 0.587, 0.114)
 
 
 class HeatMaps(NamedTuple):
-    """Logits of MMFNet, one map a frame.
+    """Logits of the maps, one per frame. H and W are those of the input, divided by the fold.
 
-    H and W are the input's over the fold. fused (B, N, H, W): the result. sides (B, 4, N, H, W): of strides 1, 2, 4, 8,
-    enlarged, for deep supervision; (B, 0, N, H, W) of networks without.
+    Attributes:
+        fused (B, N, H, W): the final maps.
+        sides (B, 4, N, H, W): upsampled maps of strides 1, 2, 4, 8, for deep supervision; (B, 0, N, H, W) of networks
+            without.
     """
 
     fused: Tensor
@@ -39,16 +39,16 @@ class HeatMaps(NamedTuple):
 
 
 class MMFNet(nn.Module):
-    """Draws a heat map for each frame of a window.
+    """Predicts a heat map for each frame of a window.
 
     Args:
         frames: length N of the window, at least 3.
         widths: channels of the five stages of the encoder.
-        depths: convolutions in each of them.
+        depths: convolutions in each of these stages.
         fused: channels of the fused stages.
-        fold: side of the square of px that a cell of the input stands for.
-        motion: also give the encoder what became brighter and what became darker since the frame before.
-        background: also give it a picture of the background, the median of the rally.
+        fold: side of the squares of px that are moved to the channels.
+        motion: use the brightness increase and decrease since the frame before as additional inputs.
+        background: use the median image of the rally as an additional input.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class MMFNet(nn.Module):
         self._start()
 
     def _start(self):
-        """The first maps are dark, as nearly every cell of a label is, and the merged map is the mean of the sides."""
+        """Initialise so that all maps are near 0, like most cells of a label, and the merged map is the sides' mean."""
         for side in self.sides:
             nn.init.constant_(side.bias, -4.0)
         nn.init.zeros_(self.merge.bias)
@@ -86,11 +86,11 @@ class MMFNet(nn.Module):
             self.merge.weight.copy_(torch.eye(self.frames).repeat(1, 4)[..., None, None] / 4)
 
     def forward(self, frames: Tensor, background: Tensor | None = None) -> HeatMaps:
-        """Draw the maps.
+        """Predict the maps.
 
         Args:
             frames (B, N, 3, H, W): RGB in [0, 1], oldest first; H and W multiples of 16 times the fold.
-            background (B, 3, H, W): RGB in [0, 1]; given if, and only if, the network has it as an input.
+            background (B, 3, H, W): RGB in [0, 1], only for a network with `background`.
 
         Returns:
             Logits of the fused maps and of the side maps.
@@ -129,7 +129,7 @@ class _Fusion(nn.Module):
     """Fuses the features of several scales at one of them.
 
     Args:
-        finer, same, coarser, deepest: channels of the four inputs; 0 for one that the stage does not have.
+        finer, same, coarser, deepest: channels of the four inputs; 0 for an input that the stage does not have.
         fused: channels of the result.
     """
 

@@ -1,10 +1,10 @@
-"""TrackNet V1 and V3: encoder-decoders that draw a heat map of the ball for a window of frames.
+"""TrackNet V1 and V3: encoder-decoders that predict heat maps of the ball for a window of frames.
 
-The modules are named as in the released checkpoints, so those load strictly.
+The modules have the names of the released checkpoints, which load strictly.
 
-    TrackNetV1   arXiv 1907.03698, the public PyTorch port: 3 frames in, 256 classes of brightness a pixel out
+    TrackNetV1   arXiv 1907.03698, the public PyTorch port: from 3 frames to 256 grey level classes per pixel
     TrackNetV3   "TrackNetV3: Enhancing ShuttleCock Tracking with Augmentations and Trajectory Rectification" (2023):
-                 8 frames and the median background in, one probability map a frame out
+                 from 8 frames and the median background to one probability map per frame
     InpaintNet   TrackNetV3's second network: fills gaps of a trajectory
 """
 
@@ -16,12 +16,12 @@ BACKGROUNDS = ("", "subtract", "subtract_concat", "concat")
 
 
 def input_channels(frames: int, background: str = "concat") -> int:
-    """Channels that TrackNetV3 takes for a window.
+    """Number of input channels of TrackNetV3.
 
     Args:
         frames: length of the window.
-        background: what is made of the median background: "" nothing, "subtract" one channel of difference a frame,
-            "subtract_concat" that channel after each frame's RGB, "concat" the background's RGB before the frames'.
+        background: use of the median background. "": not used. "subtract": one difference channel per frame instead of
+            RGB. "subtract_concat": that channel after each frame's RGB. "concat": background RGB first.
 
     Returns:
         The number of channels.
@@ -34,7 +34,7 @@ class TrackNetV3(nn.Module):
 
     Args:
         in_channels: see `input_channels`.
-        out_channels: number of maps, one a frame of the window.
+        out_channels: number of maps, one per frame of the window.
     """
 
     def __init__(self, in_channels: int = 27, out_channels: int = 8) -> None:
@@ -49,10 +49,10 @@ class TrackNetV3(nn.Module):
         self.predictor = nn.Conv2d(64, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Draw one map a frame.
+        """Predict one map per frame.
 
         Args:
-            x (B, in_channels, H, W): the window in [0, 1], without mean and deviation removed; H and W multiples of 8.
+            x (B, in_channels, H, W): the window in [0, 1], not normalised; H and W are multiples of 8.
 
         Returns:
             (B, out_channels, H, W) probabilities in [0, 1].
@@ -89,9 +89,9 @@ class _ConvBatchNorm(nn.Module):
 
 
 class InpaintNet(nn.Module):
-    """TrackNetV3's rectification: a U-Net in the number of channels over a trajectory of any length, without pooling.
+    """TrackNetV3's rectification network: 1D convolutions over a trajectory of any length, with skips but no pooling.
 
-    The released checkpoint spells one name `buttleneck`; so does this module.
+    The name `buttleneck` is that of the released checkpoint.
     """
 
     def __init__(self) -> None:
@@ -108,11 +108,11 @@ class InpaintNet(nn.Module):
         self.predictor = nn.Conv1d(32, 2, 3, padding=1)
 
     def forward(self, points: Tensor, gaps: Tensor) -> Tensor:
-        """Estimate every point of a trajectory; the caller takes those of the gaps.
+        """Estimate every point of a trajectory. The caller uses the points in gaps.
 
         Args:
-            points (B, L, 2): x and y as shares of the frame's width and height, 0 inside gaps.
-            gaps (B, L, 1): 1 where the point is to be filled, else 0.
+            points (B, L, 2): x and y, divided by the frame's width and height, 0 inside gaps.
+            gaps (B, L, 1): 1 where the point must be filled, else 0.
 
         Returns:
             (B, L, 2) x and y in [0, 1].
@@ -148,11 +148,11 @@ _V1_STAGES = (
 
 
 class TrackNetV1(nn.Module):
-    """TrackNet as its public PyTorch port has it: VGG16 without skips, a class of brightness for every pixel.
+    """TrackNet of the public PyTorch port: VGG16 without skips, which classifies the grey level of every pixel.
 
     Args:
-        in_channels: three a frame of the window.
-        classes: grey levels that a pixel of the heat map can have.
+        in_channels: three per frame of the window.
+        classes: number of grey levels.
     """
 
     def __init__(self, in_channels: int = 9, classes: int = 256) -> None:
@@ -166,13 +166,13 @@ class TrackNetV1(nn.Module):
         self.depth = number
 
     def forward(self, x: Tensor) -> Tensor:
-        """Score every grey level of every pixel.
+        """Compute the score of every grey level for every pixel.
 
         Args:
             x (B, in_channels, H, W): the window in [0, 1], newest frame first; H and W multiples of 8.
 
         Returns:
-            (B, classes, H, W) scores; their largest is the pixel's grey level.
+            (B, classes, H, W) scores. The class with the largest score is the pixel's grey level.
         """
         number = 0
         for widths, after in _V1_STAGES:
@@ -187,7 +187,7 @@ class TrackNetV1(nn.Module):
 
 
 class _ConvThenBatchNorm(nn.Module):
-    """The port normalises after the ReLU, unlike V3."""
+    """Convolution, ReLU and batch norm. Unlike V3, the port normalises after the ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""From the points of frames to a trajectory: averages of windows, choice among blobs, gaps that are filled.
+"""From heat maps to a trajectory: averaging of windows, choice among blobs, filling of gaps.
 
-Averages and the choice look back only and run while a video plays. Filling gaps looks ahead: its results are offline.
+Averaging and choosing use only earlier frames and run online. Filling gaps needs later frames and runs offline.
 """
 
 from typing import NamedTuple
@@ -11,14 +11,14 @@ GATE = 300.0  # px of the original image, WASB
 
 
 def window_weights(length: int, triangular: bool = True) -> np.ndarray:
-    """Weights of the positions of a window: a frame is judged best from the middle of a window.
+    """Weights of the positions of a window. Maps in the middle of a window are the most accurate.
 
     Args:
-        length: of the window, frames.
-        triangular: 1, 2, ... 2, 1; else all the same.
+        length: length of the window, frames.
+        triangular: weights proportional to 1, 2, ... 2, 1; if false, equal weights.
 
     Returns:
-        (length,) float32, their sum is 1.
+        (length,) float32 with sum 1.
     """
     positions = np.arange(length)
     weights = np.minimum(positions, positions[::-1]) + 1.0 if triangular else np.ones(length)
@@ -26,15 +26,15 @@ def window_weights(length: int, triangular: bool = True) -> np.ndarray:
 
 
 def average_windows(maps: np.ndarray, triangular: bool = True) -> np.ndarray:
-    """Average the maps that overlapping windows drew of each frame, as TrackNetV3 does.
+    """Average the maps of each frame over the overlapping windows, as TrackNetV3 does.
 
     Args:
-        maps (M, L, H, W): of windows that start at frame 0, 1, ... M - 1.
-        triangular: weights of frames that every position of a window saw. The first and the last L - 1 frames take
-            the plain mean of what there is.
+        maps (M, L, H, W): maps of windows that start at frame 0, 1, ... M - 1.
+        triangular: see `window_weights`. The first and the last L - 1 frames have fewer than L maps and always get
+            their plain mean.
 
     Returns:
-        (M + L - 1, H, W) float32, one map a frame.
+        (M + L - 1, H, W) float32, one map per frame.
     """
     count, length = maps.shape[:2]
     weights = window_weights(length, triangular)
@@ -49,9 +49,11 @@ def average_windows(maps: np.ndarray, triangular: bool = True) -> np.ndarray:
 
 
 class Point(NamedTuple):
-    """A ball in a frame; where it is not seen, all three are minus infinity.
+    """A ball in a frame. If it is not visible, all three values are minus infinity.
 
-    x, y: px. score: of the blob.
+    Attributes:
+        x, y: px.
+        score: score of the blob.
     """
 
     x: float = -np.inf
@@ -64,16 +66,15 @@ class Point(NamedTuple):
 
 
 class Linker:
-    """Chooses one blob a frame, online.
+    """Chooses one blob per frame, online, by WASB's rule.
 
-    A blob is refused where the frame before had the ball, and farther from it than the gate. Of the others the best
-    score wins, the first of equals: WASB's rule. With `motion`, what is compared after three frames in a row with the
-    ball is the score minus the distance from where constant acceleration puts it; WASB's paper describes this and
-    its released tracker leaves it out.
+    If the last frame had a ball, blobs at the gate's distance from it or farther are rejected. Of the others the one
+    with the highest score wins. With `motion`, and after three consecutive frames with a ball, the score is reduced by
+    the distance from a constant-acceleration prediction. WASB's paper describes this, but its release omits it.
 
     Args:
-        gate: px, refused from this distance on. Infinity for no gate.
-        motion: weight of that distance, score per px; 0 is WASB as released.
+        gate: px; infinity for no gate.
+        motion: weight of that distance, score per px; 0 for WASB as released.
     """
 
     def __init__(self, gate: float = GATE, motion: float = 0.0) -> None:
@@ -87,17 +88,17 @@ class Linker:
             blobs: [(x, y, score)] of the frame, px.
 
         Returns:
-            The chosen one, or an invisible Point.
+            The chosen blob, or an invisible Point.
         """
         before = self._last[-1] if self._last else Point()
         points = [Point(*blob) for blob in blobs]
         if before.visible:
             points = [point for point in points if np.hypot(point.x - before.x, point.y - before.y) < self.gate]
-        chosen = max(points, key=self._worth, default=Point())
+        chosen = max(points, key=self._adjusted_score, default=Point())
         self._last = [*self._last[-2:], chosen]
         return chosen
 
-    def _worth(self, point):
+    def _adjusted_score(self, point):
         if not self.motion or len(self._last) < 3 or not all(last.visible for last in self._last):
             return point.score
         x, y = extrapolate(np.array([last[:2] for last in self._last]))
@@ -105,7 +106,7 @@ class Linker:
 
 
 def extrapolate(points: np.ndarray) -> np.ndarray:
-    """The next point after three, with the velocity and acceleration of WASB's paper.
+    """Predict the point after three points, with the velocity and acceleration of WASB's paper.
 
     Args:
         points (3, 2): oldest first, px.
@@ -119,15 +120,16 @@ def extrapolate(points: np.ndarray) -> np.ndarray:
 
 
 def gaps(visible: np.ndarray, y: np.ndarray, top: float) -> np.ndarray:
-    """Mark the frames between two sightings, but not those in which the ball was above the image.
+    """Mark the frames without a visible ball between two with one, except where the ball was above the image.
 
     Args:
         visible (N,): bool.
-        y (N,): px; where it is visible.
-        top: px. A ball that was seen last or is seen again at or above this line has left the image.
+        y (N,): px, used where the ball is visible.
+        top: px. If the ball is at or above this line before or after a gap, it has left the image.
 
     Returns:
-        (N,) bool, True in gaps to be filled. Frames before the first and after the last sighting are never marked.
+        (N,) bool, true in gaps that must be filled. Frames before the first and after the last visible ball are never
+        marked.
     """
     visible = np.asarray(visible, bool)
     marked = np.zeros(len(visible), bool)
@@ -138,14 +140,14 @@ def gaps(visible: np.ndarray, y: np.ndarray, top: float) -> np.ndarray:
 
 
 def fill_gaps(points: np.ndarray, marked: np.ndarray) -> np.ndarray:
-    """Fill gaps with straight lines from the sighting before to the one after.
+    """Fill gaps by linear interpolation.
 
     Args:
         points (N, 2): px.
         marked (N,): bool, see `gaps`.
 
     Returns:
-        (N, 2) float64 px, the same outside of gaps.
+        (N, 2) float64 px. Points outside gaps are unchanged.
     """
     filled = np.array(points, np.float64)
     frames, known = np.arange(len(filled)), ~np.asarray(marked, bool)
@@ -155,12 +157,12 @@ def fill_gaps(points: np.ndarray, marked: np.ndarray) -> np.ndarray:
 
 
 def released_gaps(visible: list, y: list, top: float = 30.0) -> np.ndarray:
-    """Mark gaps as TrackNetV3 does, which fills those at the start and not those after a single sighting.
+    """Mark gaps as TrackNetV3 does. It fills a gap at the start, and none after a single visible frame at the start.
 
     Args:
         visible (N,): 0 or 1.
         y (N,): cells or px, as `top`.
-        top: a gap is filled where the ball is seen below this line on both sides of it.
+        top: a gap is filled if the ball is below this line on both sides of it.
 
     Returns:
         (N,) int64 of 0 and 1.
@@ -179,11 +181,11 @@ def released_fill(values: list, marked: list) -> np.ndarray:
     """Fill gaps of one coordinate as TrackNetV3 does: the first and last frame of a gap repeat their neighbours.
 
     Args:
-        values (N,): whole numbers stay whole: what is filled in is then truncated.
-        marked (N,): 1 in gaps; each has a sighting after it.
+        values (N,): coordinates. If they are integers, filled values are truncated to integers.
+        marked (N,): 1 in gaps. The ball is visible after each gap.
 
     Returns:
-        (N,) as `values`.
+        (N,) of the type of `values`.
     """
     filled = np.array(values)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], np.asarray(marked), [0]])))
@@ -197,10 +199,10 @@ def released_drop_corner(points: np.ndarray) -> np.ndarray:
     """Set points in the image's top left corner to (0, 0), "no ball", as TrackNetV3 does after InpaintNet.
 
     Args:
-        points (..., 2): x and y as shares of width and height.
+        points (..., 2): x and y, divided by the image's width and height.
 
     Returns:
-        (..., 2) the same, with (0, 0) where both are below 50 / sqrt(288^2 + 512^2).
+        (..., 2) the points, with (0, 0) where both values are below 50 / sqrt(288^2 + 512^2).
     """
     limit = 50 / np.hypot(288, 512)
     corner = (np.asarray(points) < limit).all(axis=-1, keepdims=True)

@@ -1,4 +1,4 @@
-"""From a configuration to the network of this family. Networks have no defaults of their own."""
+"""From a configuration to the network of this family."""
 
 from typing import Any
 

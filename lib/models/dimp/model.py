@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
 from ..parts.filters import FilterInitialiser, InstanceL2Norm, apply_filter
-from ..parts.iounet import IoUNet, Pair
+from ..parts.iounet import IoUNet, Pair, build_iou_net
 from ..parts.lite_features import LiteFeatures
 from ..parts.optimisers import DiMPOptimiser, HingeOptimiser, PrDiMPOptimiser
 from ..parts.resnet import ResNet
@@ -16,12 +16,12 @@ LAYER = "layer3"
 
 
 class Classifier(nn.Module):
-    """The target classifier: features of its own, a first filter, and the optimiser that learns the filter.
+    """The target classifier: classification features, an initial filter, and the optimiser of the filter.
 
     Args:
         feature_extractor: maps backbone features (N, C, H, W) to classification features (N, D, H, W).
-        filter_initializer: maps features and boxes to first filters.
-        filter_optimizer: improves filters on samples; see lib.models.parts.optimisers.
+        filter_initializer: maps features and boxes to initial filters.
+        filter_optimizer: updates filters on samples; see lib.models.parts.optimisers.
     """
 
     def __init__(self, feature_extractor: nn.Module, filter_initializer: nn.Module, filter_optimizer: nn.Module):
@@ -43,18 +43,17 @@ class Classifier(nn.Module):
         sample_weights: Tensor | None = None,
         iterations: int | None = None,
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Learn filters from the first frames.
+        """Learn filters from training frames.
 
         Args:
             features (N, S, D, H, W): classification features of N images of each of S sequences.
             boxes (N, S, 4): the target's boxes xywh, px.
-            target: what the optimiser learns from: the boxes again (None), or labels (N, S, H', W') for Super-DiMP's
-                simple optimiser.
-            sample_weights (N,) or (N, S): weights of the samples. None for equal ones.
-            iterations: number of steps. None for the optimiser's own.
+            target: training target of the optimiser. None for the boxes; labels (N, S, H', W') for HingeOptimiser.
+            sample_weights (N,) or (N, S): weights of the samples. None for equal weights.
+            iterations: number of steps. None for the optimiser's number.
 
         Returns:
-            The filters (S, D, 4, 4) before the first and after every step, and their losses.
+            The filters (S, D, 4, 4) before the first step and after each step, and their losses.
         """
         first = self.filter_initializer(features, boxes)
         target = boxes if target is None else target
@@ -62,14 +61,14 @@ class Classifier(nn.Module):
 
 
 class DiMP(nn.Module):
-    """Locates a target by a filter learned from its first frames, and measures it by an IoU-Net.
+    """A filter that is learned from training frames locates the target, and an IoU-Net refines its box.
 
-    The names of the parts are those of the released checkpoints. `lib.models.parts.resnet.drop_unused` removes from
-    such a checkpoint the stages of the ResNet that no tracker uses; then it loads strictly.
+    The names of the parts are those of the released checkpoints. After `lib.models.parts.resnet.drop_unused`, which
+    removes the unused stages of the ResNet, a released checkpoint loads strictly.
 
     Args:
         feature_extractor: the backbone.
-        classifier: locates the target.
+        classifier: the target classifier.
         bb_regressor: the IoU-Net.
     """
 
@@ -92,17 +91,17 @@ class DiMP(nn.Module):
         test_proposals: Tensor,
         train_target: Tensor | None = None,
     ) -> tuple[list[Tensor], Tensor]:
-        """Learn from some images of each sequence and predict in others: what a training step needs.
+        """Learn filters from training images and apply them to test images of the same sequences.
 
         Args:
             train_images (N, S, 3, H, W): N images of each of S sequences, normalised.
-            test_images (M, S, 3, H, W): others of the same sequences.
+            test_images (M, S, 3, H, W): other images of the same sequences.
             train_boxes (N, S, 4): the target's boxes xywh, px.
-            test_proposals (M, S, P, 4): boxes to rate, xywh px.
-            train_target: as `target` in `Classifier.learn`.
+            test_proposals (M, S, P, 4): boxes xywh whose quality is predicted, px.
+            train_target: see `target` of `Classifier.learn`.
 
         Returns:
-            Scores (M, S, H', W') of the first filter and of every iterate, and the ratings (M, S, P).
+            Scores (M, S, H', W') of the initial filter and of every iterate, and the predicted qualities (M, S, P).
         """
         scores, pooled = self.respond(train_images, test_images, train_boxes, test_proposals, train_target)
         return scores, self.bb_regressor.rate(pooled).view(test_proposals.shape[:-1])
@@ -115,7 +114,7 @@ class DiMP(nn.Module):
         test_proposals: Tensor,
         train_target: Tensor | None = None,
     ) -> tuple[list[Tensor], Pair]:
-        """As `forward`, but instead of the ratings the features that they are made of, see `pool_boxes`."""
+        """As `forward`, but return the pooled features of `pool_boxes` instead of the qualities."""
         train, test = self.backbone(train_images), self.backbone(test_images)
         filters, _ = self.classifier.learn(self.classifier.features(train[LAYER]), train_boxes, train_target)
         test_features = self.classifier.features(test[LAYER])
@@ -126,17 +125,17 @@ class DiMP(nn.Module):
 def pool_boxes(
     iou_net: IoUNet, train: dict[str, Tensor], test: dict[str, Tensor], train_boxes: Tensor, proposals: Tensor
 ) -> Pair:
-    """Pool features for boxes in test images, with the first training image of each sequence as the reference.
+    """Pool features in boxes of test images. The first training image of each sequence is the reference.
 
     Args:
         iou_net: the network.
         train: backbone layers (N, S, C, H, W) of the training images.
         test: backbone layers (M, S, C, H, W) of the test images.
         train_boxes (N, S, 4): the target's boxes xywh, px.
-        proposals (M, S, P, 4): boxes to rate, xywh px.
+        proposals (M, S, P, 4): boxes xywh, px.
 
     Returns:
-        As IoUNet.pooled, for the M S test images: (M S, P, C, 5, 5) and (M S, P, C, 3, 3).
+        Result of IoUNet.pooled for the M S test images: (M S, P, C, 5, 5) and (M S, P, C, 3, 3).
     """
     reference = train["layer2"][0], train["layer3"][0]
     modulation = iou_net.modulation(reference, train_boxes[0])
@@ -149,29 +148,23 @@ def pool_boxes(
 def compose(
     backbone: ResNet | LiteFeatures, optimiser: nn.Module, width: int, block: bool, box_width: int, zero_filter: bool
 ) -> DiMP:
-    """Put a DiMP together.
+    """Build a DiMP from its backbone and the optimiser of its filter.
 
     Args:
         backbone: the backbone.
-        optimiser: of the filter.
+        optimiser: the optimiser of the filter.
         width: channels of the filter.
-        block: put a residual block before the convolution that makes the filter's features.
+        block: add a residual block before the convolution of the filter's features.
         box_width: channels of the IoU-Net.
-        zero_filter: let training begin with a zero filter.
+        zero_filter: start training with a zero filter.
     """
     channels, strides = backbone.channels, backbone.strides
     norm = InstanceL2Norm(math.sqrt(1 / (width * FILTER_SIZE**2)))
     own = [BasicBlock(channels[LAYER], channels[LAYER])] if block else []
     head = nn.Sequential(*own, nn.Conv2d(channels[LAYER], width, 3, padding=1, bias=False), norm)
     initialiser = FilterInitialiser(width, FILTER_SIZE, strides[LAYER], zero=zero_filter)
-    iou_net = IoUNet(
-        (channels["layer2"], channels["layer3"]),
-        hidden=(box_width, box_width),
-        outputs=(box_width, box_width),
-        width=box_width,
-        strides=(strides["layer2"], strides["layer3"]),
-    )
-    return DiMP(backbone, Classifier(head, initialiser, optimiser), iou_net)
+    classifier = Classifier(head, initialiser, optimiser)
+    return DiMP(backbone, classifier, build_iou_net(channels, strides, box_width))
 
 
 def _on_resnet(depth, optimiser, zero_filter=False):
@@ -179,7 +172,7 @@ def _on_resnet(depth, optimiser, zero_filter=False):
 
 
 def dimp_optimiser(stride: int, sigma: float) -> DiMPOptimiser:
-    """The optimiser of DiMP and Super-DiMP as they begin their training; sigma in cells."""
+    """The optimiser of DiMP and Super-DiMP with its initial values; sigma in cells."""
     return DiMPOptimiser(
         iterations=5,
         stride=stride,
@@ -194,7 +187,7 @@ def dimp_optimiser(stride: int, sigma: float) -> DiMPOptimiser:
 
 
 def prdimp_optimiser(stride: int, sigma: float) -> PrDiMPOptimiser:
-    """The optimiser of PrDiMP as it begins its training; sigma in cells."""
+    """The optimiser of PrDiMP with its initial values; sigma in cells."""
     return PrDiMPOptimiser(
         iterations=5,
         stride=stride,
@@ -207,7 +200,7 @@ def prdimp_optimiser(stride: int, sigma: float) -> PrDiMPOptimiser:
 
 
 def simple_optimiser() -> HingeOptimiser:
-    """The optimiser of Super-DiMP-simple as it begins its training. It takes labels."""
+    """The optimiser of Super-DiMP-simple with its initial values. It takes labels."""
     return HingeOptimiser(iterations=5, weight_decay=0.1, threshold=0.05, leak=0.1)
 
 
@@ -222,7 +215,7 @@ def super_dimp() -> DiMP:
 
 
 def super_dimp_simple() -> DiMP:
-    """Build Super-DiMP with an optimiser that takes labels: the network that KeepTrack is based on."""
+    """Build Super-DiMP with an optimiser that takes labels. KeepTrack is based on this network."""
     return _on_resnet(50, simple_optimiser())
 
 

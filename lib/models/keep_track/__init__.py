@@ -1,4 +1,4 @@
-"""KeepTrack: matches target candidates between frames, so that the target is told from objects that look like it."""
+"""KeepTrack: matches target candidates between frames to distinguish the target from similar objects."""
 
 from .model import KeepTrack, Matcher, Matches, find_candidates, keep_track
 

@@ -6,5 +6,5 @@ from .model import KeepTrack, keep_track
 
 
 def build_network(config: Any) -> KeepTrack:
-    """The matching network of a `keep_track` configuration, with random weights; there is one size."""
+    """The matching network of a `keep_track` configuration, with random weights. It has only one size."""
     return keep_track()

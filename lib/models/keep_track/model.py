@@ -16,8 +16,8 @@ def find_candidates(scores: Tensor, threshold: float, neighbourhood: int = 5) ->
 
     Args:
         scores (H, W): the score map.
-        threshold: lower peaks are left out.
-        neighbourhood: side, in cells, of the square in which a peak is the highest; odd.
+        threshold: peaks must be above this.
+        neighbourhood: side of the square in which a peak must be the maximum, cells; odd.
 
     Returns:
         Rows and columns (K, 2), and scores (K,), highest first.
@@ -29,12 +29,12 @@ def find_candidates(scores: Tensor, threshold: float, neighbourhood: int = 5) ->
 
 
 def candidate_centres(cells: Tensor, box_xywh: tuple[float, float, float, float], size: int) -> Tensor:
-    """Where candidates lie in the image.
+    """Convert the cells of candidates to image positions.
 
     Args:
         cells (K, 2): rows and columns.
-        box_xywh: what the map covers from the centre of its first cell to that of its last one, image px.
-        size: cells a side.
+        box_xywh: region from the centre of the map's first cell to the centre of its last cell, image px.
+        size: side of the map, cells.
 
     Returns:
         (K, 2) y, x, image px.
@@ -45,13 +45,13 @@ def candidate_centres(cells: Tensor, box_xywh: tuple[float, float, float, float]
 
 
 class DescriptorExtractor(nn.Module):
-    """Describes candidates by a 4x4 convolution of the backbone's features.
+    """Computes the descriptors of candidates by a 4x4 convolution of the backbone's features.
 
-    Its output has one row and column more than the features, as the score map of a 4x4 filter has.
+    Like the score map of a 4x4 filter, its output has one row and one column more than the features.
 
     Args:
         inputs: channels of the features.
-        channels: of a descriptor.
+        channels: channels of a descriptor.
     """
 
     def __init__(self, inputs: int, channels: int):
@@ -104,7 +104,7 @@ class _Update(nn.Module):
 
 
 class _Layer(nn.Module):
-    """Lets candidates see those of their own frame ("self") or of the other one ("cross")."""
+    """Attention of candidates to those of their own frame ("self") or of the other frame ("cross")."""
 
     def __init__(self, width, heads, kind):
         super().__init__()
@@ -129,13 +129,12 @@ class _Encoder(nn.Module):
 
 
 def normalise_centres(centres: Tensor, image_size: tuple[int, int], swapped: bool = False) -> Tensor:
-    """Centre candidates in the image and scale them by 0.7 of its longer side.
+    """Normalise positions: subtract the image centre and divide by 0.7 times the longer side.
 
     Args:
         centres (..., 2): y, x, image px.
         image_size: (H, W).
-        swapped: centre y by the width and x by the height, as the released tracker does by mistake. Training has it
-            right.
+        swapped: exchange width and height in the image centre, a mistake of the released tracker (not of its training).
 
     Returns:
         (..., 2).
@@ -145,14 +144,14 @@ def normalise_centres(centres: Tensor, image_size: tuple[int, int], swapped: boo
 
 
 def log_optimal_transport(scores: Tensor, bin_score: Tensor | float, iterations: int) -> Tensor:
-    """Turn similarities into log probabilities of matches, by Sinkhorn's algorithm.
+    """Compute log probabilities of matches from similarities by Sinkhorn's algorithm.
 
-    A row and a column for "no match" are added. Each real row and column then has mass 1.
+    A row and a column for "no match" are added. Each other row and column then sums to 1.
 
     Args:
         scores (B, M, N): similarities.
-        bin_score: similarity with "no match".
-        iterations: of Sinkhorn's algorithm.
+        bin_score: similarity to "no match".
+        iterations: iterations of Sinkhorn's algorithm.
 
     Returns:
         (B, M + 1, N + 1).
@@ -163,7 +162,7 @@ def log_optimal_transport(scores: Tensor, bin_score: Tensor | float, iterations:
     padded = F.pad(scores, (0, 1, 0, 1))
     bins = F.pad(torch.zeros_like(scores), (0, 1, 0, 1), value=1.0)
     couplings = padded + bins * bin_score
-    # Work with a total mass of 1; the bins can take everything of the other side.
+    # The total mass is 1. The bins of one side can take the whole mass of the other side.
     shift = -math.log(rows + columns)
     row_mass = scores.new_full((rows + 1,), shift)
     column_mass = scores.new_full((columns + 1,), shift)
@@ -179,10 +178,12 @@ def log_optimal_transport(scores: Tensor, bin_score: Tensor | float, iterations:
 
 @dataclass(frozen=True)
 class Matches:
-    """Matches of M candidates with N earlier or later ones.
+    """Matches of the M candidates of one frame with the N candidates of another.
 
-    log_assignment (B, M + 1, N + 1): log probabilities. matches0 (B, M), matches1 (B, N): the other's index, or -1.
-    scores0 (B, M), scores1 (B, N): probability of each match, 0 where it is not mutual.
+    Attributes:
+        log_assignment (B, M + 1, N + 1): log probabilities.
+        matches0 (B, M), matches1 (B, N): index of the matched candidate in the other frame, or -1.
+        scores0 (B, M), scores1 (B, N): probability of each match, 0 if it is not mutual.
     """
 
     log_assignment: Tensor
@@ -218,11 +219,11 @@ class Matcher(nn.Module):
 
     Args:
         width: channels of a descriptor.
-        encoder: channels of the layers that encode place and score.
+        encoder: channels of the layers that encode position and score.
         heads: attention heads.
-        iterations: of Sinkhorn's algorithm.
-        threshold: least probability of a match.
-        kinds: of the attention layers.
+        iterations: iterations of Sinkhorn's algorithm.
+        threshold: smallest probability of a match.
+        kinds: kind of each attention layer, "self" or "cross".
     """
 
     def __init__(
@@ -248,8 +249,8 @@ class Matcher(nn.Module):
 
         Args:
             descriptors: (B, C, M) and (B, C, N).
-            centres: (B, M, 2) and (B, N, 2), as `normalise_centres` returns them.
-            scores: (B, M) and (B, N), of the candidates in the score maps.
+            centres: (B, M, 2) and (B, N, 2), results of `normalise_centres`.
+            scores: (B, M) and (B, N), scores of the candidates.
 
         Returns:
             The matches.
@@ -270,8 +271,8 @@ class KeepTrack(nn.Module):
 
     Args:
         feature_extractor: the backbone.
-        descriptor_extractor: describes candidates.
-        matcher: matches them.
+        descriptor_extractor: computes the descriptors of candidates.
+        matcher: matches candidates by their descriptors.
     """
 
     def __init__(self, feature_extractor: ResNet, descriptor_extractor: DescriptorExtractor, matcher: Matcher):
@@ -281,7 +282,7 @@ class KeepTrack(nn.Module):
         self.matcher = matcher
 
     def describe(self, images: Tensor, cells: Tensor) -> Tensor:
-        """Describe candidates at cells (B, K, 2) of crops (B, 3, H, W), normalised -> (B, C, K)."""
+        """Descriptors (B, C, K) of candidates at cells (B, K, 2) of normalised crops (B, 3, H, W)."""
         return self.descriptor_extractor(self.feature_extractor(images)["layer3"], cells)
 
     def forward(
@@ -291,7 +292,7 @@ class KeepTrack(nn.Module):
         centres: tuple[Tensor, Tensor],
         scores: tuple[Tensor, Tensor],
     ) -> Matches:
-        """Match the candidates of two crops. Arguments as in `describe` and `Matcher.forward`, for both crops."""
+        """Match the candidates of two crops. Arguments, for both crops: see `describe` and `Matcher.forward`."""
         descriptors = tuple(self.describe(image, cell) for image, cell in zip(images, cells, strict=True))
         return self.matcher(descriptors, centres, scores)
 

@@ -1,6 +1,6 @@
-"""The transformer block: timm's weights, with attention that may also look at remembered tokens.
+"""The transformer block of timm's ViT, with attention that can also include remembered tokens.
 
-timm itself would take longer to import than torch.
+It is written here because importing timm takes longer than importing torch.
 """
 
 from collections import OrderedDict
@@ -28,7 +28,7 @@ class LayerScale(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm block of ViT (arXiv:2010.11929) in two halves, so that a caller can act between them.
+    """Pre-norm block of ViT (arXiv:2010.11929), split into two halves so that a caller can act between them.
 
     Submodules and state-dict keys are timm's: norm1, attn.{qkv,proj}, norm2, mlp.{fc1,fc2}; with layer scale, ls1, ls2.
 
@@ -42,7 +42,7 @@ class Block(nn.Module):
     def __init__(self, dim: int, num_heads: int, *, drop_path: float = 0.0, layer_scale: bool = False) -> None:
         super().__init__()
         self.num_heads, self.drop_path = num_heads, drop_path
-        # In timm's order as well: an optimiser's state goes by the order of the parameters.
+        # In timm's order, because an optimiser's state depends on the order of the parameters.
         self.norm1 = nn.LayerNorm(dim, eps=1e-6)
         self.attn = nn.ModuleDict({"qkv": nn.Linear(dim, 3 * dim), "proj": nn.Linear(dim, dim)})
         self.ls1 = LayerScale(dim) if layer_scale else nn.Identity()
@@ -54,12 +54,12 @@ class Block(nn.Module):
     def attend(
         self, x: Tensor, memory: tuple[Tensor, Tensor] | None = None, hint: tuple | None = None
     ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-        """First half: every token of x sees x, and the tokens of `memory` before them.
+        """First half: every token of x attends to x and to the tokens of `memory`.
 
         Args:
             x (B, N, C): the tokens.
-            memory: (key, value), each (B, h, M, C/h), of tokens that are seen but not updated; None for none.
-            hint: see `hinted`; None for none.
+            memory: (key, value), each (B, h, M, C/h), of tokens that are attended to but not updated; None for none.
+            hint: result of `hinted`; None for none.
 
         Returns:
             The tokens (B, N, C), and this layer's (query, key, value) of x, each (B, h, N, C/h).
@@ -73,14 +73,14 @@ class Block(nn.Module):
         return x + self._kept(self.ls1(self.attn.proj(mixed))), (query, key, value)
 
     def consult(self, x: Tensor, memory: tuple[Tensor, Tensor], hint: tuple | None = None) -> Tensor:
-        """First half for tokens (B, N, C) that see `memory` and `hint` alone, not each other: (B, N, C)."""
+        """First half for tokens (B, N, C) that attend only to `memory` and `hint`, not to each other: (B, N, C)."""
         C = x.shape[2]
         weight, bias = self.attn.qkv.weight[:C], self.attn.qkv.bias[:C]  # the query's rows
         query = rearrange(F.linear(self.norm1(x), weight, bias), "b n (heads c) -> b heads n c", heads=self.num_heads)
         return x + self._kept(self.ls1(self.attn.proj(self._mix(query, memory, hint))))
 
     def hinted(self, token: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """An extra token as a `hint` for the other tokens.
+        """Convert an extra token to a `hint` for the other tokens.
 
         Attention to it has its own sigmoid gate instead of a share of the softmax, so with a low bias ordinary
         attention is unchanged.
@@ -97,7 +97,7 @@ class Block(nn.Module):
         return key, value, bias
 
     def _mix(self, query, memory, hint):
-        """What queries (B, h, N, C/h) find in (key, value), and in a hint: (B, N, C)."""
+        """Attention of queries (B, h, N, C/h) to (key, value) and to a hint: (B, N, C)."""
         mixed = F.scaled_dot_product_attention(query, *memory)
         if hint is not None:
             key, value, bias = hint
@@ -105,7 +105,7 @@ class Block(nn.Module):
         return rearrange(mixed, "b heads n c -> b n (heads c)")
 
     def _kept(self, x):
-        """x (B, N, C), zero for the samples that skip this half and scaled up for the others to make up for it."""
+        """Drop path: x (B, N, C) is zero for samples that skip this half, and scaled up for the others."""
         if not (self.training and self.drop_path):
             return x
         keep = 1 - self.drop_path

@@ -1,4 +1,4 @@
-"""The corner head: a box from where its two corners are likely to be (STARK, arXiv:2103.17154, section 3.1)."""
+"""The corner head: predicts a box by score maps of its two corners (STARK, arXiv:2103.17154, section 3.1)."""
 
 from typing import NamedTuple
 
@@ -9,10 +9,11 @@ CORNERS = ("tl", "br")  # upper left, lower right; the names are those of STARK'
 
 
 class CornerOutput(NamedTuple):
-    """A box for each sample, float32.
+    """One box per sample, float32.
 
-    boxes_xyxy: (B, 4), corners in shares of the search crop.
-    top_left, bottom_right: (B, 1, H, W), scores of the cells before the softmax.
+    Attributes:
+        boxes_xyxy (B, 4): corners in crop sides.
+        top_left, bottom_right (B, 1, H, W): scores of the cells before the softmax.
     """
 
     boxes_xyxy: Tensor
@@ -21,14 +22,14 @@ class CornerOutput(NamedTuple):
 
 
 class CornerHead(nn.Module):
-    """Five convolutions for each corner; the corner is the mean position of the softmax over the cells.
+    """Five convolutions per corner. The corner is the mean cell position, weighted by the softmax of the scores.
 
     Args:
         inputs: channels C of the features.
-        channels: width of the first convolution; each further one has half the width of the one before.
-        half_cell: whether a cell stands for its middle. Otherwise, as in the released STARK, it stands for its upper
-            left corner: then no corner lies beyond 1 - 1/W of the crop, and boxes of a network trained so come out
-            half a cell off when the flag is set.
+        channels: channels of the first convolution. Each further one has half as many.
+        half_cell: whether the position of a cell is its centre. If false, it is its upper left corner, as in the
+            released STARK. Corners then never lie beyond 1 - 1/W of the crop. Weights trained with one setting give
+            boxes that are half a cell off with the other.
     """
 
     def __init__(self, inputs: int, channels: int, half_cell: bool) -> None:
@@ -47,27 +48,27 @@ class CornerHead(nn.Module):
         """Find the box.
 
         Args:
-            features (B, C, H, W): of the search crop.
+            features (B, C, H, W): features of the search crop.
         """
         maps = [self.score(features, corner) for corner in CORNERS]
         return CornerOutput(torch.cat([mean_position(scores, self.shift) for scores in maps], dim=1), *maps)
 
     def score(self, features: Tensor, corner: str) -> Tensor:
-        """Scores (B, 1, H, W) float32 of one of CORNERS, from features (B, C, H, W)."""
+        """Score map (B, 1, H, W) float32 of one of CORNERS, from features (B, C, H, W)."""
         for i in range(1, 6):
             features = getattr(self, f"conv{i}_{corner}")(features)
         return features.float()
 
 
 def mean_position(scores: Tensor, shift: float) -> Tensor:
-    """Mean position of the cells, weighted by the softmax of their scores.
+    """Mean cell position, weighted by the softmax of the scores (soft-argmax).
 
     Args:
-        scores (B, 1, H, W): any finite numbers.
-        shift: what is added to the number of a cell, in cells; 0.5 for its middle.
+        scores (B, 1, H, W): finite.
+        shift: added to the index of a cell, cells; 0.5 for its centre.
 
     Returns:
-        (B, 2) x and y in shares of the map's width and height.
+        (B, 2) x and y, divided by the map's width and height.
     """
     height, width = scores.shape[-2:]
     share = scores.flatten(1).softmax(dim=1).view(-1, height, width)
@@ -76,14 +77,12 @@ def mean_position(scores: Tensor, shift: float) -> Tensor:
 
 
 def attended_map(features: Tensor, query: Tensor, window: Tensor | float = 1.0) -> Tensor:
-    """Weight each token of a square search crop by its product with the query, for the corner head.
-
-    There is neither a scale nor a softmax.
+    """Multiply each token of a square search crop by its dot product with the query. There is no softmax.
 
     Args:
         features (B, H*H, C): encoded tokens of the crop, row by row.
-        query (B, 1, C): what the decoder found.
-        window (H*H, 1): by which the products are multiplied.
+        query (B, 1, C): output of the decoder.
+        window (H*H, 1): factor of the dot products.
 
     Returns:
         (B, C, H, H).

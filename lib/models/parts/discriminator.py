@@ -1,19 +1,18 @@
-"""The discriminator of adversarial training: tells the features of two networks apart."""
+"""The discriminator of adversarial training: classifies which of two networks made a feature vector."""
 
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 
 class Discriminator(nn.Module):
-    """Three linear layers that answer whether a feature vector comes from the teacher.
+    """Three linear layers that predict whether a feature vector comes from the teacher.
 
-    The keys are those of MKDNet's release, whose last layer ends in a sigmoid. Here the loss contains it.
+    The keys are those of MKDNet's release. The release ends with a sigmoid; here the loss contains it.
 
     Args:
-        inputs: numbers in a feature vector.
-        width: of the two hidden layers.
-        spectral: divide each layer's weights by their largest singular value (arXiv:1802.05957), against
-            discriminators that win too early.
+        inputs: length of a feature vector.
+        width: width of the two hidden layers.
+        spectral: use spectral normalisation (arXiv:1802.05957), which keeps the discriminator from winning too early.
 
     Source: Zhu et al., MKDNet, arXiv:2202.05659.
     """
@@ -25,5 +24,5 @@ class Discriminator(nn.Module):
         self.model = nn.Sequential(first, nn.LeakyReLU(0.2), second, nn.LeakyReLU(0.2), last)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Map features (..., inputs) to logits (...); above zero means: of the teacher."""
+        """Map features (..., inputs) to logits (...). A logit above zero stands for the teacher."""
         return self.model(features)[..., 0]

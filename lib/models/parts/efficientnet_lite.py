@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import UserError
+from .weights import PretrainedBackbone
 
 # EfficientNet-Lite0 up to stride 16 (Tan and Le, arXiv:1905.11946; the Lite variants have no squeeze-and-excitation and
 # ReLU6 in place of swish): blocks, expansion, kernel, stride of the first block, output channels.
@@ -123,23 +124,26 @@ class Lite0(nn.Module):
         return folded
 
 
-class LastMap(nn.Module):
-    """A trunk of which only the map of the largest stride is used.
+class LastMap(PretrainedBackbone):
+    """A trunk that returns only its map with the largest stride.
 
     Args:
-        trunk: see the top of this file.
+        trunk: the trunk.
 
     Attributes:
         channels: channels of the output.
     """
 
-    def __init__(self, trunk: nn.Module) -> None:
+    def __init__(self, trunk: Lite0) -> None:
         super().__init__()
         self.trunk, self.channels = trunk, trunk.channels[max(trunk.channels)]
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images (B, 3, S, S) -> (B, channels, S / stride, S / stride)."""
         return self.trunk(images)[-1]
+
+    def published(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {f"trunk.{name}": value for name, value in self.trunk.folded(state).items()}
 
 
 def packaged_weights() -> Path:

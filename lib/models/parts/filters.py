@@ -1,4 +1,4 @@
-"""Discriminative correlation filters: apply them to features, and start them from the target's own features."""
+"""Discriminative correlation filters: how they are applied, and how they are initialised from the target's features."""
 
 import math
 
@@ -11,11 +11,12 @@ from .roi_pooling import precise_roi_pool
 def apply_filter(features: Tensor, filters: Tensor) -> Tensor:
     """Correlate the features of each sequence with its own filter.
 
-    Half the filter is padded on every side, so an even filter gives one row and column more than the features have.
+    The features are padded by half the filter on every side. The scores of an even filter therefore have one row and
+    one column more than the features.
 
     Args:
         features (N, S, C, H, W): N images of each of S sequences.
-        filters (S, C, h, w): one filter a sequence.
+        filters (S, C, h, w): one filter per sequence.
 
     Returns:
         Scores (N, S, H', W').
@@ -27,15 +28,15 @@ def apply_filter(features: Tensor, filters: Tensor) -> Tensor:
 
 
 def apply_filter_transposed(features: Tensor, weights: Tensor, size: tuple[int, int]) -> Tensor:
-    """Apply the transpose of `apply_filter`, seen as a linear function of the filter.
+    """Apply the transpose of `apply_filter` as a linear function of the filter.
 
     Args:
-        features (N, S, C, H, W): as in `apply_filter`.
-        weights (N, S, H', W'): one number for each score.
+        features (N, S, C, H, W): see `apply_filter`.
+        weights (N, S, H', W'): one weight per score.
         size: height and width of the filter.
 
     Returns:
-        (S, C, h, w): the gradient, for the filter, of the sum of weights times scores.
+        (S, C, h, w): gradient of sum(weights * scores) with respect to the filter.
     """
     images, sequences, channels = features.shape[:3]
     padding = size[0] // 2, size[1] // 2
@@ -47,7 +48,7 @@ class InstanceL2Norm(nn.Module):
     """Scale every image's features to the same mean square.
 
     Args:
-        scale: root of the mean square afterwards.
+        scale: root mean square of the result.
         eps: added to the sum of squares.
     """
 
@@ -62,14 +63,14 @@ class InstanceL2Norm(nn.Module):
 
 
 class FilterInitialiser(nn.Module):
-    """Start a filter as the target's features: a convolution, then precise RoI pooling, then the mean over images.
+    """Compute initial filters from the target's features: a convolution, precise RoI pooling, and the mean over images.
 
     Args:
-        channels: of the features.
+        channels: channels of the features.
         size: height and width of the filter.
-        stride: px a cell of the features.
+        stride: px per cell of the features.
         normalise: divide the filter by its number of weights.
-        zero: start the convolution at zero, so that training begins with a zero filter.
+        zero: initialise the convolution with zeros, so that training starts with a zero filter.
     """
 
     def __init__(self, channels: int, size: int, stride: int, normalise: bool = False, zero: bool = False):
@@ -83,10 +84,10 @@ class FilterInitialiser(nn.Module):
             nn.init.normal_(self.filter_conv.weight, std=math.sqrt(2 / (9 * channels)))
 
     def forward(self, features: Tensor, boxes: Tensor) -> Tensor:
-        """Pool the first filter of each sequence.
+        """Compute the initial filter of each sequence.
 
         Args:
-            features (N, S, C, H, W): of N images of each of S sequences.
+            features (N, S, C, H, W): features of N images of each of S sequences.
             boxes (N, S, 4): the target's boxes xywh, px.
 
         Returns:

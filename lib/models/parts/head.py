@@ -1,10 +1,10 @@
-"""The centre head: where the target is, how large, and where in its cell."""
+"""The centre head: score map, size map and offset map."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-TOWERS = {"ctr": 1, "offset": 2, "size": 2}  # outputs of each; the names are those of OSTrack's checkpoints
+TOWERS = {"ctr": 1, "offset": 2, "size": 2}  # output channels; the names are those of OSTrack's checkpoints
 
 
 def conv_bn_relu(inputs: int, outputs: int) -> nn.Sequential:
@@ -24,9 +24,9 @@ def separable(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
 
 
 class SeparableHead(nn.Module):
-    """A light head: one tower of depthwise separable convolutions for the score, one for the box.
+    """A cheap head: one tower of depthwise separable convolutions for the score, one for the box.
 
-    It takes about a tenth of the arithmetic of a CenterHead of the same width and answers in the same form.
+    It needs about a tenth of the arithmetic of a CenterHead of the same width and returns the same maps.
 
     Args:
         inputs: channels C of the features.
@@ -38,7 +38,7 @@ class SeparableHead(nn.Module):
         for name, outputs in (("score", 1), ("box", 4)):
             tower = [separable(inputs, channels), separable(channels, channels), separable(channels, channels)]
             self.add_module(name, nn.Sequential(*tower, nn.Conv2d(channels, outputs, 1)))
-        # The same starts as CenterHead's.
+        # The same initial values as in CenterHead.
         nn.init.constant_(self.score[-1].bias, -2.19)
         with torch.no_grad():
             self.box[-1].bias.copy_(torch.tensor([0.5, 0.5, -1.1, -1.1]))
@@ -53,9 +53,9 @@ class CenterHead(nn.Module):
     """Three convolutional towers over the search features (CenterNet, arXiv:1904.07850; OSTrack, arXiv:2203.11991).
 
     With `fine`, maps have twice the resolution of the features, for targets of a few pixels. The first convolution of
-    each tower narrows the features at the coarse resolution, where it is cheap; its output is enlarged bilinearly.
-    Detail from a small convolutional stem on the crop itself is added through a 1x1 convolution that starts at zero. So
-    every tensor of a plain head fits a fine one, which then computes the same up to the enlargement.
+    each tower runs at the coarse resolution, where it is cheap. Its output is upsampled bilinearly. A small
+    convolutional stem on the crop adds detail through a 1x1 convolution that is initialised with zeros. Weights of a
+    head without `fine` therefore fit one with `fine`, which then computes the same maps, upsampled.
 
     Args:
         inputs: channels C of the features.
@@ -71,9 +71,9 @@ class CenterHead(nn.Module):
             for i in range(4):
                 self.add_module(f"conv{i + 1}_{tower}", conv_bn_relu(widths[i], widths[i + 1]))
             self.add_module(f"conv5_{tower}", nn.Conv2d(widths[-1], outputs, 1))
-        # Most cells are background: start the score at 0.1, not 0.5 (RetinaNet, arXiv:1708.02002, section 4.1).
+        # Most cells are background, so the initial score is 0.1, not 0.5 (RetinaNet, arXiv:1708.02002, section 4.1).
         nn.init.constant_(self.conv5_ctr.bias, -2.19)
-        nn.init.constant_(self.conv5_size.bias, -1.1)  # sides of a quarter: what a target is in a window of factor 4
+        nn.init.constant_(self.conv5_size.bias, -1.1)  # 1/4 of the crop: the size of a target with factor 4
         if fine:
             layers = []
             for narrow, wide in ((3, 32), (32, 64), (64, 128)):
@@ -87,8 +87,8 @@ class CenterHead(nn.Module):
         """Score, size and offset maps.
 
         Args:
-            features (B, C, G, G): of the search crop.
-            image (B, 3, S, S): the normalised search crop; read only if `fine`.
+            features (B, C, G, G): features of the search crop.
+            image (B, 3, S, S): the normalised search crop; only used if `fine`.
 
         Returns:
             float32 score (B, 1, H, H) in [1e-4, 1 - 1e-4], size (B, 2, H, H) in (0, 1), offset (B, 2, H, H) in cells;

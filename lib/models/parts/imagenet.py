@@ -1,4 +1,4 @@
-"""Images to what networks pre-trained on ImageNet expect."""
+"""Normalisation of images for networks that were pre-trained on ImageNet."""
 
 import torch
 from torch import Tensor, nn

@@ -1,5 +1,6 @@
-"""The IoU-Net of ATOM (arXiv:1811.07628): predicts the overlap of boxes with the target, and refines boxes by it."""
+"""The IoU-Net of ATOM (arXiv:1811.07628): predicts the IoU of boxes with the target, and refines boxes by gradients."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -40,16 +41,16 @@ class PooledLinear(nn.Module):
 class IoUNet(nn.Module):
     """Predicts the IoU of boxes in a frame with the target that a reference frame shows.
 
-    The reference frame gives one modulation vector for each of two feature levels, a fine and a coarse one. The test
-    frame's features are multiplied by them, pooled in each box, and a linear layer predicts a value that grows with the
-    IoU. The keys are those of the released checkpoints.
+    The reference frame gives one modulation vector for each of two feature levels, fine and coarse. The test frame's
+    features are multiplied by these vectors and pooled in each box. A linear layer then predicts a value that grows
+    with the IoU. The keys are those of the released checkpoints.
 
     Args:
         inputs: channels of the features of the two levels.
         hidden: channels of the convolved test features, for both levels.
         outputs: channels of the pooled linear layers, for both levels.
         width: channels of the layers before them.
-        strides: px a cell of the two levels.
+        strides: px per cell of the two levels.
     """
 
     def __init__(
@@ -99,8 +100,8 @@ class IoUNet(nn.Module):
         """Pool the modulated features in boxes.
 
         Args:
-            modulation: as `modulation` returns it, for B targets.
-            features: as `features` returns it, for B frames.
+            modulation: result of `modulation` for B targets.
+            features: result of `features` for B frames.
             boxes (B, N, 4): xywh, px.
 
         Returns:
@@ -110,26 +111,43 @@ class IoUNet(nn.Module):
         return fine, precise_roi_pool(features[1] * modulation[1], boxes, 3, self.strides[1])
 
     def predict(self, modulation: Pair, features: Pair, boxes: Tensor) -> Tensor:
-        """Predict the quality of boxes (B, N, 4) xywh px -> (B, N). Arguments as in `pooled`.
+        """Predict the quality (B, N) of boxes (B, N, 4) xywh, px. Arguments: see `pooled`.
 
-        ATOM and DiMP train it to be 2 IoU - 1, PrDiMP to be the logarithm of a density.
+        In ATOM and DiMP the quality is trained to equal 2 IoU - 1, in PrDiMP the logarithm of a density.
         """
         return self.rate(self.pooled(modulation, features, boxes))
 
     def rate(self, pooled: Pair) -> Tensor:
-        """Predict the quality (B, N) of boxes from what `pooled` returns."""
+        """Predict the quality (B, N) of boxes from the result of `pooled`."""
         fine, coarse = pooled
         vector = torch.cat([self.fc3_rt(fine.flatten(0, 1)), self.fc4_rt(coarse.flatten(0, 1))], dim=1)
         return self.iou_predictor(vector).view(fine.shape[:2])
 
 
+def build_iou_net(channels: Mapping[str, int], strides: Mapping[str, int], width: int) -> IoUNet:
+    """Build the IoU-Net of a backbone.
+
+    Args:
+        channels, strides: of the backbone's "layer2" and "layer3".
+        width: channels of all layers.
+    """
+    levels = "layer2", "layer3"
+    return IoUNet(
+        tuple(channels[level] for level in levels),
+        hidden=(width, width),
+        outputs=(width, width),
+        width=width,
+        strides=tuple(strides[level] for level in levels),
+    )
+
+
 def to_relative(boxes: Tensor, size: Tensor) -> Tensor:
-    """Boxes xywh (..., 4) -> (cx / size_w, cy / size_h, log w, log h); size (..., 2) is w, h in px."""
+    """Convert boxes xywh (..., 4) to (cx / size_w, cy / size_h, log w, log h). size (..., 2): w and h, px."""
     return torch.cat([(boxes[..., :2] + boxes[..., 2:] / 2) / size, boxes[..., 2:].log()], dim=-1)
 
 
 def from_relative(relative: Tensor, size: Tensor) -> Tensor:
-    """Undo `to_relative`."""
+    """The inverse of `to_relative`."""
     extent = relative[..., 2:].exp()
     return torch.cat([relative[..., :2] * size - extent / 2, extent], dim=-1)
 
@@ -144,24 +162,25 @@ def refine_boxes(
     step_length: float,
     step_decay: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
-    """Move boxes uphill in predicted IoU by gradient steps.
+    """Refine boxes by gradient ascent on the predicted quality.
 
-    "default" steps in xywh, each gradient multiplied by the box's own width or height twice over (ATOM). "relative"
-    steps in centre over the first box's size and logarithm of the size (PrDiMP, arXiv:2003.12565).
-    With a decay below 1, a box whose prediction did not rise goes back by its last step, and its steps get shorter.
+    In the space "default" the variables are x, y, w, h, and each gradient is multiplied by the box's width or height
+    (ATOM). In the space "relative" they are those of `to_relative` (PrDiMP, arXiv:2003.12565).
+    With a decay below 1, a box whose quality did not rise returns to its position before the last step, and its steps
+    become shorter.
 
     Args:
         iou_net: the network.
-        modulation: of B targets.
-        features: of B frames, as `IoUNet.features` returns them.
-        boxes (B, N, 4): start, xywh px. In the relative space the first one gives the unit of length.
-        space: in which coordinates a step is made.
+        modulation: modulation vectors of B targets.
+        features: result of `IoUNet.features` for B frames.
+        boxes (B, N, 4): start boxes xywh, px. In the relative space the size of the first box is the unit of length.
+        space: coordinates in which the steps are made.
         iterations: number of steps, at least 1.
         step_length: factor of the gradient.
-        step_decay: factor of a box's step length after a step that did not help.
+        step_decay: factor of a box's step length after a step that did not raise the quality.
 
     Returns:
-        The boxes (B, N, 4), and the predictions (B, N) before the last step, by which they are ranked.
+        The boxes (B, N, 4), and the predicted qualities (B, N) before the last step.
     """
     unit = boxes[:, :1, 2:].clone()
     current = boxes.detach().clone() if space == "default" else to_relative(boxes.detach(), unit)

@@ -7,13 +7,14 @@ from torch import Tensor, nn
 
 from .efficientnet_lite import Lite0
 from .imagenet import IMAGENET_MEAN, IMAGENET_STD
+from .weights import PretrainedBackbone
 
 
-class LiteFeatures(nn.Module):
-    """Features of a small trunk in the form of `ResNet`: "layer2" is its fine level, "layer3" its coarse one.
+class LiteFeatures(PretrainedBackbone):
+    """Features of a small trunk with the interface of `ResNet`: "layer2" is the fine level, "layer3" the coarse level.
 
-    Strides are half of a ResNet's. A crop of half the side therefore has as many cells, for a fraction of the work.
-    The trunk's maps at strides 8 and 16 are projected to one width and summed at stride 8.
+    The strides are half of a ResNet's. A crop of half the side therefore has the same number of cells at a fraction of
+    the cost. The trunk's maps at strides 8 and 16 are projected to one width and summed at stride 8.
 
     Args:
         width: channels of "layer3".
@@ -39,5 +40,4 @@ class LiteFeatures(nn.Module):
         return {"layer2": fine, "layer3": F.relu(self.norm(self.middle(middle) + coarse))}
 
     def published(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The published state dict of an EfficientNet-Lite0 -> what of this module it holds, the trunk."""
         return {f"trunk.{name}": value for name, value in self.trunk.folded(state).items()}

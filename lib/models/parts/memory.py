@@ -1,4 +1,4 @@
-"""The memory of training samples of a discriminative tracker, and the rule of its weights."""
+"""The memory of training samples of a discriminative tracker, and the rule for their weights."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class MemoryRule:
-    """How the weights of samples change.
+    """Rule for the weights of training samples.
 
-    rate: weight of a new sample. initial_share: least share of the first frame's samples, in [0, 1].
+    Attributes:
+        rate: weight of a new sample.
+        initial_share: smallest total weight of the first frame's samples, in [0, 1].
     """
 
     rate: float = 0.01
@@ -27,15 +29,16 @@ def next_weights(
 ) -> Tensor:
     """Compute the weights after a sample is stored.
 
-    A new sample weighs 1 / (1 - rate) times the newest one, so older samples fade by 1 - rate each time.
+    A new sample has 1 / (1 - rate) times the weight of the newest one. Older weights therefore decay by 1 - rate with
+    each new sample.
 
     Args:
-        weights (M,): weights before; they sum to 1, and unused slots have 0.
-        initial: number of the first frame's samples, which fill the first slots.
-        slot: where the new sample goes.
-        previous_slot: where the last one went; None for the first.
-        rule: rate and least share of the initial samples.
-        rate: another rate for this sample, such as for a hard negative.
+        weights (M,): weights before. They sum to 1, and unused slots have weight 0.
+        initial: number of the first frame's samples, which are in the first slots.
+        slot: slot of the new sample.
+        previous_slot: slot of the sample that was stored last; None if this is the first one.
+        rule: the rule.
+        rate: weight of this sample instead of the rule's, such as for a hard negative.
 
     Returns:
         (M,) weights that sum to 1.
@@ -55,17 +58,18 @@ def next_weights(
 
 
 class SampleMemory:
-    """Keeps the newest training samples of a sequence, with their weights.
+    """Training samples of a sequence with their weights.
 
-    The first frame's samples stay. When the memory is full, the new sample replaces the later one that counts least.
+    The first frame's samples are never replaced. If the memory is full, a new sample replaces the later sample with the
+    smallest weight.
 
     Args:
-        samples: tensors (N, ...) of the first frame's samples: features, boxes, labels, whatever is learned from.
-        size: number of slots M, more than N.
-        rule: of the weights.
+        samples: tensors (N, ...) of the first frame's samples, such as features and boxes.
+        size: number of slots M, larger than N.
+        rule: rule for the weights.
 
     Raises:
-        ValueError: no slot is left for later samples.
+        ValueError: there is no slot for later samples.
     """
 
     def __init__(self, samples: tuple[Tensor, ...], size: int, rule: MemoryRule):
@@ -102,10 +106,10 @@ class SampleMemory:
         """Store one sample.
 
         Args:
-            sample: as one entry of each tensor that the constructor took.
-            rate: weight of this sample. None for the rule's.
-            certainty: in [0, 1], that the sample shows the target.
-            keep_weight: leave the weights as they are if the newest sample is replaced (KeepTrack).
+            sample: one entry for each tensor that the constructor took.
+            rate: weight of this sample. None for the rule's weight.
+            certainty: certainty in [0, 1] that the sample shows the target.
+            keep_weight: do not change the weights if this sample replaces the newest one (KeepTrack).
 
         Returns:
             The slot.
@@ -123,10 +127,10 @@ class SampleMemory:
         return slot
 
     def certain_weights(self, threshold: float) -> Tensor:
-        """Multiply the weights by the certainties, with less certain samples left out for good (KeepTrack).
+        """Multiply the weights by the certainties, and exclude uncertain samples (KeepTrack).
 
         Args:
-            threshold: samples of lower certainty get certainty 0, which also makes them the first to be replaced.
+            threshold: the certainty of samples below this is set to 0 permanently. They are also replaced first.
 
         Returns:
             (count,) weights, not normalised.

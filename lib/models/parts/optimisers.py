@@ -1,8 +1,8 @@
 """Optimisers that learn a filter online: steepest descent (DiMP, PrDiMP, Super-DiMP) and conjugate gradients (ATOM).
 
-Scores are linear in the filter, so a loss is described in the space of scores alone: its value, its slope, and its
-curvature along a direction. `steepest_descent` does the rest, and every step can be differentiated for training.
-Sequences are independent: each has its own filter and its own step.
+Scores are linear in the filter. A loss is therefore given as a function of the scores: its value, its gradient, and its
+curvature along a direction. `steepest_descent` needs nothing else. Every step is differentiable, for training.
+Sequences are independent: each has its own filter and its own step length.
 """
 
 import math
@@ -17,11 +17,13 @@ from .filters import apply_filter, apply_filter_transposed
 
 @dataclass(frozen=True)
 class ScoreLoss:
-    """A loss of scores (N, S, H, W), as steepest descent needs it.
+    """A loss at given scores (N, S, H, W), as `steepest_descent` needs it.
 
-    value (S,): the loss of each sequence, to report. slope (N, S, H, W): derivative of what is minimised; that is the
-    loss for PrDiMP, and half of it for sums of squares. curvature: maps a change of the scores (N, S, H, W) to the (S,)
-    second derivative along it.
+    Attributes:
+        value (S,): the loss of each sequence, for the log.
+        slope (N, S, H, W): gradient of the objective. The objective is the loss for PrDiMP, and half the loss for sums
+            of squares.
+        curvature: function from a change of the scores (N, S, H, W) to the second derivative along it (S,).
     """
 
     value: Tensor
@@ -38,14 +40,15 @@ def steepest_descent(
     step_factor: Tensor | float = 1.0,
     damping: float = 0.0,
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Minimise a loss of the scores plus weight_decay / 2 |filter|^2, with the exact step along each gradient.
+    """Minimise an objective of the scores plus weight_decay / 2 |filter|^2 by gradient steps of optimal length.
 
-    The reported losses add weight_decay |filter|^2: for sums of squares, they are twice what is minimised.
-    With the gradient g, the step is |g|^2 / (curvature along g + (weight_decay + damping) |g|^2), times step_factor.
+    The length of a step along the gradient g is
+    step_factor |g|^2 / (curvature along g + (weight_decay + damping) |g|^2).
+    The returned losses add weight_decay |filter|^2. For sums of squares they are twice the objective.
 
     Args:
-        loss: the loss of the scores.
-        filters (S, C, h, w): start.
+        loss: function from scores to their ScoreLoss.
+        filters (S, C, h, w): initial filters.
         features (N, S, C, H, W): the training samples.
         iterations: number of steps; 0 only computes the loss.
         weight_decay: factor of the filter's squared norm.
@@ -53,7 +56,7 @@ def steepest_descent(
         damping: added to the weight decay in the step's denominator.
 
     Returns:
-        iterations + 1 filters (S, C, h, w), and as many losses, each a mean over the sequences.
+        iterations + 1 filters (S, C, h, w), and as many losses. Each loss is the mean over the sequences.
 
     Source: Bhat et al., DiMP, arXiv:1904.07220, eq. 3 to 6.
     """
@@ -76,7 +79,7 @@ def steepest_descent(
 
 
 def _squared_loss(residual: Tensor, slope_of_residual: Tensor) -> ScoreLoss:
-    """The Gauss-Newton form of a sum of squares."""
+    """The ScoreLoss of a sum of squared residuals, with the Gauss-Newton curvature."""
     return ScoreLoss(
         residual.square().sum(dim=(0, 2, 3)),
         slope_of_residual * residual,
@@ -85,37 +88,43 @@ def _squared_loss(residual: Tensor, slope_of_residual: Tensor) -> ScoreLoss:
 
 
 def _sample_weights(weights: Tensor | None, features: Tensor) -> Tensor:
-    """(N,) or (N, S) weights -> (N, S or 1, 1, 1); equal ones that sum to 1 where there are none."""
+    """Reshape weights (N,) or (N, S) to (N, 1 or S, 1, 1). None stands for equal weights that sum to 1."""
     images = features.shape[0]
     if weights is None:
         return features.new_full((images, 1, 1, 1), 1 / images)
     return weights.reshape(images, -1, 1, 1)
 
 
+def _sizes(filters: Tensor, features: Tensor) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Height and width of filters (..., h, w), and of the scores that they give on features (..., H, W)."""
+    height, width = filters.shape[-2:]
+    return (height, width), (features.shape[-2] + 1 - height % 2, features.shape[-1] + 1 - width % 2)
+
+
 def _leaky(scores: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
-    """Multiply negative scores by a slope in [0, 1]. Returns the values and derivatives (the mean slope at 0)."""
+    """Leaky ReLU: multiply negative scores by a slope in [0, 1]. Returns values and derivatives (mean at 0)."""
     up, down = (1 + slope) / 2, (1 - slope) / 2
     return down * scores.abs() + up * scores, down * scores.sign() + up
 
 
-def _bent(scores: Tensor, slope: Tensor, bend: float) -> tuple[Tensor, Tensor]:
-    """A smooth form of `_leaky`, rounded over a width of about `bend`. Returns the values and derivatives."""
+def _smooth_leaky(scores: Tensor, slope: Tensor, bend: float) -> tuple[Tensor, Tensor]:
+    """Leaky ReLU with a corner that is rounded over a width of about `bend`. Returns values and derivatives."""
     up, down = (1 + slope) / 2, (1 - slope) / 2
     root = (scores.square() + 4 * bend**2).sqrt()
     return down * (root - 2 * bend) + up * scores, down * scores / root + up
 
 
 def _activation(scores: Tensor, slope: Tensor, bend: float | None) -> tuple[Tensor, Tensor]:
-    return _leaky(scores, slope) if bend is None else _bent(scores, slope, bend)
+    return _leaky(scores, slope) if bend is None else _smooth_leaky(scores, slope, bend)
 
 
 def target_cells(boxes: Tensor, stride: int, filter_size: tuple[int, int]) -> Tensor:
-    """Where the centres of boxes lie in the score map.
+    """Convert the centres of boxes to cells of the score map.
 
     Args:
         boxes (..., 4): xywh, px.
-        stride: px a cell.
-        filter_size: height and width of the filter. An even one moves the scores by half a cell.
+        stride: px per cell.
+        filter_size: height and width of the filter. An even size shifts the score map by half a cell.
 
     Returns:
         (..., 2) row and column, in cells.
@@ -126,9 +135,9 @@ def target_cells(boxes: Tensor, stride: int, filter_size: tuple[int, int]) -> Te
 
 
 def distance_bins(centre: Tensor, size: tuple[int, int], bins: int, width: float) -> Tensor:
-    """Describe each cell's distance from a centre by weights of triangular bins.
+    """Encode the distance of each cell from a centre as weights of triangular bins.
 
-    The weights of a cell sum to 1. The last bin takes all greater distances.
+    The weights of a cell sum to 1. The last bin also covers all larger distances.
 
     Args:
         centre (M, 2): row and column, in cells.
@@ -141,7 +150,7 @@ def distance_bins(centre: Tensor, size: tuple[int, int], bins: int, width: float
     """
     rows = torch.arange(size[0], device=centre.device, dtype=centre.dtype) - centre[:, :1]
     columns = torch.arange(size[1], device=centre.device, dtype=centre.dtype) - centre[:, 1:]
-    # The norm has a gradient of 0 at the centre, the root of a sum of squares has NaN there.
+    # At the centre vector_norm has gradient 0; the root of a sum of squares would have NaN.
     across = torch.stack(torch.broadcast_tensors(rows[:, :, None], columns[:, None]))
     distance = torch.linalg.vector_norm(across, dim=0) / width
     offset = distance[:, None] - torch.arange(bins, device=centre.device, dtype=centre.dtype)[:, None, None]
@@ -150,37 +159,76 @@ def distance_bins(centre: Tensor, size: tuple[int, int], bins: int, width: float
 
 
 def gaussian_label(centre: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
-    """Gaussians of height 1 around centres (..., 2) row, column in cells -> (..., rows, columns); sigma in cells."""
+    """Draw Gaussians of height 1.
+
+    Args:
+        centre (..., 2): row and column, cells.
+        size: rows and columns of the map.
+        sigma: standard deviation, cells; 0 for a single 1 in the nearest cell.
+
+    Returns:
+        (..., rows, columns).
+    """
     rows = torch.arange(size[0], device=centre.device, dtype=centre.dtype) - centre[..., :1]
     columns = torch.arange(size[1], device=centre.device, dtype=centre.dtype) - centre[..., 1:]
     if sigma == 0:
-        # The limit: 1 in the nearest cell.
         rows, columns = ((row.abs() == row.abs().amin(-1, keepdim=True)).to(centre) for row in (rows, columns))
     else:
         rows, columns = (torch.exp(-row.square() / (2 * sigma**2)) for row in (rows, columns))
     return rows[..., :, None] * columns[..., None, :]
 
 
-class DiMPOptimiser(nn.Module):
-    """DiMP's optimiser: least squares with a label, a target mask and weights that are learned functions of distance.
-
-    The residual is v (a(score) - y). Distances between the cell and the target's centre give the label y, the weight v
-    and the slope m in [0, 1] of the activation a: a(s) = s for s > 0, m s below. So a hinge is used away from the
-    target.
+class _LearnedDescent(nn.Module):
+    """Steepest descent with a learned step length and a learned weight decay: the base of the two optimisers below.
 
     Args:
-        iterations: steps where the caller does not say.
-        stride: px a cell.
-        step_length: start of the learned factor of a step.
-        weight_decay: start of the root of the learned weight decay.
+        iterations: number of steps, unless the caller gives another one.
+        stride: px per cell.
+        step_length: initial value of the learned factor of each step.
+        weight_decay: initial value of the root of the learned weight decay.
         min_weight_decay: lower limit of that root.
-        sigma: of the Gaussian label that the learned label starts from, in cells; 0 for a one in the first bin.
+        damping: added to the weight decay in the step's denominator.
+    """
+
+    def __init__(
+        self,
+        iterations: int,
+        stride: int,
+        step_length: float,
+        weight_decay: float,
+        min_weight_decay: float,
+        damping: float,
+    ):
+        super().__init__()
+        self.iterations, self.stride, self.damping = iterations, stride, damping
+        self.min_weight_decay = min_weight_decay
+        self.log_step_length = nn.Parameter(torch.tensor([math.log(step_length)]))
+        self.filter_reg = nn.Parameter(torch.tensor([float(weight_decay)]))
+
+    def descend(
+        self, loss: Callable[[Tensor], ScoreLoss], filters: Tensor, features: Tensor, iterations: int | None
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """`steepest_descent` with the learned step length and weight decay."""
+        decay = self.filter_reg.square().clamp(min=self.min_weight_decay**2)
+        steps = self.iterations if iterations is None else iterations
+        return steepest_descent(loss, filters, features, steps, decay, self.log_step_length.exp(), self.damping)
+
+
+class DiMPOptimiser(_LearnedDescent):
+    """DiMP's optimiser: least squares with a learned label, target mask and spatial weight.
+
+    The residual is v (a(score) - y). The label y, the weight v and the mask m in [0, 1] are learned functions of the
+    distance between a cell and the target's centre. The activation is a(s) = s for s > 0 and a(s) = m s for s < 0. Far
+    from the target, where m is small, the loss is therefore a hinge loss.
+
+    Args:
+        iterations, stride, step_length, weight_decay, min_weight_decay, damping: see _LearnedDescent.
+        sigma: standard deviation of the initial Gaussian label, cells; 0 for a 1 in the first bin.
         bins: number of distance bins.
         bin_width: cells between the centres of two bins.
-        mask_factor: height of the mask's start before its activation.
-        mask: activation of the mask.
-        bend: None, or the width over which the activation is smooth.
-        damping: added to the weight decay in the step's denominator.
+        mask_factor: height of the initial mask before its activation.
+        mask: activation of the mask, "sigmoid" or "linear".
+        bend: width over which the corner of the activation is rounded; None for a sharp corner.
 
     Source: Bhat et al., arXiv:1904.07220, sections 3.1 to 3.3.
     """
@@ -200,12 +248,8 @@ class DiMPOptimiser(nn.Module):
         bend: float | None = None,
         damping: float = 0.0,
     ):
-        super().__init__()
-        self.iterations, self.stride, self.bin_width, self.bend, self.damping = (
-            iterations, stride, bin_width, bend, damping)  # fmt: skip
-        self.min_weight_decay = min_weight_decay
-        self.log_step_length = nn.Parameter(torch.tensor([math.log(step_length)]))
-        self.filter_reg = nn.Parameter(torch.tensor([float(weight_decay)]))
+        super().__init__(iterations, stride, step_length, weight_decay, min_weight_decay, damping)
+        self.bin_width, self.bend = bin_width, bend
         # 1x1 convolutions over the bins, named as in the released checkpoints.
         self.label_map_predictor = nn.Conv2d(bins, 1, 1, bias=False)
         self.target_mask_predictor = nn.Sequential(
@@ -227,7 +271,7 @@ class DiMPOptimiser(nn.Module):
             self.spatial_weight_predictor.weight.fill_(1)
 
     def maps(self, boxes: Tensor, size: tuple[int, int], filter_size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
-        """Compute the label, the mask and the weight of every score.
+        """Compute the label, the target mask and the spatial weight of every score.
 
         Args:
             boxes (N, S, 4): the target's boxes xywh, px.
@@ -251,20 +295,19 @@ class DiMPOptimiser(nn.Module):
         sample_weights: Tensor | None = None,
         iterations: int | None = None,
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Improve filters on training samples.
+        """Update filters on training samples.
 
         Args:
-            filters (S, C, h, w): start.
+            filters (S, C, h, w): initial filters.
             features (N, S, C, H, W): N samples of each of S sequences.
             boxes (N, S, 4): the target's boxes xywh, px.
-            sample_weights (N,) or (N, S): weights of the samples. None for equal ones.
-            iterations: number of steps. None for the constructor's.
+            sample_weights (N,) or (N, S): weights of the samples. None for equal weights.
+            iterations: number of steps. None for the constructor's number.
 
         Returns:
-            iterations + 1 filters, and as many losses.
+            See `steepest_descent`.
         """
-        filter_size = filters.shape[-2], filters.shape[-1]
-        size = tuple(cells + 1 - kernel % 2 for cells, kernel in zip(features.shape[-2:], filter_size, strict=True))
+        filter_size, size = _sizes(filters, features)
         label, mask, weight = self.maps(boxes, size, filter_size)
         weight = weight * _sample_weights(sample_weights, features).sqrt()
 
@@ -272,26 +315,24 @@ class DiMPOptimiser(nn.Module):
             activated, slope = _activation(scores, mask, self.bend)
             return _squared_loss(weight * (activated - label), weight * slope)
 
-        decay = self.filter_reg.square().clamp(min=self.min_weight_decay**2)
-        steps = self.iterations if iterations is None else iterations
-        return steepest_descent(loss, filters, features, steps, decay, self.log_step_length.exp(), self.damping)
+        return self.descend(loss, filters, features, iterations)
 
 
 class HingeOptimiser(nn.Module):
-    """Super-DiMP-simple's optimiser: least squares on a given label, with a hinge where the label is small.
+    """Super-DiMP-simple's optimiser: least squares on a given label, with a hinge loss where the label is small.
 
-    Where the label is not above the threshold, scores below zero and the label itself are multiplied by `leak`.
+    If a label is not above the threshold, the label and a negative score are multiplied by `leak`.
 
     Args:
-        iterations: steps where the caller does not say.
-        weight_decay: start of the root of the learned weight decay.
+        iterations: number of steps, unless the caller gives another one.
+        weight_decay: initial value of the root of the learned weight decay.
         threshold: of the label.
-        leak: in [0, 1].
-        bend: None, or the width over which the activation is smooth.
+        leak: factor in [0, 1].
+        bend: width over which the corner of the activation is rounded; None for a sharp corner.
     """
 
     class _Residual(nn.Module):
-        """Holds the one parameter under its released name."""
+        """Holds the learned weight decay under its name in released checkpoints."""
 
         def __init__(self, weight_decay):
             super().__init__()
@@ -310,7 +351,7 @@ class HingeOptimiser(nn.Module):
         sample_weights: Tensor | None = None,
         iterations: int | None = None,
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Improve filters on samples with labels (N, S, H', W'). Else as in `DiMPOptimiser.forward`."""
+        """Update filters on samples with labels (N, S, H', W'). The rest: see `DiMPOptimiser.forward`."""
         mask = torch.where(labels > self.threshold, 1.0, self.leak).to(features)
         weight = _sample_weights(sample_weights, features).sqrt()
 
@@ -322,22 +363,17 @@ class HingeOptimiser(nn.Module):
         return steepest_descent(loss, filters, features, steps, self.residual_module.filter_reg.square())
 
 
-class PrDiMPOptimiser(nn.Module):
-    """PrDiMP's optimiser: Newton's step length on the Kullback-Leibler divergence from a label density.
+class PrDiMPOptimiser(_LearnedDescent):
+    """PrDiMP's optimiser: minimises the KL divergence from a label density by steps of Newton's length.
 
     Args:
-        iterations: steps where the caller does not say.
-        stride: px a cell.
-        step_length: start of the learned factor of a step.
-        weight_decay: start of the root of the learned weight decay.
-        min_weight_decay: lower limit of that root.
-        sigma: of the Gaussian label density, in cells; 0 for a one in the nearest cell.
-        damping: added to the weight decay in the step's denominator.
+        iterations, stride, step_length, weight_decay, min_weight_decay, damping: see _LearnedDescent.
+        sigma: standard deviation of the Gaussian label density, cells; 0 for a 1 in the nearest cell.
         normalise: make the label sum to 1 before shrinking and mixing.
-        background: score of an extra class "nowhere" in the softmax. None for no such class.
-        threshold: label values at or below are set to 0.
-        shrink: share that is taken from the label.
-        uniform: share of a uniform density that is mixed in.
+        background: score of an additional background class in the softmax. None for no such class.
+        threshold: label values up to this are set to 0.
+        shrink: the label is multiplied by 1 - shrink.
+        uniform: share of a uniform density in the label.
 
     Source: Danelljan et al., arXiv:2003.12565, section 4.
     """
@@ -357,15 +393,12 @@ class PrDiMPOptimiser(nn.Module):
         shrink: float = 0.0,
         uniform: float = 0.0,
     ):
-        super().__init__()
-        self.iterations, self.stride, self.sigma, self.damping = iterations, stride, sigma, damping
-        self.min_weight_decay, self.normalise, self.background = min_weight_decay, normalise, background
+        super().__init__(iterations, stride, step_length, weight_decay, min_weight_decay, damping)
+        self.sigma, self.normalise, self.background = sigma, normalise, background
         self.threshold, self.shrink, self.uniform = threshold, shrink, uniform
-        self.log_step_length = nn.Parameter(torch.tensor([math.log(step_length)]))
-        self.filter_reg = nn.Parameter(torch.tensor([float(weight_decay)]))
 
     def label(self, boxes: Tensor, size: tuple[int, int], filter_size: tuple[int, int]) -> Tensor:
-        """Compute the label density of boxes (N, S, 4) -> (N, S, rows, columns). Arguments as in DiMPOptimiser.maps."""
+        """Compute the label density (N, S, rows, columns). Arguments: see DiMPOptimiser.maps."""
         density = gaussian_label(target_cells(boxes, self.stride, filter_size), size, self.sigma)
         if self.sigma > 0:
             density = density / (2 * math.pi * self.sigma**2)
@@ -382,9 +415,8 @@ class PrDiMPOptimiser(nn.Module):
         sample_weights: Tensor | None = None,
         iterations: int | None = None,
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Improve filters on training samples. As in `DiMPOptimiser.forward`."""
-        filter_size = filters.shape[-2], filters.shape[-1]
-        size = tuple(cells + 1 - kernel % 2 for cells, kernel in zip(features.shape[-2:], filter_size, strict=True))
+        """Update filters on training samples. See `DiMPOptimiser.forward`."""
+        filter_size, size = _sizes(filters, features)
         label = self.label(boxes, size, filter_size)
         weight = _sample_weights(sample_weights, features)
 
@@ -403,6 +435,4 @@ class PrDiMPOptimiser(nn.Module):
             value = (weight[..., 0, 0] * (log_sum - (label * scores).sum(dim=(2, 3)))).sum(dim=0)
             return ScoreLoss(value, weight * (density - label), curvature)
 
-        decay = self.filter_reg.square().clamp(min=self.min_weight_decay**2)
-        steps = self.iterations if iterations is None else iterations
-        return steepest_descent(loss, filters, features, steps, decay, self.log_step_length.exp(), self.damping)
+        return self.descend(loss, filters, features, iterations)

@@ -1,20 +1,20 @@
-"""Position encodings of feature maps: fixed sine waves, or learned tables."""
+"""Position encodings of feature maps: fixed sine waves."""
 
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 def sine_positions(padding: Tensor, channels: int, temperature: float = 1e4) -> Tensor:
     """Encode the row and column of each cell as sine and cosine waves (DETR, arXiv:2005.12872, appendix A.4).
 
-    Rows and columns are counted over the cells that show the image, so that padding does not shift the encoding, and
-    are scaled to the interval (0, 2 pi]. The first half of the channels encodes rows, the second half columns. In each
-    half, sine and cosine of one wavelength alternate.
+    Only cells that show the image are counted, so padding does not shift the encoding. The counts are scaled to the
+    interval (0, 2 pi]. The first half of the channels encodes rows, the second half columns. In each half, sine and
+    cosine of one wavelength alternate.
 
     Args:
-        padding (B, H, W): bool, true where a cell shows nothing of the image.
+        padding (B, H, W): bool, true for cells outside the image.
         channels: channels C of the encoding, a multiple of 4.
         temperature: ratio of the longest wavelength to the shortest one.
 
@@ -22,7 +22,7 @@ def sine_positions(padding: Tensor, channels: int, temperature: float = 1e4) -> 
         (B, C, H, W) float32.
 
     Raises:
-        ValueError: a number of channels that is no multiple of 4.
+        ValueError: `channels` is not a multiple of 4.
     """
     if channels % 4:
         raise ValueError(f"{channels} channels: expected a multiple of 4")
@@ -38,33 +38,3 @@ def sine_positions(padding: Tensor, channels: int, temperature: float = 1e4) -> 
         waves = torch.stack([phase[..., 0::2].sin(), phase[..., 1::2].cos()], dim=-1)
         parts.append(waves.flatten(-2))
     return torch.cat(parts, dim=-1).permute(0, 3, 1, 2)
-
-
-class LearnedPositions(nn.Module):
-    """A learned vector for each row and one for each column (DETR, arXiv:2005.12872).
-
-    Args:
-        channels: channels C of the encoding, even: the first half is the column's vector, the second half the row's.
-        cells: the largest number of rows and of columns.
-    """
-
-    def __init__(self, channels: int, cells: int = 50) -> None:
-        super().__init__()
-        self.row_embed = nn.Embedding(cells, channels // 2)
-        self.col_embed = nn.Embedding(cells, channels // 2)
-        nn.init.uniform_(self.row_embed.weight)
-        nn.init.uniform_(self.col_embed.weight)
-
-    def forward(self, padding: Tensor) -> Tensor:
-        """Encode the cells of a map.
-
-        Args:
-            padding (B, H, W): bool; only its shape matters.
-
-        Returns:
-            (B, C, H, W).
-        """
-        batch, height, width = padding.shape
-        columns = self.col_embed.weight[:width].expand(height, -1, -1)
-        rows = self.row_embed.weight[:height, None].expand(-1, width, -1)
-        return torch.cat([columns, rows], dim=-1).permute(2, 0, 1).expand(batch, -1, -1, -1)

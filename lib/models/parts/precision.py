@@ -1,8 +1,8 @@
-"""The arithmetic that networks run in, by the names of the configuration."""
+"""The numerical precision of networks, by its names in the configuration."""
 
 import torch
 
-# An engine computes in int8 (lib/export); what is left to torch is fp32.
+# With int8, the engine of lib/export computes in int8, and torch computes the rest in fp32.
 DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": None}
 
 

@@ -7,8 +7,8 @@ from torch import Tensor
 def _hat_integrals(edges: Tensor, cells: int) -> Tensor:
     """Integrate the hat function of every cell over every bin.
 
-    The hat of cell i is 1 - |u - i| for |u - i| < 1. Each half is a straight line, so the integral over a part of it
-    is length times the value in the middle. This form keeps its precision for bins much smaller than a cell.
+    The hat function of cell i is 1 - |u - i| for |u - i| < 1. Each half is linear, so the integral over an interval is
+    its length times the value in its middle. This form is precise for bins that are much smaller than a cell.
 
     Args:
         edges (..., K + 1): borders of the K bins, in cells.
@@ -28,7 +28,7 @@ def _hat_integrals(edges: Tensor, cells: int) -> Tensor:
 
 
 def _bin_averages(start: Tensor, length: Tensor, bins: int, cells: int) -> Tensor:
-    """Weights (..., bins, cells) that average a row of cells over equal bins; zero for an empty interval."""
+    """Weights (..., bins, cells) that average a row of cells over equal bins. They are zero for an empty interval."""
     steps = torch.arange(bins + 1, device=start.device, dtype=start.dtype) / bins
     valid = length > 0
     length = torch.where(valid, length, 1.0)
@@ -43,15 +43,15 @@ def _bin_averages(start: Tensor, length: Tensor, bins: int, cells: int) -> Tenso
 def precise_roi_pool(features: Tensor, boxes: Tensor, size: int | tuple[int, int], stride: float) -> Tensor:
     """Average a feature map over the bins of each box.
 
-    The map is the bilinear surface through the cells, zero outside them, and the average is its exact integral.
-    So the result has exact gradients for the features and for the boxes. Cell i lies at coordinate i, not i + 0.5:
-    a box is divided by the stride without a shift of half a cell, as the released networks expect.
+    The map is interpolated bilinearly, with zeros outside, and the average is its exact integral. The result therefore
+    has exact gradients for the features and for the boxes. Cell i lies at coordinate i, not i + 0.5: a box is divided
+    by the stride without a shift of half a cell, as the released networks expect.
 
     Args:
         features (B, C, H, W): feature maps.
         boxes (B, N, 4): xywh, px of the image that the maps were computed from.
-        size: bins down and across, or one number for both.
-        stride: px a cell.
+        size: number of bins down and across, or one number for both.
+        stride: px per cell.
 
     Returns:
         (B, N, C, bins down, bins across). Boxes of zero or negative width or height give zeros and no gradient.

@@ -14,11 +14,12 @@ from .positions import sine_positions
 
 
 class Tokens(NamedTuple):
-    """A sequence of L tokens, of one feature map or of several in a row.
+    """A sequence of L tokens, from one feature map or from several in a row.
 
-    features: (B, L, C).
-    positions: (B, L, C), added to the features wherever they are compared.
-    padding: (B, L) bool, true for tokens that no token may attend to; None where there are none such.
+    Attributes:
+        features (B, L, C): the features.
+        positions (B, L, C): position encoding, added to the features in queries and keys.
+        padding (B, L): bool, true for tokens that no token may attend to; None if there are none.
     """
 
     features: Tensor
@@ -31,8 +32,8 @@ class Tokens(NamedTuple):
 
         Args:
             features (B, C, H, W): the map.
-            padding (B, h, w): bool, true where the crop shows nothing of the image. Any resolution: each cell takes
-                the value at its upper left corner (nearest neighbour, as DETR does).
+            padding (B, h, w): bool, true outside the image, in any resolution. Each cell takes the value at its upper
+                left corner (nearest neighbour, as in DETR).
 
         Returns:
             Tokens with L = H * W.
@@ -43,12 +44,12 @@ class Tokens(NamedTuple):
 
     @staticmethod
     def concatenate(parts: Sequence["Tokens"]) -> "Tokens":
-        """One sequence of several, in their order."""
+        """Concatenate sequences of the same batch, in their order."""
         return Tokens(*(torch.cat(tensors, dim=1) for tensors in zip(*parts, strict=True)))
 
     @staticmethod
     def join(states: Sequence["Tokens"]) -> "Tokens":
-        """One batch of several, of sequences of one length."""
+        """Concatenate batches of sequences of equal length."""
         return Tokens(*(torch.cat(tensors) for tensors in zip(*states, strict=True)))
 
     def select(self, index: Tensor | list[int]) -> "Tokens":
@@ -57,13 +58,13 @@ class Tokens(NamedTuple):
 
 
 class FeedForward(nn.Module):
-    """Base of the layers below: two linear layers with ReLU, and the dropouts after each part.
+    """Base of the layers below: two linear layers with ReLU, dropout, and layer norms.
 
     Args:
         dim: width C.
         feedforward: width between the two linear layers.
         dropout: share of values set to zero while training.
-        norms: how many layer norms.
+        norms: number of layer norms.
     """
 
     def __init__(self, dim: int, feedforward: int, dropout: float, norms: int) -> None:
@@ -116,9 +117,9 @@ class DecoderLayer(FeedForward):
         """Features of the queries.
 
         Args:
-            x (B, N, C): features of the queries so far.
-            query (B, N, C): what stands for the queries' positions.
-            memory: what the encoder made of the tokens.
+            x (B, N, C): features of the queries from the layer before.
+            query (B, N, C): position encodings of the queries.
+            memory: encoded tokens.
 
         Returns:
             (B, N, C).
@@ -138,7 +139,7 @@ class DecoderLayer(FeedForward):
 
 
 class Encoder(nn.Module):
-    """Encoder layers, one after the other. There is no norm at the end, as each layer ends with one."""
+    """Encoder layers in sequence. There is no final norm because each layer ends with one."""
 
     def __init__(self, layers: Sequence[EncoderLayer]) -> None:
         super().__init__()
@@ -152,7 +153,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Decoder layers, one after the other, and a layer norm. The features of the queries start at zero."""
+    """Decoder layers in sequence, and a layer norm. The features of the queries start at zero."""
 
     def __init__(self, layers: Sequence[DecoderLayer], dim: int) -> None:
         super().__init__()
@@ -174,7 +175,7 @@ class Transformer(nn.Module):
         dim: width C, a multiple of 4 and of `heads`.
         heads: attention heads.
         feedforward: width between the two linear layers of each layer.
-        encoder_layers, decoder_layers: how many layers.
+        encoder_layers, decoder_layers: numbers of layers.
         dropout: share of values set to zero while training.
     """
 
@@ -185,14 +186,14 @@ class Transformer(nn.Module):
         sizes = (dim, heads, feedforward, dropout)
         self.encoder = Encoder([EncoderLayer(*sizes) for _ in range(encoder_layers)])
         self.decoder = Decoder([DecoderLayer(*sizes) for _ in range(decoder_layers)], dim)
-        spread_evenly(self)
+        init_matrices(self)
 
     def forward(self, tokens: Tokens, query: Tensor) -> tuple[Tensor, Tokens]:
         """Encode tokens and read queries from them.
 
         Args:
-            tokens: where all tokens of a sample are padding, none of them counts as padding: attention to nothing would
-                be NaN.
+            tokens: the tokens. If all tokens of a sample are padding, its padding is ignored, because attention to no
+                token is NaN.
             query (B, N, C): the queries.
 
         Returns:
@@ -204,8 +205,8 @@ class Transformer(nn.Module):
         return self.decoder(query, memory), memory
 
 
-def spread_evenly(module: nn.Module) -> None:
-    """Set all matrices of a module to DETR's random start (Glorot's uniform), in place."""
+def init_matrices(module: nn.Module) -> None:
+    """Initialise all matrices of a module as DETR does (Glorot uniform), in place."""
     for parameter in module.parameters():
         if parameter.ndim > 1:
             nn.init.xavier_uniform_(parameter)

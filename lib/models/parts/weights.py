@@ -1,4 +1,4 @@
-"""Weights in files: reading runs nothing that is in them and accounts for every tensor; writing is atomic."""
+"""Reading and writing of weights. Reading runs no code from a file and accounts for every tensor. Writing is atomic."""
 
 import json
 import math
@@ -6,6 +6,7 @@ import pickletools
 import sys
 import warnings
 from _compat_pickle import IMPORT_MAPPING
+from abc import abstractmethod
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,29 +21,29 @@ from ...files import write_bytes
 
 EXPECTED = "expected weights: a .safetensors file, or a .pth, .pt or .pth.tar file saved by torch"
 
-# Where training programs keep the state dict among other things; the first that holds tensors is taken.
+# Keys under which training programs store the state dict. The first one that contains tensors is used.
 CONTAINERS = (
     "net", "model", "state_dict", "model_state_dict", "model_state", "network", "weights", "params_ema", "params",
     "ema", "model_ema", "state_dict_ema", "module", "teacher",
 )  # fmt: skip
 
-# What wrappers put before every name: DataParallel, torch.compile, Lightning and averaging.
-COUNTERS = ("n_averaged",)  # beside them, in averaged weights
+# Prefixes that wrappers add to every name: DataParallel, torch.compile, Lightning and averaging.
+COUNTERS = ("n_averaged",)  # names without a prefix in averaged weights
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "ema_model.")
 
-# What torch before 1.6 pickled before the numbers: a magic number, a version, the machine, and what was saved.
+# Number of pickles in files of torch before 1.6: a magic number, a version, the machine, and the content.
 OLD_PICKLES = 4
 
-# Tensors of the ViT that OSTrack's checkpoints carry along, and that its tracker never reads.
+# Tensors of the ViT in OSTrack's checkpoints that its tracker never uses.
 UNUSED = ("backbone.cls_token", "backbone.pos_embed")
 
-# Additive terms that a checkpoint may not know; at zero the network computes what the checkpoint's did.
+# Additive terms that can be missing from a checkpoint. With zeros the network computes the same as without them.
 NEUTRAL_AT_ZERO = ("backbone.type_embed",)
 
-# Positional tables, a row for each cell of a square grid: another crop size has another grid.
+# Positional tables with one row per cell of a square grid. The grid depends on the crop size.
 POSITIONS = ("backbone.pos_embed", "backbone.pos_embed_x", "backbone.pos_embed_z", "query.position")
 
-# The standard library's plain values, seen in honest checkpoints. Its other names have no business in one.
+# Plain values of the standard library that occur in ordinary checkpoints. All its other names are refused.
 HARMLESS_MODULES = ("collections", "datetime", "pathlib")
 HARMLESS_NAMES = ("argparse.Namespace", "types.SimpleNamespace") + tuple(
     f"builtins.{name}" for name in ("bool", "dict", "float", "int", "list", "str", "tuple")
@@ -67,19 +68,19 @@ class _StandInDict:
 
 
 def load_state(path: str | Path) -> tuple[dict[str, torch.Tensor], list[str]]:
-    """The state dict in a weights file. Nothing that the file has pickled is run.
+    """Read the state dict in a weights file. No pickled code is run.
 
-    Classes that are not torch's own (OSTrack pickles its Settings) are not imported: inert stand-ins replace them.
-    Names of the standard library that could act (os.system, builtins.eval, importlib...) are refused.
+    Classes that are not torch's own (OSTrack pickles its Settings) are not imported; inert stand-ins replace them.
+    Names of the standard library that could run code (os.system, builtins.eval, importlib...) are refused.
 
     Args:
-        path: a .safetensors file, or one of torch.save: a state dict, or a dict with one under a name of CONTAINERS.
+        path: a .safetensors file, or a file of torch.save with a state dict, alone or under a name of CONTAINERS.
 
     Returns:
-        {name: tensor on the CPU} without the PREFIXES that all of them share, and the names of what else the file held.
+        {name: tensor on the CPU} without PREFIXES that all names share, and the names of the file's other content.
 
     Raises:
-        UserError: missing, damaged or no weights file; refused names.
+        UserError: the file is missing, damaged or not a weights file, or contains refused names.
     """
     path = Path(path)
     if not path.is_file():
@@ -99,7 +100,7 @@ def load_state(path: str | Path) -> tuple[dict[str, torch.Tensor], list[str]]:
             raise UserError(f"{_describe(head)}; {EXPECTED}", path)
     except UserError:
         raise
-    except Exception as error:  # parsers of hostile bytes fail in a dozen ways; to the user they are one
+    except Exception as error:  # parsers of damaged files raise many kinds of exceptions
         reason = str(error).strip().split("\n")[0].split(". ")[0][:120]
         raise UserError(f"damaged, or pickles more than weights ({reason}); {EXPECTED}", path) from error
 
@@ -119,7 +120,7 @@ def _tensors(mapping):
 
 
 def _held(content, deeper=True):
-    """(key, tensors) of the first of CONTAINERS that holds some, itself or in a container of its own; (None, {})."""
+    """(key, tensors) of the first of CONTAINERS that contains tensors, possibly nested once; else (None, {})."""
     for key in CONTAINERS:
         inner = content.get(key)
         if isinstance(inner, dict):
@@ -130,7 +131,7 @@ def _held(content, deeper=True):
 
 
 def _unwrapped(state):
-    """A state dict without what wrappers put before its names: the prefixes that all names share, also several."""
+    """Remove the prefixes that wrappers add, also several, if all names share them."""
     names = [name for name in state if name not in COUNTERS]
     while prefix := next((one for one in PREFIXES if names and all(name.startswith(one) for name in names)), None):
         state = {name.removeprefix(prefix): value for name, value in state.items() if name not in COUNTERS}
@@ -139,7 +140,7 @@ def _unwrapped(state):
 
 
 def _old_names(path):
-    """The classes and functions that a file of torch before 1.6 names, but those that torch itself decides about."""
+    """The classes and functions that a file of torch before 1.6 names, without those of torch itself."""
     names = set()
     with path.open("rb") as file:
         for _ in range(OLD_PICKLES):
@@ -150,7 +151,7 @@ def _old_names(path):
 
 
 def _foreign_names(path, names=None):
-    """The classes and functions in a torch.save file that torch does not know. Raises UserError if one could act."""
+    """The classes and functions in a torch.save file that torch does not know. Raises UserError for refused names."""
     names = sorted(get_unsafe_globals_in_checkpoint(path) if names is None else names)
     for name in names:
         module = name.split(".")[0]
@@ -163,7 +164,7 @@ def _foreign_names(path, names=None):
 def _load_pickle(path, foreign=()):
     stand_ins = [(_StandInDict if name.lower().endswith("dict") else _StandIn, name) for name in foreign]
     with safe_globals(stand_ins), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about odd pickles, in many lines; what matters is whether they load
+        warnings.simplefilter("ignore")  # many lines about unusual pickles
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
@@ -180,7 +181,7 @@ def _describe(head):
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What happened to every tensor of the file and of the model: their names, for mismatched also both shapes."""
+    """The names of all tensors of the file and of the model, by what happened to them. Mismatched ones have shapes."""
 
     path: Path
     matched: tuple
@@ -191,7 +192,7 @@ class LoadReport:
 
     @property
     def complete(self) -> bool:
-        """Whether every tensor of the model came from the file, and none of the file is left over."""
+        """Whether every tensor of the model came from the file, and every tensor of the file was used."""
         return not (self.missing or self.unexpected or self.mismatched)
 
     def __str__(self):
@@ -220,16 +221,17 @@ def load_weights(
     Args:
         model: any module.
         path: see load_state.
-        strict: whether an incomplete match is an error, which leaves the model unchanged. If false, positional tables
-            of another grid are resampled (bicubic), so that a network can start from the weights of other crops.
-        optional: prefixes of tensors of the model that may be missing from the file, and then stay as they are.
+        strict: whether an incomplete match is an error. After the error the model is unchanged. If false, positional
+            tables of another grid are resampled (bicubic), so that a network can start from weights for other crop
+            sizes.
+        optional: prefixes of tensors of the model that can be missing from the file. They then keep their values.
         unused: prefixes of tensors of the file that the model never uses.
 
     Returns:
         LoadReport.
 
     Raises:
-        UserError: see load_state; not one tensor fits; NaN or infinite weights; an incomplete match while `strict`.
+        UserError: see load_state; no tensor fits; weights are NaN or infinite; an incomplete match with `strict`.
     """
     state, ignored = load_state(path)
     return _fill(model, state, ignored, path, strict, optional, unused)
@@ -268,7 +270,7 @@ def _fill(model, state, ignored, path, strict, optional=(), unused=()):
 
 
 def _regridded(state, own):
-    """The positional tables of `state` that `own` has for another grid, resampled to it (bicubic)."""
+    """Resample the positional tables of `state` to the grids of `own` where they differ (bicubic)."""
     tables = {}
     for name in POSITIONS:
         old, new = state.get(name), own.get(name)
@@ -283,39 +285,48 @@ def _regridded(state, own):
     return tables
 
 
+class PretrainedBackbone(torch.nn.Module):
+    """Base of backbones that start from published weights of image classification.
+
+    Attributes:
+        new: prefixes of tensors that the published weights do not have. They stay random.
+    """
+
+    new: tuple[str, ...] = ()
+
+    @abstractmethod
+    def published(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Convert a published state dict of the whole classification network to the state dict of this module."""
+
+
 def initialise_backbone(model: torch.nn.Module, path: str | Path) -> LoadReport:
     """Start the backbone of a network from image pre-training.
 
-    A ViT starts from MAE, DINOv2 (with or without registers), DeiT or timm; a backbone with a pretrained trunk
-    (lib/models/parts/efficientnet_lite.py) from the trunk's published weights; a frozen ResNet from torchvision's; a
-    `feature_extractor` from what its `published` makes of the file.
-
-    The positional table loses its class rows and is resampled to the network's grids (bicubic), the patch embedding to
-    the network's patch (arXiv:2212.08013). The class token, decoders and classifiers in the file are ignored.
+    - A PretrainedBackbone starts from the published weights that its method `published` converts.
+    - A backbone with a pretrained trunk (lib/models/parts/efficientnet_lite.py) starts from the trunk's weights.
+    - A ViT starts from MAE, DINOv2 (with or without registers), DeiT or timm. The positional table loses its class rows
+      and is resampled to the network's grids (bicubic). The patch embedding is resampled to the network's patch
+      (arXiv:2212.08013). The class token, decoders and classifiers in the file are ignored.
 
     Args:
         model: a network with a `backbone` or a `feature_extractor`.
         path: see load_state.
 
     Returns:
-        LoadReport, of the backbone alone.
+        LoadReport of the backbone alone.
 
     Raises:
         UserError: see load_state; a block, the patch embedding or the positions do not fit.
     """
-    from .frozen_resnet import FrozenResNet, load_imagenet  # here, as it imports this module
-
-    features = dict(model.named_children()).get("feature_extractor")
-    if features is not None:
-        state, ignored = load_state(path)
-        return _fill(features, features.published(state), ignored, path, strict=True, optional=features.new)
-    vit = model.backbone[0] if isinstance(model.backbone, torch.nn.ModuleList) else model.backbone
-    if isinstance(vit, FrozenResNet):
-        return load_imagenet(vit, path)
+    children = dict(model.named_children())
+    vit: Any = children.get("feature_extractor", children.get("backbone"))
+    if isinstance(vit, torch.nn.ModuleList):
+        vit = vit[0]
     state, ignored = load_state(path)
+    if isinstance(vit, PretrainedBackbone):
+        return _fill(vit, vit.published(state), ignored, path, strict=True, optional=vit.new)
     if vit.trunk is not None:
-        trunk = vit.trunk
-        return _fill(trunk, trunk.folded(state), ignored, path, strict=True)
+        return _fill(vit.trunk, vit.trunk.folded(state), ignored, path, strict=True)
     from timm.layers import resample_abs_pos_embed, resample_patch_embed  # as long to import as torch, or longer
 
     state = {name.removeprefix("backbone."): value for name, value in state.items()}
@@ -346,10 +357,10 @@ def initialise_backbone(model: torch.nn.Module, path: str | Path) -> LoadReport:
 
 
 def save_weights(path: str | Path, state: dict[str, torch.Tensor], **notes: Any) -> None:
-    """Write a state dict to a .safetensors file, whole or not at all. Equal ones give the same bytes.
+    """Write a state dict to a .safetensors file, completely or not at all. Equal state dicts give equal bytes.
 
     Args:
-        path: of the file.
+        path: path of the file.
         state: {name: tensor}.
         notes: texts for the file's header.
     """
@@ -357,7 +368,7 @@ def save_weights(path: str | Path, state: dict[str, torch.Tensor], **notes: Any)
     data = safetensors.torch.save(tensors, {name: str(text) for name, text in notes.items()})
     end = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:end])
-    if notes:  # they come in another order every time
+    if notes:  # safetensors writes them in random order
         header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode().ljust(end - 8)
     write_bytes(path, len(text).to_bytes(8, "little") + text + data[end:])

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..parts.efficientnet_lite import LastMap, Lite0
-from ..parts.frozen_resnet import FrozenResNet
+from ..parts.resnet import FrozenResNet
 from .model import Stark
 
 
@@ -18,7 +18,7 @@ def build_network(config: Any) -> Stark:
 
 
 def shared(config: Any) -> dict[str, Any]:
-    """Arguments of the networks of this family and of those made from it: backbone, transformer and head."""
+    """Constructor arguments that STARK and STTrack share: backbone, transformer and head."""
     data, model, transformer = config.DATA, config.MODEL, config.MODEL.TRANSFORMER
     kind = model.BACKBONE.TYPE
     return {

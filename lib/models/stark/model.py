@@ -1,4 +1,4 @@
-"""The network of STARK: template and search crops in, one box out (arXiv:2103.17154)."""
+"""The network of STARK: it maps template and search crops to one box (arXiv:2103.17154)."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,11 +12,12 @@ from ..parts.transformer import Tokens, Transformer
 
 
 class StarkOutput(NamedTuple):
-    """What the network says of B search crops, float32.
+    """Output for B search crops, float32.
 
-    boxes_xyxy: (B, 4), corners in shares of the search crop.
-    logits: (B,), before the sigmoid, whether the target is in the crop; None without a classification head.
-    top_left, bottom_right: (B, 1, H, H), scores of the corners' cells before the softmax.
+    Attributes:
+        boxes_xyxy (B, 4): corners in crop sides.
+        logits (B,): whether the target is in the crop, before the sigmoid; None without a classification head.
+        top_left, bottom_right (B, 1, H, H): scores of the corners' cells before the softmax.
     """
 
     boxes_xyxy: Tensor
@@ -44,12 +45,43 @@ class Perceptron(nn.Module):
         return last(x)
 
 
-class Stark(nn.Module):
-    """Encoder over the tokens of templates and search crop, decoder of one query, corner head.
+class CropEncoder(nn.Module):
+    """The part that STARK and STTrack share: backbone and bottleneck turn crops into tokens.
 
-    Tracking calls `encode` once for each template and for each search crop, and `track` for each frame. Training calls
-    `forward`, which is made of them. Nothing is kept on the module between calls. Keys of the state dict are those of
-    the released checkpoints (STARK-S50, ST50, ST101), which load unchanged.
+    Args:
+        backbone: from normalised images (B, 3, H, W) to (B, backbone.channels, H / 16, W / 16).
+        dim: width C of the tokens.
+        image_mean, image_std (3): of R, G, B in [0, 1], by which images are normalised for the backbone.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, dim: int, image_mean: tuple[float, ...], image_std: tuple[float, ...]
+    ) -> None:
+        super().__init__()
+        self.normalise = Normalise(image_mean, image_std)
+        self.backbone = nn.ModuleList([backbone])  # a list, because the released keys begin with "backbone.0."
+        self.bottleneck = nn.Conv2d(backbone.channels, dim, 1)
+
+    def encode(self, images: Tensor, padding: Tensor) -> Tokens:
+        """Compute the tokens of crops. Tokens of a template can be kept as long as the template is used.
+
+        Args:
+            images (B, 3, H, W): RGB, uint8 or float in [0, 1]; H and W are multiples of 16 px.
+            padding (B, h, w): bool, true beyond the border of the image; see Tokens.of_map.
+        """
+        return self.tokens(self.backbone[0](self.normalise(images)), padding)
+
+    def tokens(self, features: Tensor, padding: Tensor) -> Tokens:
+        """Compute the tokens of backbone features (B, channels, H / 16, W / 16). padding: see `encode`."""
+        return Tokens.of_map(self.bottleneck(features), padding)
+
+
+class Stark(CropEncoder):
+    """Encoder of all template and search tokens, decoder with one query, and corner head.
+
+    Tracking calls `encode` for each template and each search crop, and `track` for each frame. Training calls
+    `forward`, which does both. The module keeps no state between calls. The keys are those of the released checkpoints
+    (STARK-S50, ST50, ST101), which load unchanged.
 
     Args:
         backbone: from normalised images (B, 3, H, W) to (B, backbone.channels, H / 16, W / 16); a FrozenResNet, of
@@ -81,39 +113,18 @@ class Stark(nn.Module):
         image_mean: tuple[float, ...] = IMAGENET_MEAN,
         image_std: tuple[float, ...] = IMAGENET_STD,
     ) -> None:
-        super().__init__()
-        self.normalise = Normalise(image_mean, image_std)
-        self.backbone = nn.ModuleList([backbone])  # a list, because the released keys begin with "backbone.0."
-        self.bottleneck = nn.Conv2d(backbone.channels, dim, 1)
+        super().__init__(backbone, dim, image_mean, image_std)
         self.transformer = Transformer(dim, heads, feedforward, encoder_layers, decoder_layers, dropout)
         self.query_embed = nn.Embedding(1, dim)
         self.box_head = CornerHead(dim, head_channels, half_cell)
         self.cls_head = Perceptron(dim, dim, dim, 1) if classify else None
 
-    def encode(self, images: Tensor, padding: Tensor) -> Tokens:
-        """Tokens of crops; of a template they can be kept as long as the template is used.
-
-        Args:
-            images (B, 3, H, W): RGB, uint8 or float in [0, 1]; H and W multiples of 16 px.
-            padding (B, h, w): bool, true beyond the border of the image; see Tokens.of_map.
-        """
-        return self.tokens(self.backbone[0](self.normalise(images)), padding)
-
-    def tokens(self, features: Tensor, padding: Tensor) -> Tokens:
-        """Tokens of the backbone's maps.
-
-        Args:
-            features (B, channels, H / 16, W / 16): from the backbone.
-            padding: as for `encode`.
-        """
-        return Tokens.of_map(self.bottleneck(features), padding)
-
     def track(self, templates: Sequence[Tokens], search: Tokens) -> StarkOutput:
         """Find the target in a search crop.
 
         Args:
-            templates: of `encode`, one or (STARK-ST) the first frame's and a later one, in this order.
-            search: of `encode`, of a square crop.
+            templates: tokens of the first frame's template and, in STARK-ST, of the online template.
+            search: tokens of a square search crop.
         """
         query = self.query_embed.weight.expand(len(search.features), 1, -1)
         found, memory = self.transformer(Tokens.concatenate([*templates, search]), query)
@@ -138,14 +149,3 @@ class Stark(nn.Module):
             for image, padding in zip(templates.unbind(dim=1), template_padding.unbind(dim=1), strict=True)
         ]
         return self.track(seen, self.encode(search, search_padding))
-
-
-def classification_parameters(network: Stark) -> list[nn.Parameter]:
-    """What the second stage of STARK-ST trains: the classification head alone.
-
-    Raises:
-        ValueError: the network has no classification head.
-    """
-    if network.cls_head is None:
-        raise ValueError("a network without a classification head has no second stage")
-    return list(network.cls_head.parameters())

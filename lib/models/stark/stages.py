@@ -1,4 +1,4 @@
-"""The stages of the network, for engines other than torch to run."""
+"""The stages of the network, which engines other than torch can run."""
 
 import torch
 from torch import Tensor, nn
@@ -7,11 +7,11 @@ from ...contracts import Stage
 from ..parts.transformer import Tokens
 from .model import Stark
 
-COUNT = 2  # samples of an example: of one alone torch would make a constant
+COUNT = 2  # batch size of example inputs; torch's exporter would treat a batch size of 1 as a constant
 
 
 class Encode(nn.Module):
-    """`encode` of a network, which returns the three tensors of the Tokens."""
+    """`encode` of a network. It returns the three tensors of the Tokens."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class Encode(nn.Module):
 
 
 class Track(nn.Module):
-    """Stark.encode of the search crop and Stark.track.
+    """`Stark.encode` of the search crop, then `Stark.track`.
 
     Inputs are the search crop, its padding, and three tensors of each template's Tokens. Outputs are the boxes, and the
     logits if there is a classification head.
@@ -39,12 +39,12 @@ class Track(nn.Module):
 
 
 def stages(network: Stark, template_size: int, search_size: int, templates: int) -> list[Stage]:
-    """The stages of a network: a template, and a frame.
+    """The two stages of a network: encode a template, and track a frame.
 
     Args:
         network: the network.
         template_size, search_size: sides of the crops, px.
-        templates: how many there are.
+        templates: number of templates.
     """
     tokens = {f"{name}_{i}": t for i in range(templates) for name, t in template_tokens(network, template_size).items()}
     return [
@@ -63,7 +63,7 @@ def stages(network: Stark, template_size: int, search_size: int, templates: int)
 
 
 def template_stage(network: nn.Module, size: int) -> Stage:
-    """The stage that encodes templates with `size` px a side."""
+    """The stage that encodes templates with sides of `size` px."""
     return Stage(
         name="template",
         module=Encode(network),
@@ -75,20 +75,20 @@ def template_stage(network: nn.Module, size: int) -> Stage:
 
 
 def parts(network: nn.Module) -> dict[str, tuple[nn.Module, ...]]:
-    """What a frame's time is listed as; see Stage.inner."""
+    """The parts by which a profile lists the time of a frame; see Stage.inner."""
     return {"network": (network.normalise, network.backbone[0], network.bottleneck), "head": (network.box_head,)}
 
 
 def crop_inputs(network: nn.Module, size: int) -> dict[str, Tensor]:
-    """Examples of crops with `size` px a side, and of their padding."""
+    """Example inputs: crops with sides of `size` px, and their padding."""
     device = network.normalise.mean.device
     images = torch.zeros(COUNT, 3, size, size, dtype=torch.uint8, device=device)
     return {"images": images, "padding": torch.zeros(COUNT, size, size, dtype=torch.bool, device=device)}
 
 
 def template_tokens(network: nn.Module, size: int) -> dict[str, Tensor]:
-    """Examples of the tensors of a template's Tokens, for crops with `size` px a side."""
+    """Example inputs: the tensors of a template's Tokens, for crops with sides of `size` px."""
     with torch.no_grad():
         tokens = network.encode(*crop_inputs(network, size).values())
-    # Clones: the exporter takes one tensor for one input.
+    # They are cloned because the exporter treats equal tensors as one input.
     return {f"template_{name}": tensor.clone() for name, tensor in tokens._asdict().items()}

@@ -1,4 +1,4 @@
-"""What STTrack carries from frame to frame, as a value."""
+"""The state that STTrack passes from frame to frame."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -13,9 +13,9 @@ class QueryState:
     """The queries of B targets.
 
     Attributes:
-        query (B, C): what the decoder is asked in the next frame.
-        history (B, M, C): what the decoder found in earlier frames, the newest last.
-        length (B): int64, how many of the last entries of `history` are of the video; those before them are zero.
+        query (B, C): the decoder's query in the next frame.
+        history (B, M, C): outputs of the decoder in earlier frames, the newest last.
+        length (B): int64, number of valid entries at the end of `history`. The entries before them are zero.
     """
 
     query: Tensor
@@ -24,21 +24,21 @@ class QueryState:
 
     @property
     def empty(self) -> Tensor:
-        """(B, M) bool, true for entries of the history that hold nothing."""
+        """(B, M) bool, true for unused entries of the history."""
         slots = self.history.shape[1]
         return torch.arange(slots, device=self.length.device) < slots - self.length[:, None]
 
     def tensors(self) -> tuple[Tensor, ...]:
-        """The tensors in the order of the attributes."""
+        """The three tensors, in the order of the attributes."""
         return tuple(getattr(self, field.name) for field in fields(self))
 
-    def each(self, work: Callable[[Tensor], Tensor]) -> "QueryState":
-        """The state with `work` done to every tensor."""
-        return QueryState(*map(work, self.tensors()))
+    def each(self, function: Callable[[Tensor], Tensor]) -> "QueryState":
+        """Apply a function to every tensor."""
+        return QueryState(*map(function, self.tensors()))
 
     @staticmethod
     def join(states: Sequence["QueryState"]) -> "QueryState":
-        """One state of all targets of several. Shorter histories are filled up with empty entries in front."""
+        """Concatenate states along the batch. Shorter histories are padded with unused entries in front."""
         slots = max(state.history.shape[1] for state in states)
         history = [functional.pad(state.history, (0, 0, slots - state.history.shape[1], 0)) for state in states]
         return QueryState(
@@ -48,12 +48,12 @@ class QueryState:
         )
 
     def split(self) -> list["QueryState"]:
-        """The states of single targets; the inverse of `join` but for empty entries."""
+        """Split into states of single targets: the inverse of `join`, except for unused entries."""
         parts = (tensor.split(1) for tensor in self.tensors())
         return [QueryState(*each) for each in zip(*parts, strict=True)]
 
     def select(self, index: Tensor | Sequence[int]) -> "QueryState":
-        """The state of the targets that `index` names."""
+        """The state of the targets with these indices."""
         return self.each(lambda tensor: tensor[index])
 
     def detach(self) -> "QueryState":

@@ -1,4 +1,4 @@
-"""The network of STTrack: template and search crops and a query in, one box and the next query out."""
+"""The network of STTrack: it maps template, search crop and query to one box and the next query."""
 
 from typing import NamedTuple
 
@@ -6,19 +6,21 @@ import torch
 from torch import Tensor, nn
 
 from ..parts.corner_head import CornerHead, CornerOutput, attended_map
-from ..parts.imagenet import IMAGENET_MEAN, IMAGENET_STD, Normalise
-from ..parts.transformer import FeedForward, Tokens, Transformer, spread_evenly
+from ..parts.imagenet import IMAGENET_MEAN, IMAGENET_STD
+from ..parts.transformer import FeedForward, Tokens, Transformer, init_matrices
+from ..stark.model import CropEncoder
 from .memory import QueryState
 
 
 class Readout(NamedTuple):
-    """What the network makes of B search crops before a box is found.
+    """Query and features of B search crops, from which the corner head predicts a box.
 
-    spatial: (B, C), what the decoder found in this frame.
-    temporal: (B, C), the same after attention to the history; the head and the next frame's decoder are asked with it.
-    features: (B, Lx, C), encoded tokens of the search crop.
-    attention: (B, M + 1), how much the last temporal layer attends to each entry of the history, the oldest first, and
-        to this frame, mean over the heads; sums to 1.
+    Attributes:
+        spatial (B, C): output of the decoder for this frame.
+        temporal (B, C): `spatial` after attention to the history. The head uses it, and it is the next frame's query.
+        features (B, Lx, C): encoded tokens of the search crop.
+        attention (B, M + 1): attention of the last temporal layer to the history, oldest first, and to this frame. It
+            is the mean over the heads and sums to 1.
     """
 
     spatial: Tensor
@@ -28,7 +30,7 @@ class Readout(NamedTuple):
 
 
 class TemporalLayer(FeedForward):
-    """Attention to the history, then two linear layers, each added and normalised. Order in time is not encoded.
+    """Attention to the history, then two linear layers, each added and normalised. The time order is not encoded.
 
     Args:
         heads: attention heads.
@@ -40,15 +42,15 @@ class TemporalLayer(FeedForward):
         self.multihead_attn = nn.MultiheadAttention(dim, heads, dropout, batch_first=True)
 
     def forward(self, x: Tensor, history: Tensor, empty: Tensor) -> tuple[Tensor, Tensor]:
-        """Features and attention of this layer.
+        """Compute the new query and its attention.
 
         Args:
-            x (B, 1, C): the frame's query.
-            history (B, M, C): what it attends to.
+            x (B, 1, C): query of this frame.
+            history (B, M, C): earlier queries that it attends to.
             empty (B, M): bool, true for entries that must not be attended to.
 
         Returns:
-            (B, 1, C), and the attention (B, 1, M), mean over the heads.
+            The query (B, 1, C), and the attention (B, 1, M) as the mean over the heads.
         """
         attended, weights = self.multihead_attn(x, history, history, key_padding_mask=empty)
         x = self.norm1(x + self.dropout(attended))
@@ -64,35 +66,33 @@ class TemporalDecoder(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor, history: Tensor, empty: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 1, C) features, and the attention (B, 1, M) of the last layer. Arguments: see TemporalLayer."""
+        """Compute the query (B, 1, C) and the attention (B, 1, M) of the last layer. Arguments: see TemporalLayer."""
         for layer in self.layers:
             x, weights = layer(x, history, empty)
         return self.norm(x), weights
 
 
-class STTrack(nn.Module):
-    """STARK whose query is passed from frame to frame and attends to what was found in earlier frames.
+class STTrack(CropEncoder):
+    """STARK with a query that is passed from frame to frame and attends to the queries of earlier frames.
 
-    A frame is `readout`, then `locate` and `write`; `step` is the three in a row, and `forward` a clip of frames. The
-    state goes in and comes out as a value; nothing is kept on the module between calls. Keys of the state dict are
-    those of a checkpoint of the released code.
+    A frame is processed by `readout`, `locate` and `write`. `step` calls the three, and `forward` processes a clip. The
+    state is an argument and a result; the module keeps none between calls. The keys are those of the released code.
 
-    By default these faults of the released code are corrected. With `faithful` all of them are back:
+    The released code has the following faults. They are corrected here, and reproduced with `faithful`:
 
-    - History. The released training lets a frame attend to itself beside the frames before; the released tracker does
-      not, so the network is used otherwise than it was trained. Here a frame attends to the frames before it in both,
-      and only the first frame, which has none, attends to itself.
-    - Length of the history. The released tracker keeps every frame of the video, and of the videos before, so cost and
-      memory grow without bound, and the query attends to more than it ever did in training. Here the last `history`
-      frames are kept, and a state begins empty. A state also begins empty with `faithful`: a leak from one video to
-      another would make results depend on their order.
-    - Window. The released head multiplies its attention map by w (1 - w) Hann, which is zero at the initial w = 1:
-      the first box is a constant, and no gradient reaches the transformer. Here it is multiplied by
-      (1 - w) + w Hann, and w begins at 0, where nothing is changed.
-    - Hann window. The released one is periodic: its first row and column are zero and its peak lies half a cell off
-      the middle. Here it is symmetric and nowhere zero, so a target at the border of the crop can be found.
-    - Corners. In the released head a cell stands for its upper left corner, so that no corner lies beyond 0.95 of the
-      crop. Here it stands for its middle.
+    - History. In the released training a frame also attends to itself, in the released tracker it does not. Here a
+      frame attends only to earlier frames, in both. The first frame has no earlier one and attends to itself.
+    - Length of the history. The released tracker keeps every frame of the video and of all videos before it. Cost and
+      memory grow without bound, and the history is longer than in training. Here the last `history` frames are kept.
+      The state of a new video is always empty, also with `faithful`; otherwise results would depend on the order of
+      videos.
+    - Window. The released head multiplies its attention map by w (1 - w) Hann, which is zero at the initial w = 1. The
+      first box is then constant, and the transformer gets no gradient. Here the factor is (1 - w) + w Hann, and w
+      starts at 0, where the factor is 1.
+    - Hann window. The released window is periodic: its first row and column are zero, and its peak is half a cell off
+      the centre. Here it is symmetric and nowhere zero, so a target at the border of the crop can be found.
+    - Corners. In the released head the position of a cell is its upper left corner, so no corner lies beyond 0.95 of
+      the crop. Here it is the cell's centre.
 
     Args:
         backbone: from normalised images (B, 3, H, W) to (B, backbone.channels, H / 16, W / 16); a FrozenResNet of
@@ -104,7 +104,7 @@ class STTrack(nn.Module):
         temporal_layers: of the temporal interaction module; 2.
         dropout: share of values set to zero while training; 0.1.
         head_channels: width of the corner head; 256.
-        history: frames that are remembered, at least 1; one less than the frames of a training clip.
+        history: number of earlier frames in the history, at least 1; frames of a training clip - 1.
         faithful: compute what the released code computes, for its checkpoints.
         image_mean, image_std (3): of R, G, B in [0, 1], by which images are normalised for the backbone.
     """
@@ -126,17 +126,14 @@ class STTrack(nn.Module):
         image_mean: tuple[float, ...] = IMAGENET_MEAN,
         image_std: tuple[float, ...] = IMAGENET_STD,
     ) -> None:
-        super().__init__()
+        super().__init__(backbone, dim, image_mean, image_std)
         self.faithful, self.history = faithful, history
-        self.normalise = Normalise(image_mean, image_std)
         self.window_penalty = nn.Parameter(torch.full((1,), 1.0 if faithful else 0.0))
-        self.backbone = nn.ModuleList([backbone])  # a list, because the released keys begin with "backbone.0."
-        self.bottleneck = nn.Conv2d(backbone.channels, dim, 1)
         self.transformer = Transformer(dim, heads, feedforward, encoder_layers, decoder_layers, dropout)
         self.box_head = CornerHead(dim, head_channels, half_cell=not faithful)
         layers = [TemporalLayer(dim, heads, feedforward, dropout) for _ in range(temporal_layers)]
         self.update_head = nn.ModuleDict({"decoder": TemporalDecoder(layers, dim)})  # the released name
-        spread_evenly(self.update_head)
+        init_matrices(self.update_head)
         self.query_embed = nn.Embedding(1, dim)
 
     def start(self, batch: int) -> QueryState:
@@ -146,27 +143,14 @@ class STTrack(nn.Module):
         length = torch.zeros(batch, dtype=torch.int64, device=query.device)
         return QueryState(query, query.new_zeros(batch, slots, query.shape[1]), length)
 
-    def encode(self, images: Tensor, padding: Tensor) -> Tokens:
-        """Tokens of crops. Those of a template are used in all frames of a video.
-
-        Args:
-            images (B, 3, H, W): RGB, uint8 or float in [0, 1]; H and W multiples of 16 px.
-            padding (B, h, w): bool, true beyond the border of the image; see Tokens.of_map.
-        """
-        return self.tokens(self.backbone[0](self.normalise(images)), padding)
-
-    def tokens(self, features: Tensor, padding: Tensor) -> Tokens:
-        """Tokens of the backbone's maps (B, channels, H / 16, W / 16). padding: as for `encode`."""
-        return Tokens.of_map(self.bottleneck(features), padding)
-
     def readout(self, template: Tokens, search: Tokens, state: QueryState, itself: bool = False) -> Readout:
-        """Read the query from the tokens of a frame and from the history.
+        """Compute the query of a frame from its tokens and from the history.
 
         Args:
-            template: of `encode`.
-            search: of `encode`, of a square crop.
-            state: of the frame before.
-            itself: whether the frame attends to itself beside its history, as in the released training.
+            template: tokens of the template.
+            search: tokens of a square search crop.
+            state: state after the last frame.
+            itself: whether the frame also attends to itself, as in the released training.
         """
         found, memory = self.transformer(Tokens.concatenate([template, search]), state.query[:, None])
         hidden = (state.length[:, None] > 0) & (not itself)
@@ -176,7 +160,7 @@ class STTrack(nn.Module):
         return Readout(found[:, 0], query[:, 0], features, attention[:, 0])
 
     def locate(self, readout: Readout) -> CornerOutput:
-        """The box of a frame."""
+        """Predict the box of a frame."""
         features, w = readout.features, self.window_penalty
         side = round(features.shape[1] ** 0.5)
         window = hann(side, self.faithful).to(features).flatten()[:, None]
@@ -184,7 +168,7 @@ class STTrack(nn.Module):
         return self.box_head(attended_map(features, readout.temporal[:, None], window))
 
     def write(self, state: QueryState, readout: Readout) -> QueryState:
-        """The state for the next frame: its query, and the history with this frame."""
+        """The state for the next frame: the new query, and the history including this frame."""
         history = torch.cat([state.history, readout.spatial[:, None]], dim=1)
         length = state.length + 1
         if not self.faithful:
@@ -194,14 +178,14 @@ class STTrack(nn.Module):
     def step(
         self, template: Tokens, search: Tokens, state: QueryState, itself: bool = False
     ) -> tuple[CornerOutput, Readout, QueryState]:
-        """`readout`, `locate` and `write` of one frame. Arguments: see readout."""
+        """Process one frame by `readout`, `locate` and `write`. Arguments: see `readout`."""
         readout = self.readout(template, search, state, itself)
         return self.locate(readout), readout, self.write(state, readout)
 
     def forward(
         self, template: Tensor, template_padding: Tensor, search: Tensor, search_padding: Tensor
     ) -> list[CornerOutput]:
-        """Boxes of a clip of N frames, in order. Gradients flow back through all of them.
+        """Predict the boxes of a clip of N frames, in order. Gradients flow through all frames.
 
         Args:
             template (B, 3, Z, Z): RGB, uint8 or float in [0, 1].
@@ -210,13 +194,13 @@ class STTrack(nn.Module):
             search_padding (B, N, s, s): bool, true beyond the border of the image.
         """
         seen = self.encode(template, template_padding)
-        frames = search.transpose(0, 1).flatten(0, 1)  # the trunk sees all frames at once
+        frames = search.transpose(0, 1).flatten(0, 1)  # the backbone processes all frames in one batch
         frames = self.encode(frames, search_padding.transpose(0, 1).flatten(0, 1))
         batch = len(template)
         return self.follow(seen, [Tokens(*parts) for parts in zip(*(t.split(batch) for t in frames), strict=True)])
 
     def follow(self, template: Tokens, frames: list[Tokens]) -> list[CornerOutput]:
-        """Boxes of a clip of N frames, whose tokens (of `encode`) are given one frame each."""
+        """Predict the boxes of a clip from the tokens of its template and of its N search crops."""
         state, found = self.start(len(template.features)), []
         for search in frames:
             output, _, state = self.step(template, search, state, itself=self.faithful)
@@ -228,9 +212,9 @@ def hann(cells: int, periodic: bool) -> Tensor:
     """A square Hann window, (cells, cells) float32 in [0, 1].
 
     Args:
-        cells: cells a side.
-        periodic: the released window: zero in the first row and column, 1 in cell `cells / 2`. Otherwise symmetric and
-            nowhere zero.
+        cells: side of the window, cells.
+        periodic: the released window, which is zero in the first row and column, and 1 in cell `cells / 2`. Otherwise
+            the window is symmetric and nowhere zero.
     """
     line = torch.hann_window(cells) if periodic else torch.hann_window(cells + 2, periodic=False)[1:-1]
     return line[:, None] * line

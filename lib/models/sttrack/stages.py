@@ -1,4 +1,4 @@
-"""The stages of the network, for engines other than torch to run. The query goes in and out as tensors."""
+"""The stages of the network, which engines other than torch can run. The query is passed as tensors."""
 
 from torch import Tensor, nn
 
@@ -10,10 +10,10 @@ from .model import STTrack
 
 
 class Track(nn.Module):
-    """STTrack.encode of the search crop and STTrack.step.
+    """`STTrack.encode` of the search crop, then `STTrack.step`.
 
-    Inputs are the search crop, its padding, the tensors of the template's Tokens and those of the QueryState. Outputs
-    are the boxes and the tensors of the next QueryState.
+    Inputs are the search crop, its padding, and the tensors of the template's Tokens and of the QueryState. Outputs are
+    the boxes and the tensors of the next QueryState.
     """
 
     def __init__(self, network: STTrack) -> None:
@@ -37,10 +37,10 @@ class Track(nn.Module):
 
 
 def stages(network: STTrack, template_size: int, search_size: int) -> list[Stage]:
-    """The stages of a network: a template, and a frame.
+    """The two stages of a network: encode a template, and track a frame.
 
     Args:
-        network: the network. With `faithful` its history grows with the video, so that only torch runs its frames.
+        network: the network. With `faithful` its history grows with the video, so only torch can run the frames.
         template_size, search_size: sides of the crops, px.
     """
     state = {name: tensor.detach().clone() for name, tensor in vars(network.start(COUNT)).items()}

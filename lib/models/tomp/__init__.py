@@ -1,4 +1,4 @@
-"""ToMP: a transformer predicts the filter that locates the target and measures it, without online optimisation."""
+"""ToMP: a transformer predicts the filters that locate the target and its box, without online optimisation."""
 
 from .model import ALIAS, ToMP, ToMPHead, box_at, clip_box, ltrb_map, released_state, tomp
 

@@ -11,17 +11,17 @@ from ..parts.resnet import ResNet, drop_unused
 from ..parts.transformer import Tokens, Transformer
 
 LAYER = "layer3"
-# A second name, in the released checkpoints, of the query's weights.
+# Released checkpoints store the query's weights a second time under this name.
 ALIAS = "head.filter_predictor.query_embed_fg_decoder.weight"
 
 
 def position_encoding(channels: int, rows: int, columns: int, resolution: int) -> Tensor:
-    """Encode the cells of a map by sines and cosines of linearly spaced frequencies.
+    """Encode cell positions by sines and cosines of linearly spaced frequencies.
 
     Args:
         channels: C, a multiple of 4.
-        rows, columns: of the map.
-        resolution: cells a side for which the highest frequency is just not aliased.
+        rows, columns: size of the map, cells.
+        resolution: side of the largest map for which the highest frequency is not aliased, cells.
 
     Returns:
         (C, rows, columns): for each frequency the sine in x and in y, then the cosines likewise.
@@ -39,12 +39,12 @@ def ltrb_map(boxes_xywh: Tensor, cells: int, stride: int, size: int) -> Tensor:
 
     Args:
         boxes_xywh (..., 4): boxes, crop px.
-        cells: cells a side.
-        stride: px a cell. Cell i has its centre at (i + 0.5) stride.
+        cells: side of the map, cells.
+        stride: px per cell. The centre of cell i is at (i + 0.5) stride.
         size: side of the crop, px.
 
     Returns:
-        (..., 4, cells, cells): left, top, right, bottom, in crop sides. Negative outside the box.
+        (..., 4, cells, cells): left, top, right, bottom, in crop sides. Distances outside the box are negative.
     """
     centre = (torch.arange(cells, device=boxes_xywh.device, dtype=boxes_xywh.dtype) + 0.5) * stride
     x, y, width, height = (part[..., None, None] for part in boxes_xywh.unbind(-1))
@@ -53,12 +53,12 @@ def ltrb_map(boxes_xywh: Tensor, cells: int, stride: int, size: int) -> Tensor:
 
 
 def box_at(ltrb: Tensor, cell: tuple[int, int], stride: int, size: int) -> list[float]:
-    """Read the box that a cell predicts.
+    """The box that a cell predicts.
 
     Args:
-        ltrb (4, H, W): distances in crop sides, as in `ltrb_map`.
+        ltrb (4, H, W): distances in crop sides; see `ltrb_map`.
         cell: row and column.
-        stride: px a cell.
+        stride: px per cell.
         size: side of the crop, px.
 
     Returns:
@@ -68,32 +68,32 @@ def box_at(ltrb: Tensor, cell: tuple[int, int], stride: int, size: int) -> list[
     return [(cell[1] + 0.5) * stride - left, (cell[0] + 0.5) * stride - top, left + right, top + bottom]
 
 
-def clip_box(box_xywh: list[float], image_size: tuple[int, int], least: float) -> list[float]:
-    """Keep a box in an image.
+def clip_box(box_xywh: list[float], image_size: tuple[int, int], min_box: float) -> list[float]:
+    """Clip a box to an image.
 
     Args:
         box_xywh: image px.
         image_size: (H, W).
-        least: least width and height, image px. The reference has 10, which no smaller target survives.
+        min_box: smallest width and height, image px. The reference uses 10, which is too large for tiny targets.
 
     Returns:
         Box xywh, image px.
     """
     clipped = []
     for start, extent, length in zip(box_xywh[:2], box_xywh[2:], reversed(image_size), strict=True):
-        begin = min(max(start, 0.0), length - least)
-        end = min(max(start + extent, begin + least), float(length))
+        begin = min(max(start, 0.0), length - min_box)
+        end = min(max(start + extent, begin + min_box), float(length))
         clipped.append((begin, end - begin))
     return [clipped[0][0], clipped[1][0], clipped[0][1], clipped[1][1]]
 
 
 class FilterPredictor(nn.Module):
-    """Predicts the filters from marked training frames and the test frame.
+    """Predicts the filters from the labelled training frames and the test frame.
 
     Args:
         width: channels C of the features.
         heads, encoder_layers, decoder_layers, hidden: of the transformer.
-        resolution: cells a side of the features, for the position encoding.
+        resolution: side of the feature map, cells, for the position encoding.
         mark_test: add a learned vector to the test frame's tokens.
     """
 
@@ -129,7 +129,7 @@ class FilterPredictor(nn.Module):
             test (S, C, H, W): features of the test frame.
             labels (N, S, H, W): score labels of the training frames.
             ltrb (N, S, 4, H, W): their box maps.
-            ignored_frames (N, S) bool: training frames that a sequence does not see. None for none.
+            ignored_frames (N, S): bool, true for training frames that a sequence does not attend to. None for none.
 
         Returns:
             Filters (S, C, 1, 1) and the encoded test features (S, C, H, W).
@@ -141,26 +141,26 @@ class FilterPredictor(nn.Module):
             return maps.flatten(-2).movedim(0, 1).transpose(-1, -2).flatten(1, 2)
 
         foreground = self.query_embed_fg.weight
-        # The box encoding sees all frames of a sequence as one row, as its batch norm was trained.
+        # The batch norms of the box encoding were trained on all frames of a sequence in one row.
         boxes = ltrb.permute(1, 2, 0, 3, 4).flatten(2)
         marked = tokens(train) + tokens(labels[:, :, None]) * foreground + self.box_encoding(boxes).transpose(1, 2)
         latest = test.flatten(2).transpose(1, 2)
         if self.mark_test:
             latest = latest + self.query_embed_test.weight
-        place = position_encoding(channels, rows, columns, self.resolution).to(train)
-        place = place.flatten(1).T.repeat(frames + 1, 1).expand(sequences, -1, -1)
+        positions = position_encoding(channels, rows, columns, self.resolution).to(train)
+        positions = positions.flatten(1).T.repeat(frames + 1, 1).expand(sequences, -1, -1)
         ignored = None
         if ignored_frames is not None:
             whole = torch.cat([ignored_frames, ignored_frames.new_zeros(1, sequences)])
             ignored = whole.T.repeat_interleave(cells, dim=1)
         query = foreground.expand(sequences, 1, -1)
-        decoded, encoded = self.transformer(Tokens(torch.cat([marked, latest], dim=1), place, ignored), query)
+        decoded, encoded = self.transformer(Tokens(torch.cat([marked, latest], dim=1), positions, ignored), query)
         features = encoded.features[:, -cells:].transpose(1, 2).reshape(sequences, channels, rows, columns)
         return decoded.transpose(1, 2)[..., None], features
 
 
 class _Projected(nn.Module):
-    """Applies a filter after a linear projection of it."""
+    """Applies a linear layer to a filter, and the result to the features."""
 
     def __init__(self, width):
         super().__init__()
@@ -172,7 +172,7 @@ class _Projected(nn.Module):
 
 
 class BoxRegressor(_Projected):
-    """Predicts a box in every cell: the filter's scores weight the features, and convolutions read the box from them.
+    """Predicts a box in every cell: the features are multiplied by the filter's scores, convolutions predict the box.
 
     Args:
         width: channels C of the features.
@@ -193,12 +193,12 @@ class BoxRegressor(_Projected):
 
 
 class ToMPHead(nn.Module):
-    """All of ToMP behind the backbone.
+    """All parts of ToMP after the backbone.
 
     Args:
         inputs: channels of the backbone's features.
         width: channels C of the head's features.
-        heads, encoder_layers, decoder_layers, hidden, resolution, mark_test: as in FilterPredictor.
+        heads, encoder_layers, decoder_layers, hidden, resolution, mark_test: see FilterPredictor.
     """
 
     def __init__(
@@ -231,8 +231,8 @@ class ToMPHead(nn.Module):
             test (S, C, H, W): head features of the test frame.
             labels (N, S, H, W): score labels of the training frames.
             ltrb (N, S, 4, H, W): their box maps.
-            box_frames: None in training: one filter for both outputs. In tracking, the number of training frames with a
-                given box. The box is then predicted by a second filter that does not see the other frames.
+            box_frames: None in training, where one filter gives both outputs. In tracking, the number of training
+                frames with a given box. A second filter, which attends only to these frames, then predicts the box.
 
         Returns:
             Scores (S, H, W), and boxes ltrb (S, 4, H, W) in crop sides.
@@ -256,7 +256,7 @@ class ToMP(nn.Module):
 
     Args:
         feature_extractor: the backbone.
-        head: everything behind it.
+        head: all other parts.
     """
 
     def __init__(self, feature_extractor: ResNet | LiteFeatures, head: ToMPHead):
@@ -274,16 +274,16 @@ class ToMP(nn.Module):
     def forward(
         self, train_images: Tensor, test_images: Tensor, labels: Tensor, ltrb: Tensor, box_frames: int | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Locate the target in test images (S, 3, H, W) from training images (N, S, 3, H, W). As `ToMPHead.forward`."""
+        """Locate the target in test images (S, 3, H, W) by training images (N, S, 3, H, W). See `ToMPHead.forward`."""
         return self.head(self.features(train_images), self.features(test_images), labels, ltrb, box_frames)
 
 
 def tomp(depth: int, mark_test: bool = True) -> ToMP:
-    """Build ToMP-50 or ToMP-101; mark_test as in FilterPredictor."""
+    """Build ToMP-50 or ToMP-101. mark_test: see FilterPredictor."""
     backbone = ResNet(depth)
     return ToMP(backbone, ToMPHead(backbone.channels[LAYER], 256, mark_test=mark_test))
 
 
 def released_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Leave out of a released checkpoint's state dict what is there twice or never used."""
+    """Remove duplicate and unused tensors from the state dict of a released checkpoint."""
     return {key: value for key, value in drop_unused(state).items() if key != ALIAS}

@@ -1,4 +1,7 @@
-"""One sequence of ATOM: the first frame makes a state, every later frame a new one. What is random is passed in."""
+"""ATOM's two step functions: `first_frame` returns a state, `next_frame` maps a state to the next one.
+
+Random numbers come from a function that the caller passes.
+"""
 
 import math
 from dataclasses import dataclass, replace
@@ -13,19 +16,22 @@ from ...models.atom.classifier import filter_scores, learn_first, normalise_feat
 from ...models.parts.memory import SampleMemory
 from ...models.parts.optimisers import gaussian_label, target_cells
 from . import discriminative as rules
-from .dimp_steps import RefiningSettings, Uniform, normalised, refined_box
-from .first_samples import atom_augmentations, first_samples
+from .dimp_steps import RefiningSettings, Uniform, dropped_channels, normalised, refined_target
+from .first_samples import atom_augmentations, first_samples, random_shifts
 
 FILTER_SIZE = 4
 
 
 @dataclass(frozen=True)
 class AtomSettings(RefiningSettings):
-    """How a sequence is tracked. The defaults are those of the released tracker.
+    """Settings of ATOM. The defaults are those of the released tracker. Further ones: see RefiningSettings.
 
-    memory_size: samples kept. channels: that features are projected to. first_steps, first_iterations: Gauss-Newton
-    steps on the first frame, and conjugate gradient steps in each. iterations: conjugate gradient steps every
-    `train_every` frames, and after a distractor. dropouts: first-frame samples with dropped channels.
+    Attributes:
+        memory_size: number of training samples that are kept.
+        channels: channels of the projected features.
+        first_steps: Gauss-Newton steps on the first frame.
+        first_iterations: conjugate gradient steps in each of them.
+        iterations: conjugate gradient steps every `train_every` frames, and after a distractor.
     """
 
     memory_size: int = 250
@@ -37,13 +43,18 @@ class AtomSettings(RefiningSettings):
 
 
 @dataclass(frozen=True)
-class AtomState(rules.Placed):
-    """What is known after a frame.
+class AtomState(rules.Target):
+    """State after a frame.
 
-    centre (y, x), extent (h, w): of the target, image px. scale: image px a crop px to search at. sigma: of the labels,
-    cells. filters (1, D, 4, 4), projection (D, C, 1, 1): the classifier. modulation: of the IoU-Net. memory: of
-    projected features and labels; it is changed in place. frame: number of the frame, from 1. found: how the target was
-    found.
+    Attributes:
+        centre, extent: (y, x) and (h, w) of the target, image px.
+        scale: image px per crop px of the next search window.
+        sigma: standard deviation of the labels, cells.
+        filters (1, D, 4, 4), projection (D, C, 1, 1): the classifier.
+        modulation: the IoU-Net's modulation vectors of the target.
+        memory: projected features and labels. It is changed in place.
+        frame: number of the frame, from 1.
+        found: the localisation in this frame.
     """
 
     scale: float
@@ -58,8 +69,8 @@ class AtomState(rules.Placed):
 
 def _labels(boxes, stride, cells, sigma):
     """Labels (N, 1, cells, cells) of boxes (N, 4) xywh, crop px."""
-    places = target_cells(boxes, stride, (FILTER_SIZE, FILTER_SIZE))
-    return gaussian_label(places, (cells, cells), sigma)[:, None]
+    centres = target_cells(boxes, stride, (FILTER_SIZE, FILTER_SIZE))
+    return gaussian_label(centres, (cells, cells), sigma)[:, None]
 
 
 @torch.no_grad()
@@ -72,18 +83,16 @@ def first_frame(
         network: in evaluation mode.
         image (H, W, 3): RGB uint8.
         box_xywh: the target, image px.
-        settings: how to track.
-        uniform: makes random numbers in [0, 1) of a given shape.
+        settings: settings of the tracker.
+        uniform: returns random numbers in [0, 1) of a given shape.
 
     Returns:
         The state.
     """
-    x, y, width, height = box_xywh
-    centre, extent = (y + height / 2, x + width / 2), (height, width)
+    centre, extent = rules.centre_and_extent(box_xywh)
     scale = settings.scale(extent)
     kinds = atom_augmentations()
-    moved = sum(kind.kind in ("flip", "blur", "rotate") for kind in kinds)
-    shifts = torch.stack([uniform((2,)) for _ in range(moved)])
+    shifts = random_shifts(kinds, uniform)
     samples = first_samples(
         image, centre, extent, scale, settings.size, kinds, shifts, rounding=settings.rounding, truncate=True
     )
@@ -91,13 +100,11 @@ def first_frame(
     boxes = samples.boxes.to(layers["layer3"])
     modulation = network.bb_regressor.modulation((layers["layer2"][0], layers["layer3"][0]), boxes[:1])
     features = normalise_features(layers["layer3"][:, 0])
-    kept = uniform((settings.dropouts, features.shape[1])).to(features) >= settings.dropout_rate
-    dropped = features[:1] * kept[:, :, None, None] / (1 - settings.dropout_rate)
-    features = torch.cat([features, dropped])
+    features = torch.cat([features, dropped_channels(features[:1], settings, uniform)])
     boxes = torch.cat([boxes, boxes[:1].expand(settings.dropouts, -1)])
     cells = features.shape[-1]
     stride = settings.size // cells
-    sigma = math.sqrt(width * height) / scale / stride / 4
+    sigma = math.sqrt(extent[0] * extent[1]) / scale / stride / 4
     labels = _labels(boxes, stride, cells, sigma)
 
     def centred(shape, deviation):
@@ -118,13 +125,19 @@ def first_frame(
 def next_frame(
     network: ATOM, state: AtomState, image: np.ndarray, settings: AtomSettings, uniform: Uniform
 ) -> AtomState:
-    """Find the target in the next frame, and learn from it. Arguments as in `first_frame`; returns the new state."""
+    """Find the target in the next frame and update the filter.
+
+    Args:
+        state: of the last frame.
+        network, image, settings, uniform: see `first_frame`.
+
+    Returns:
+        The new state.
+    """
     frame, size = state.frame + 1, settings.size
-    patch, window = rules.crop(
-        image, state.centre, state.scale, size, settings.border, settings.max_shrink, settings.rounding
-    )
+    patch, window = settings.crop(image, state.centre, state.scale)
     if settings.faithful:
-        # The reference crops around the truncated centre, and maps back around the rounded one.
+        # The reference crops around the truncated centre but maps positions back with the rounded one.
         window = rules.assumed_window(state.centre, state.scale, size)
     layers = network.backbone(normalised(patch, network))
     features = F.conv2d(normalise_features(layers["layer3"][:, 0]), state.projection)
@@ -132,19 +145,15 @@ def next_frame(
     found = rules.localise_atom(scores, settings.localisation, state.scale, state.extent, size, settings.faithful)
     centre, extent, scale, filters = state.centre, state.extent, state.scale, state.filters
     if found.flag != "not_found":
-        (y, x), (down, right) = window.centre, found.translation
-        centre = rules.clamp_centre((y + down, x + right), extent, image.shape[:2], settings.faithful)
-        start = window.box_to_crop(centre, extent)
-        overlap = network.bb_regressor.features((layers["layer2"][0], layers["layer3"][0]))
-        box = refined_box(network.bb_regressor, overlap, start, state.modulation, settings, uniform)
-        if box is not None:
-            centre, extent = window.box_to_image(box, settings.faithful)
-            scale = settings.scale(extent)
+        centre, extent, measured = refined_target(
+            network.bb_regressor, layers, state, found, window, image.shape[:2], settings, uniform
+        )
+        scale = settings.scale(extent) if measured else scale
     hard = found.flag == "hard_negative"
     if found.flag in ("normal", "hard_negative"):
         cells = features.shape[-1]
-        place = torch.tensor([window.box_to_crop(centre, extent)]).to(features)
-        label = _labels(place, size // cells, cells, state.sigma)
+        box = torch.tensor([window.box_to_crop(centre, extent)]).to(features)
+        label = _labels(box, size // cells, cells, state.sigma)
         state.memory.store((features[0], label[0]), settings.hard_negative_rate if hard else None)
     if hard or (frame - 1) % settings.train_every == 0:
         samples, labels = state.memory.samples

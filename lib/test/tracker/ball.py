@@ -1,4 +1,7 @@
-"""The tracker of all families that find a ball: windows of frames through a network, maps averaged, one blob chosen."""
+"""The tracker of all families that find a ball.
+
+The network predicts heat maps for windows of frames. Maps of one frame are averaged, and one blob is chosen.
+"""
 
 import copy
 import logging
@@ -29,15 +32,18 @@ log = logging.getLogger(__name__)
 
 STAGE = "maps"
 FILL_WINDOW = 16  # frames that InpaintNet was trained on
-FEWEST = 2  # sightings between which a gap can be filled
+MIN_SIGHTINGS = 2  # a gap can only be filled between two frames in which the ball is visible
 Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """How the frames of a video become the network's input.
+    """How the frames of a video are scaled to the network's input.
 
-    size (width, height): of the input, px. to_image (2, 3): from its continuous px to the frame's.
+    Attributes:
+        size: width and height of the input, px.
+        to_image (2, 3): affine matrix from continuous px of the input to continuous px of the frame.
+        scale: function from a frame (H, W, 3) uint8 to the scaled frame.
     """
 
     size: Size
@@ -46,11 +52,12 @@ class Scaling:
 
 
 def scaling(frame_size: Size, config: Any) -> Scaling:
-    """The Scaling of DATA.SCALING for frames of a size (width, height)."""
+    """The Scaling that a configuration's DATA.SCALING describes, for frames of a size (width, height)."""
     size: Size = tuple(config.DATA.SIZE)
     if config.DATA.SCALING == "warp":
         similarity = released_similarity(frame_size, size)
-        back = cv2.invertAffineTransform(similarity)  # counts from the middle of px; ours counts from their edge
+        # WASB counts coordinates from the middle of the first px, we count from its edge.
+        back = cv2.invertAffineTransform(similarity)
         back[:, 2] += 0.5 - 0.5 * back[:, :2].sum(axis=1)
         return Scaling(size, back, partial(_warp, similarity=similarity, size=size))
     if config.DATA.SCALING == "area":
@@ -72,18 +79,19 @@ def _bicubic(frame, size):
 
 @dataclass
 class ClipState:
-    """What is known between two calls.
+    """State of one video between two calls.
 
     Attributes:
-        scaling: of the video; None before its first frame.
-        frame_size (width, height): px.
-        frames: scaled ones, from number `first` on.
+        scaling: scaling of the frames; None before the first frame.
+        frame_size: width and height, px.
+        frames: scaled frames, from frame number `first` on.
+        first: number of the first frame in `frames`.
         taken: number of frames so far.
         window: number of the next window's first frame.
-        background: scaled, or None.
-        maps: {frame: [(its position in a window, (h, w) probabilities)]} of frames not answered.
-        answered: number of frames whose ball was chosen.
-        linker: what chooses it.
+        background: scaled background, or None.
+        maps: {frame: [(position in the window, (h, w) probabilities)]} of frames without a result.
+        answered: number of frames that have a result.
+        linker: chooses the ball among the blobs of a frame.
         held: results that wait for the end of the video.
     """
 
@@ -101,13 +109,13 @@ class ClipState:
 
 
 class BallTracker(ClipTracker, Staged):
-    """Finds a ball in every frame, or says that none is seen.
+    """Finds the ball in every frame, or reports that it is not visible.
 
     Args:
         config: a configuration of config.ball.
-        weights: path of a checkpoint, also of released ones; None for random weights, to profile.
-        device: as torch names it.
-        network: a network to track with instead of a new one, by torch; its gradients are turned off.
+        weights: path of a checkpoint, ours or a released one; None for random weights.
+        device: torch's name of the device.
+        network: a network to use instead of building one. Torch runs it, and its gradients are turned off.
 
     Raises:
         UserError: the weights do not fit the configuration, or TEST.BACKEND does not run on this device.
@@ -170,7 +178,7 @@ class BallTracker(ClipTracker, Staged):
         """As in ClipTracker.
 
         Raises:
-            UserError: frames of two sizes, or of a size that the exported network does not take.
+            UserError: the frames differ in size, or the exported network does not take their size.
         """
         state = replace(
             state,
@@ -183,10 +191,10 @@ class BallTracker(ClipTracker, Staged):
             self._take(state, frame)
         if not self._background_known(state, last):
             return state, []
-        self._draw(state, last)
+        self._run_windows(state, last)
         while state.answered < (state.taken if last else min(state.window, state.taken)):
             state.held.append(self._answer(state))
-        kept = max(state.taken - self.length + 1, 0)  # further windows need no frames before it
+        kept = max(state.taken - self.length + 1, 0)  # later windows need no earlier frames
         state.frames, state.first = state.frames[kept - state.first :], kept
         if self.config.TEST.FILL != "none" and not last:
             return state, []
@@ -219,8 +227,8 @@ class BallTracker(ClipTracker, Staged):
             state.background = median_background(np.stack(state.frames[: wanted or None])).astype(np.uint8)
         return True
 
-    def _draw(self, state, last):
-        """Run the windows that are whole, and at the end one more for the frames that are left."""
+    def _run_windows(self, state, last):
+        """Run the network on all complete windows, and at the end of the video on one more for the remaining frames."""
         length = self.length
         while state.window + length <= state.taken:
             self._window(state, state.window)
@@ -245,7 +253,7 @@ class BallTracker(ClipTracker, Staged):
                 state.maps.setdefault(first + position, []).append((position, heat))
 
     def _answer(self, state):
-        """The ball of the next frame."""
+        """The result of the next frame."""
         maps = state.maps.pop(state.answered)
         state.answered += 1
         positions = [position for position, _ in maps]
@@ -265,9 +273,9 @@ class BallTracker(ClipTracker, Staged):
         return PointResult((chosen.x, chosen.y), min(blobs[chosen.x, chosen.y].peak, 1.0), True)
 
     def _fill(self, found, state):
-        """The results with the gaps of the trajectory filled; what is filled in has score 0."""
+        """The results with the gaps of the trajectory filled. Filled points have score 0."""
         visible = np.array([each.present for each in found], bool)
-        if np.count_nonzero(visible) < FEWEST:
+        if np.count_nonzero(visible) < MIN_SIGHTINGS:
             return found
         points = np.array([each.point for each in found])
         marked = gaps(visible, points[:, 1], self.config.TEST.FILL_TOP * state.frame_size[1])
@@ -281,15 +289,16 @@ class BallTracker(ClipTracker, Staged):
 
 
 def inpaint(network: InpaintNet, points: np.ndarray, visible: np.ndarray, marked: np.ndarray) -> np.ndarray:
-    """What InpaintNet estimates of a trajectory, averaged over all windows of 16 frames.
+    """Estimate the points of a trajectory with InpaintNet, averaged over all windows of 16 frames.
 
     Args:
-        network: with its weights.
-        points (N, 2): shares of the frame's width and height.
-        visible, marked (N,): bool; where the ball is seen, and where the point is to be filled.
+        network: InpaintNet with its weights.
+        points (N, 2): x and y, divided by the frame's width and height.
+        visible (N,): bool, true where the ball is visible.
+        marked (N,): bool, true where the point must be filled.
 
     Returns:
-        (N, 2) shares of the frame's width and height.
+        (N, 2) x and y, divided by the frame's width and height.
     """
     length = min(FILL_WINDOW, len(points))
     windows = np.arange(len(points) - length + 1)[:, None] + np.arange(length)

@@ -1,4 +1,4 @@
-"""Which candidate is the target: KeepTrack's rules over matched candidates, as functions of state.
+"""KeepTrack's rules that decide which of the matched candidates is the target. All functions are pure.
 
 Source: Mayer et al., KeepTrack, arXiv:2103.16556, section 3.7.
 """
@@ -12,9 +12,12 @@ from typing import Literal
 class IdentityRule:
     """Thresholds.
 
-    match: a less probable match does not carry the target on. weak_match: nor does a less probable one of a candidate
-    with a score below weak_score. certain: a higher score makes sure that the selected object is the target.
-    reselect: a lost target is taken up by a candidate above this score.
+    Attributes:
+        match: a candidate stays the target only if its match has at least this probability.
+        weak_match: the same for a candidate with a score below `weak_score`.
+        weak_score: score below which `weak_match` also applies.
+        certain: above this score the selected object is certainly the target.
+        reselect: above this score a candidate becomes the target after the target was lost.
     """
 
     match: float = 0.6
@@ -26,11 +29,16 @@ class IdentityRule:
 
 @dataclass(frozen=True)
 class Identities:
-    """The candidates of a frame as objects.
+    """The objects that the candidates of a frame belong to.
 
-    objects: the object of each candidate, highest score first. best: highest score ever of each one's object.
-    selected: the object that is taken for the target. candidate: its index, or None if it is absent. certain: whether
-    it is surely the target. next_object: number for the next new object. flag: "normal" or "not_found".
+    Attributes:
+        objects: object number of each candidate, highest score first.
+        best: highest score so far of each candidate's object.
+        selected: number of the object that counts as the target.
+        candidate: index of its candidate in this frame; None if it has none.
+        certain: whether the selected object is certainly the target.
+        next_object: number of the next new object.
+        flag: "normal" or "not_found".
     """
 
     objects: tuple[int, ...]
@@ -43,14 +51,14 @@ class Identities:
 
 
 def first_identities(scores: Sequence[float], certain: bool) -> Identities:
-    """Begin with the candidates of a frame.
+    """Give each candidate of a frame a new object, and select the first one as the target.
 
     Args:
-        scores: of the candidates, highest first.
-        certain: the first candidate is known to be the target. It is then object 0, which no other ever is.
+        scores: scores of the candidates, highest first.
+        certain: whether the first candidate is known to be the target. Only then an object has number 0.
 
     Returns:
-        The identities, with the first candidate selected.
+        The identities.
     """
     start = 0 if certain else 1
     objects = tuple(range(start, start + len(scores)))
@@ -64,12 +72,12 @@ def next_identities(
     match_scores: Sequence[float],
     rule: IdentityRule,
 ) -> Identities:
-    """Carry the identities over to the next frame's candidates.
+    """Assign the candidates of the next frame to objects, and select the target among them.
 
     Args:
-        state: of the previous frame.
-        scores: of the candidates, highest first.
-        matches: index of each one's match among the previous candidates, or -1.
+        state: identities of the last frame.
+        scores: scores of the new candidates, highest first.
+        matches: for each new candidate the index of its match in the last frame, or -1.
         match_scores: probability of each match.
         rule: thresholds.
 
@@ -99,14 +107,14 @@ def next_identities(
 
 
 def lost_scale(scales: Sequence[float], lost_frames: int) -> float:
-    """Widen the search while the target is lost: average recent scales that are not smaller than the last one.
+    """Search scale for a lost target: the mean of recent scales that are not smaller than the last one.
 
     Args:
-        scales: target scales of the frames so far, latest last; at least one.
-        lost_frames: for how many frames the target is lost, from 1.
+        scales: search scales of the frames in which the target was found, latest last; at least one.
+        lost_frames: number of frames since the target was found, from 1.
 
     Returns:
-        The scale to search at.
+        The scale of the next search window, image px per crop px.
     """
     recent = scales[-60:]
     wide = [scale for scale in recent if scale >= recent[-1]][-max(2, min(30, lost_frames)) :]

@@ -1,4 +1,4 @@
-"""What the online trackers with a corner head share: crops, boxes back from them, and who runs the network."""
+"""What the online trackers with a corner head share: crops, boxes, and the engine that runs the network."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -22,13 +22,13 @@ log = logging.getLogger(__name__)
 
 
 class CornerTracker(LockstepTracker, Staged):
-    """A tracker whose network answers with the corners of one box. A family adds its stages and its state.
+    """Base of trackers whose network predicts the corners of one box. A family adds its stages and its state.
 
     Args:
         config: a configuration with DATA.SEARCH, DATA.TEMPLATE, MODEL.FAITHFUL and TEST.
         weights: a checkpoint, or None for random weights.
-        device: as torch names it.
-        network: one to take instead of building it, run by torch; its gradients are turned off.
+        device: torch's name of the device.
+        network: a network to use instead of building one. Torch runs it, and its gradients are turned off.
 
     Attributes:
         script: name of the family.
@@ -62,7 +62,7 @@ class CornerTracker(LockstepTracker, Staged):
         self.runs = runs
 
     def encode_template(self, frame: np.ndarray, box: np.ndarray) -> Tokens:
-        """Tokens of the template around a box (4,) xywh."""
+        """Tokens of the template around a box (4,) xywh px."""
         section = self.data.TEMPLATE
         crop = window(box, section.FACTOR, section.SIZE, section.MIN_SIDE, frame.shape[1::-1], self.faithful)
         return Tokens(*self._run("template", self._tensors([extract(crop, frame, self.faithful)])))
@@ -73,12 +73,12 @@ class CornerTracker(LockstepTracker, Staged):
         """Run the stage `track`.
 
         Args:
-            boxes (B): (4,) xywh px, around which the windows lie.
+            boxes (B): (4,) xywh px, the last boxes.
             frames (B): (H, W, 3) uint8 RGB.
             state: further inputs of the stage.
 
         Returns:
-            The boxes found (B), (4,) xywh px, and the stage's further outputs.
+            The new boxes (B), each (4,) xywh px, and the further outputs of the stage.
         """
         section, factor = self.data.SEARCH, self.test.SEARCH_FACTOR or self.data.SEARCH.FACTOR
         crops = [

@@ -1,11 +1,13 @@
-"""One sequence of DiMP, PrDiMP or Super-DiMP: the first frame makes a state, every later frame a new one.
+"""The two step functions of DiMP, PrDiMP and Super-DiMP, and what ATOM and KeepTrack share with them.
 
-Whoever runs sequences calls `first_frame` once and `next_frame` for each later frame. What is random is passed in.
+`first_frame` returns a state, `next_frame` maps a state to the next one. Random numbers come from a function that the
+caller passes.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,55 +21,45 @@ from ...models.parts.iounet import IoUNet, Space, refine_boxes
 from ...models.parts.memory import MemoryRule, SampleMemory
 from ...models.parts.optimisers import HingeOptimiser, gaussian_label, target_cells
 from . import discriminative as rules
-from .first_samples import dimp_augmentations, first_samples
+from .first_samples import dimp_augmentations, first_samples, random_shifts
 
 Uniform = Callable[[tuple[int, ...]], Tensor]
 
 
 @dataclass(frozen=True)
-class RefiningSettings:
-    """How a sequence is tracked by a filter learned online and an IoU-Net.
+class RefiningSettings(rules.CropSettings):
+    """Settings of a tracker with an online filter and an IoU-Net. Further ones: see rules.CropSettings.
 
-    size: side of the crop, px. factor, least_side: of the crop, as in `rules.search_scale`. border, max_shrink,
-    rounding: as in `rules.crop`.
-    refine_space, refine_steps, refine_length: as in `refine_boxes`. random_boxes: start boxes beside the given one.
-    memory: rule of the weights of samples; hard_negative_rate: weight of a sample with a distractor. dropout_rate:
-    share of channels dropped in some samples of the first frame.
+    Attributes:
+        refine_space, refine_steps, refine_length: see `refine_boxes`.
+        random_boxes: random start boxes of the refinement, in addition to the given box.
+        memory: rule for the weights of training samples.
+        hard_negative_rate: weight of a training sample with a distractor.
+        first_iterations: optimiser steps on the first frame.
+        dropouts: additional samples of the first frame with dropped channels.
+        dropout_rate: share of channels that are dropped in them.
     """
 
-    size: int
-    factor: float
-    border: rules.Border
-    localisation: rules.LocalisationRule
     refine_space: Space
     refine_steps: int
     refine_length: float
-    max_shrink: float = 1.5
     random_boxes: int = 9
     memory: MemoryRule = field(default_factory=MemoryRule)
     hard_negative_rate: float = 0.02
     first_iterations: int = 10
     dropout_rate: float = 0.2
-    least_side: float = 0.0
-    rounding: rules.Rounding = "exact"
-
-    @property
-    def faithful(self) -> bool:
-        """Whether the reference's roundings and offsets are restored."""
-        return self.rounding != "exact"
-
-    def scale(self, extent: rules.Pair) -> float:
-        """Image px a crop px to search at, for a target of this extent (h, w; image px)."""
-        return rules.search_scale(extent, self.factor, self.size, self.least_side)
+    dropouts: int = 2
 
 
 @dataclass(frozen=True)
 class DiMPSettings(RefiningSettings):
-    """How a sequence is tracked. The defaults are those that all released trackers of the family share.
+    """Settings of DiMP. The defaults are those of all released trackers of the family.
 
-    softmax: turn scores into probabilities first (PrDiMP). memory_size: samples kept. first_iterations, iterations,
-    hard_iterations: optimiser steps on the first frame, every `train_every` frames, and after a distractor. dropouts:
-    first-frame samples with dropped channels.
+    Attributes:
+        softmax: convert scores to probabilities first (PrDiMP).
+        memory_size: number of training samples that are kept.
+        iterations: optimiser steps every `train_every` frames.
+        hard_iterations: optimiser steps after a distractor.
     """
 
     softmax: bool = False
@@ -75,17 +67,22 @@ class DiMPSettings(RefiningSettings):
     iterations: int = 2
     hard_iterations: int = 1
     train_every: int = 20
-    dropouts: int = 2
 
 
 @dataclass(frozen=True)
-class DiMPState(rules.Placed):
-    """What is known after a frame.
+class DiMPState(rules.Target):
+    """State after a frame.
 
-    centre (y, x), extent (h, w): of the target, image px. scale: image px a crop px to search at. base: the first
-    frame's extent in the crop. filters (1, D, 4, 4). modulation: of the IoU-Net. memory: of training samples; it is
-    changed in place. refined: last centre from the IoU-Net. frame: number of the frame, from 1. found: how the
-    target was found.
+    Attributes:
+        centre, extent: (y, x) and (h, w) of the target, image px.
+        scale: image px per crop px of the next search window.
+        base: extent (h, w) of the target in the first frame's crop, crop px.
+        filters (1, D, 4, 4): the filter.
+        modulation: the IoU-Net's modulation vectors of the target.
+        memory: training samples. It is changed in place.
+        refined: the last centre (y, x) that the IoU-Net refined, image px.
+        frame: number of the frame, from 1.
+        found: the localisation in this frame.
     """
 
     scale: float
@@ -103,7 +100,7 @@ def normalised(crops: Tensor, network: torch.nn.Module) -> Tensor:
 
     Args:
         crops (N, 3, S, S): in [0, 255].
-        network: that they are for.
+        network: the network that takes them.
 
     Returns:
         (N, 1, 3, S, S).
@@ -115,19 +112,22 @@ def normalised(crops: Tensor, network: torch.nn.Module) -> Tensor:
 
 
 def target_of(network: DiMP, boxes: Tensor, settings: DiMPSettings, base: rules.Pair, cells: int) -> Tensor:
-    """What the optimiser learns from: the boxes, or labels for the optimiser that takes labels.
+    """The training target of the filter's optimiser: the boxes, or Gaussian labels for the HingeOptimiser.
 
     Args:
         network: the network.
         boxes (N, 1, 4): the target's boxes xywh, crop px.
-        settings: how to track.
-        base: the first frame's extent in the crop.
-        cells: a side of the features.
+        settings: settings of the tracker.
+        base: extent (h, w) of the target in the first frame's crop, crop px.
+        cells: side of the features, cells.
+
+    Returns:
+        Boxes (N, 1, 4), or labels (N, 1, cells + 1, cells + 1).
     """
     if not isinstance(network.classifier.filter_optimizer, HingeOptimiser):
         return boxes
     stride = settings.size // cells
-    # A quarter of the target's mean side, in cells. The crop is scaled so that this stays.
+    # A quarter of the target's mean side, in cells. It is constant because the crop is scaled with the target.
     sigma = math.sqrt(base[0] * base[1]) / stride / 4
     return gaussian_label(target_cells(boxes, stride, (FILTER_SIZE, FILTER_SIZE)), (cells + 1, cells + 1), sigma)
 
@@ -142,32 +142,34 @@ def first_frame(
         network: in evaluation mode.
         image (H, W, 3): RGB uint8.
         box_xywh: the target, image px.
-        settings: how to track.
-        uniform: makes random numbers in [0, 1) of a given shape.
+        settings: settings of the tracker.
+        uniform: returns random numbers in [0, 1) of a given shape.
 
     Returns:
         The state.
     """
-    x, y, width, height = box_xywh
-    centre, extent = (y + height / 2, x + width / 2), (height, width)
+    centre, extent = rules.centre_and_extent(box_xywh)
     scale = settings.scale(extent)
-    base = height / scale, width / scale
+    base = extent[0] / scale, extent[1] / scale
     kinds = dimp_augmentations()
-    moved = sum(kind.kind in ("flip", "blur", "rotate") for kind in kinds)
-    shifts = torch.stack([uniform((2,)) for _ in range(moved)])
+    shifts = random_shifts(kinds, uniform)
     samples = first_samples(image, centre, extent, scale, settings.size, kinds, shifts, rounding=settings.rounding)
     layers = network.backbone(normalised(samples.crops, network))
     features = network.classifier.features(layers["layer3"])
     boxes = samples.boxes.to(features)[:, None]
     modulation = network.bb_regressor.modulation((layers["layer2"][0], layers["layer3"][0]), boxes[0])
-    kept = uniform((settings.dropouts, features.shape[2])).to(features) >= settings.dropout_rate
-    dropped = features[:1] * kept[:, None, :, None, None] / (1 - settings.dropout_rate)
-    features = torch.cat([features, dropped])
+    features = torch.cat([features, dropped_channels(features[0], settings, uniform)[:, None]])
     boxes = torch.cat([boxes, boxes[:1].expand(settings.dropouts, -1, -1)])
     target = target_of(network, boxes, settings, base, features.shape[-1])
     filters, _ = network.classifier.learn(features, boxes, target, iterations=settings.first_iterations)
     memory = SampleMemory((features, target), settings.memory_size, settings.memory)
     return DiMPState(centre, extent, scale, base, filters[-1], modulation, memory, centre)
+
+
+def dropped_channels(features: Tensor, settings: RefiningSettings, uniform: Uniform) -> Tensor:
+    """Further training samples from one sample (1, C, H, W): `dropouts` copies (K, C, H, W) with dropped channels."""
+    kept = uniform((settings.dropouts, features.shape[1])).to(features) >= settings.dropout_rate
+    return features * kept[:, :, None, None] / (1 - settings.dropout_rate)
 
 
 def refined_box(
@@ -178,18 +180,18 @@ def refined_box(
     settings: RefiningSettings,
     uniform: Uniform,
 ) -> list[float] | None:
-    """Refine a box.
+    """Refine a box by the IoU-Net.
 
     Args:
         iou_net: the IoU-Net.
         features: of the crop, as `IoUNet.features` returns them.
         box: xywh, crop px.
         modulation: of the target.
-        settings: DiMPSettings, or others with their fields.
-        uniform: makes random numbers in [0, 1) of a given shape.
+        settings: settings of the tracker.
+        uniform: returns random numbers in [0, 1) of a given shape.
 
     Returns:
-        The box xywh, crop px, or None if no box is left.
+        The box xywh, crop px, or None if all boxes are rejected.
     """
     start = rules.jittered_boxes(box, uniform((settings.random_boxes, 4)).to(features[0]))
     boxes, quality = refine_boxes(
@@ -199,8 +201,44 @@ def refined_box(
     return rules.choose_box(boxes[0], quality[0], box, faithful=settings.faithful)
 
 
+def refined_target(
+    iou_net: IoUNet,
+    layers: dict[str, Tensor],
+    state: Any,
+    found: rules.Localisation,
+    window: rules.Window,
+    image_size: tuple[int, int],
+    settings: RefiningSettings,
+    uniform: Uniform,
+) -> tuple[rules.Pair, rules.Pair, bool]:
+    """Move the target to where it was found, and refine its box.
+
+    Args:
+        iou_net: the IoU-Net.
+        layers: backbone features (1, 1, C, H, W) of the crop, "layer2" and "layer3".
+        state: DiMPState or AtomState of the last frame.
+        found: where the target was found.
+        window: of the crop.
+        image_size: (H, W).
+        settings: settings of the tracker.
+        uniform: returns random numbers in [0, 1) of a given shape.
+
+    Returns:
+        Centre (y, x) and extent (h, w), image px, and whether the refinement gave a box. Without one, the centre is
+        where the target was found, and the extent is that of the last frame.
+    """
+    (y, x), (down, right) = window.centre, found.translation
+    centre = rules.clamp_centre((y + down, x + right), state.extent, image_size, settings.faithful)
+    features = iou_net.features((layers["layer2"][0], layers["layer3"][0]))
+    start = window.box_to_crop(centre, state.extent)
+    box = refined_box(iou_net, features, start, state.modulation, settings, uniform)
+    if box is None:
+        return centre, state.extent, False
+    return *window.box_to_image(box, settings.faithful), True
+
+
 def learned_filter(network: DiMP, state: DiMPState, steps: int, weights: Tensor) -> Tensor:
-    """Improve the filter by some steps on the samples in memory, of the given weights (count,)."""
+    """Update the filter by a number of optimiser steps on the samples in memory, with weights (count,)."""
     samples, targets = state.memory.samples
     return network.classifier.filter_optimizer(state.filters, samples, targets, weights.to(samples), steps)[0][-1]
 
@@ -209,13 +247,19 @@ def learned_filter(network: DiMP, state: DiMPState, steps: int, weights: Tensor)
 def next_frame(
     network: DiMP, state: DiMPState, image: np.ndarray, settings: DiMPSettings, uniform: Uniform
 ) -> DiMPState:
-    """Find the target in the next frame, and learn from it. Arguments as in `first_frame`; returns the new state."""
+    """Find the target in the next frame and update the filter.
+
+    Args:
+        state: of the last frame.
+        network, image, settings, uniform: see `first_frame`.
+
+    Returns:
+        The new state.
+    """
     frame = state.frame + 1
     cells, kernel = state.memory.samples[0].shape[-1], state.filters.shape[-1]
     middle = rules.search_centre(state.centre, state.scale, settings.size, cells, kernel)
-    patch, window = rules.crop(
-        image, middle, state.scale, settings.size, settings.border, settings.max_shrink, settings.rounding
-    )
+    patch, window = settings.crop(image, middle, state.scale)
     layers = network.backbone(normalised(patch, network))
     features = network.classifier.features(layers["layer3"])
     scores = apply_filter(features, state.filters)[0, 0]
@@ -225,17 +269,10 @@ def next_frame(
     if found.flag == "not_found":
         return replace(state, frame=frame, found=found)
 
-    (y, x), (down, right) = window.centre, found.translation
-    centre = rules.clamp_centre((y + down, x + right), state.extent, image.shape[:2], settings.faithful)
-    extent, scale, refined = state.extent, state.scale, state.refined
-    overlap_features = network.bb_regressor.features((layers["layer2"][0], layers["layer3"][0]))
-    start = window.box_to_crop(centre, extent)
-    box = refined_box(network.bb_regressor, overlap_features, start, state.modulation, settings, uniform)
-    if box is not None:
-        centre, extent = window.box_to_image(box, settings.faithful)
-        scale = settings.scale(extent)
-        refined = centre
-
+    centre, extent, measured = refined_target(
+        network.bb_regressor, layers, state, found, window, image.shape[:2], settings, uniform
+    )
+    scale, refined = (settings.scale(extent), centre) if measured else (state.scale, state.refined)
     filters = state.filters
     if found.flag != "uncertain":
         hard = found.flag == "hard_negative"
@@ -247,7 +284,7 @@ def next_frame(
         if steps:
             filters = learned_filter(network, state, steps, state.memory.weights)
     if settings.faithful:
-        # The reference goes back to the last refined centre, even if it is an earlier frame's.
+        # The reference returns to the last refined centre, even if an earlier frame refined it.
         centre = refined
     return replace(
         state, centre=centre, extent=extent, scale=scale, filters=filters, refined=refined, frame=frame, found=found

@@ -1,7 +1,7 @@
-"""The first frame's training samples of discriminative trackers: its crop shifted, mirrored, blurred and rotated."""
+"""Augmented training samples that discriminative trackers make of the first frame."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,10 +16,11 @@ from .discriminative import Pair, Rounding, Window, assumed_window, crop
 
 @dataclass(frozen=True)
 class Augmentation:
-    """One way to change the first frame's crop.
+    """One augmentation of the first frame's crop. Flip, blur and rotate also get a random shift.
 
-    kind: what is done. amount: for "shift" (y, x) in crop sides; for "blur" the sigma (y, x) in px; for "rotate"
-    degrees. Flip, blur and rotate are also moved by a random shift.
+    Attributes:
+        kind: the operation.
+        amount: for "shift" (y, x) in crop sides, for "blur" sigma (y, x) in px, for "rotate" degrees.
     """
 
     kind: Literal["identity", "shift", "flip", "blur", "rotate"]
@@ -27,12 +28,12 @@ class Augmentation:
 
 
 def dimp_augmentations() -> list[Augmentation]:
-    """List what DiMP, PrDiMP, Super-DiMP and KeepTrack do; they add two samples with dropped channels."""
+    """The augmentations of DiMP, PrDiMP, Super-DiMP and KeepTrack. They add two samples with dropped channels."""
     return _augmentations([(3, 1), (1, 3), (2, 2)], [10, -10, 45, -45])
 
 
 def atom_augmentations() -> list[Augmentation]:
-    """List what ATOM does; it adds seven samples with dropped channels."""
+    """The augmentations of ATOM. It adds seven samples with dropped channels."""
     blurs = [(2, 0.2), (0.2, 2), (3, 1), (1, 3), (2, 2)]
     return _augmentations(blurs, [5, -5, 10, -10, 20, -20, 30, -30, 45, -45, -60, 60])
 
@@ -49,7 +50,7 @@ def _augmentations(blurs, angles):
 
 
 def _blur(image, sigmas):
-    """Gaussian blur with zeros beyond the image; each sigma gets a kernel of 2 ceil(2 sigma) + 1 px."""
+    """Gaussian blur with zero padding. The kernel of each sigma has 2 ceil(2 sigma) + 1 px."""
     channels = image.shape[1]
     for axis, sigma in enumerate(sigmas):
         reach = math.ceil(2 * sigma)
@@ -70,7 +71,7 @@ def _rotate(image, degrees):
 
 
 def _shifted_centre(image, size, shift):
-    """Cut the middle size x size px after moving the content down and right by whole px (y, x), borders replicated."""
+    """Shift the content down and right by whole px (y, x), and cut out the middle size x size px. Replicate borders."""
     spare = size - image.shape[-1]
     top, left = spare // 2 + shift[0], spare // 2 + shift[1]
     return F.pad(image, (left, spare - left, top, spare - top), mode="replicate")
@@ -80,10 +81,10 @@ def augment(image: Tensor, augmentation: Augmentation, size: int, shift: tuple[i
     """Apply one augmentation to a crop.
 
     Args:
-        image (1, 3, n, n): crop larger than wanted, centred on the target.
-        augmentation: what to do.
+        image (1, 3, n, n): a crop that is larger than the result, centred on the target.
+        augmentation: the augmentation.
         size: side of the result, px.
-        shift: (y, x) by which the content moves, whole crop px.
+        shift: (y, x) shift of the content, whole crop px.
 
     Returns:
         (1, 3, size, size).
@@ -97,9 +98,26 @@ def augment(image: Tensor, augmentation: Augmentation, size: int, shift: tuple[i
     return _shifted_centre(image, size, shift)
 
 
+def random_shifts(augmentations: Sequence[Augmentation], uniform: Callable[[tuple[int, ...]], Tensor]) -> Tensor:
+    """Draw the random numbers (M, 2) that `first_samples` needs, one row for each flip, blur and rotation.
+
+    Args:
+        augmentations: one per sample.
+        uniform: returns random numbers in [0, 1) of a given shape.
+    """
+    moved = [each for each in augmentations if each.kind in ("flip", "blur", "rotate")]
+    return torch.stack([uniform((2,)) for _ in moved])
+
+
 @dataclass(frozen=True)
 class FirstSamples:
-    """The first frame's training crops (N, 3, S, S) in [0, 255], and boxes (N, 4) xywh, crop px."""
+    """Training samples of the first frame.
+
+    Attributes:
+        crops (N, 3, S, S): float in [0, 255].
+        boxes (N, 4): xywh, crop px.
+        window: of the first crop.
+    """
 
     crops: Tensor
     boxes: Tensor
@@ -121,20 +139,20 @@ def first_samples(
 ) -> FirstSamples:
     """Make the training samples of the first frame.
 
-    The crop is centred on the target exactly, so a mirrored or rotated crop has the same box. The reference centres it
-    on a whole pixel and assumes for the box that it succeeded; any other `rounding` than "exact" does the same.
+    The crop is centred on the target exactly, so a mirrored or rotated crop has the same box. The reference centres the
+    crop on a whole pixel but computes the box as if the target were centred. So does a `rounding` other than "exact".
 
     Args:
         image (H, W, 3): uint8.
         centre, extent: (y, x) and (h, w) of the target, image px.
-        scale: image px a crop px.
+        scale: image px per crop px.
         size: side of the crops, px.
-        augmentations: one a sample.
-        uniform (M, 2): random numbers in [0, 1) for the shifts, one row for each flip, blur and rotation.
+        augmentations: one per sample.
+        uniform (M, 2): random numbers of `random_shifts`.
         expansion: side of the crop that is augmented, in crop sides.
         shift_range: width of the range of random shifts, in crop sides.
-        rounding: as in `crop`.
-        truncate: with a `rounding`, crop around the truncated centre, as ATOM does, but still assume the rounded one.
+        rounding: see `crop`.
+        truncate: with a `rounding`, crop around the truncated centre but compute boxes with the rounded one, as ATOM.
 
     Returns:
         The samples, in the order of the augmentations, and the window of the first.

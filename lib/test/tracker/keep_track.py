@@ -12,28 +12,29 @@ from ...models.dimp import DiMP
 from ...models.keep_track import KeepTrack
 from ...models.keep_track.build import build_network
 from .candidates import IdentityRule
-from .dimp import DiMPTracker, settings_of
+from .dimp import DiMPTracker, make_settings
 from .keep_track_steps import KeepTrackSettings, KeepTrackState, first_frame, next_frame
 from .online import OnlineTracker
 from .weights import find_weights
 
-BASE = "dimp"  # script of the network that finds the candidates
+BASE = "dimp"  # script of MODEL.BASE, whose network finds the candidates
 
 
 class KeepTrackTracker(OnlineTracker):
     """The tracker of script `keep_track`.
 
-    It has two files of weights: `weights` are those of the matching network. Those of the network that finds the
-    candidates are where MODEL.BASE, a configuration of another script, has them.
+    It uses two files of weights. `weights` belongs to the matching network. The network that finds the candidates has
+    its own file, which is looked up for MODEL.BASE, a configuration of the script `dimp`.
 
     Args:
         config: a `keep_track` configuration.
-        weights, device: as for OnlineTracker.
-        network: a matching network to take instead of building it.
-        base: a network to take in the place of the one of MODEL.BASE.
+        weights: a checkpoint of the matching network; None for random weights.
+        device: torch's name of the device.
+        network: a matching network to use instead of building one.
+        base: a network to use instead of the one that MODEL.BASE names.
 
     Raises:
-        UserError: weights are missing, or do not fit.
+        UserError: weights are missing or do not fit.
     """
 
     def __init__(
@@ -44,13 +45,16 @@ class KeepTrackTracker(OnlineTracker):
         network: KeepTrack | None = None,
         base: DiMP | None = None,
     ) -> None:
-        other = configuration.load(BASE, config.MODEL.BASE)
-        known = None if base is not None else find_weights(BASE, config.MODEL.BASE, other, paths())
-        super().__init__(config, network if network is not None else build_network(config), weights, device)
-        self.base = DiMPTracker(other, known, device, base).network
-        test = config.TEST
-        self.settings = KeepTrackSettings(
-            settings_of(other.DATA, test, softmax=False),
+        name = config.MODEL.BASE
+        self.base_config = configuration.load(BASE, name)
+        base_weights = None if base is not None else find_weights(BASE, name, self.base_config, paths())
+        super().__init__(config, weights, device, build_network(config) if network is None else network)
+        self.base = DiMPTracker(self.base_config, base_weights, device, base).network
+
+    def make_settings(self) -> KeepTrackSettings:
+        test = self.config.TEST
+        return KeepTrackSettings(
+            make_settings(self.base_config.DATA, test, softmax=False),
             candidate=test.CANDIDATE,
             identity=IdentityRule(test.MATCH, test.WEAK_MATCH, test.WEAK_SCORE, reselect=test.NOT_FOUND),
             certainty=test.CERTAINTY,
@@ -59,5 +63,5 @@ class KeepTrackTracker(OnlineTracker):
     def first(self, frame: np.ndarray, box_xywh: list[float]) -> KeepTrackState:
         return first_frame(self.base, frame, box_xywh, self.settings, self.uniform)
 
-    def next(self, state: KeepTrackState, frame: np.ndarray) -> KeepTrackState:
+    def next(self, state: Any, frame: np.ndarray) -> KeepTrackState:
         return next_frame(self.base, self.network, state, frame, self.settings, self.uniform)

@@ -1,4 +1,4 @@
-"""One sequence of KeepTrack: Super-DiMP, and beside it the candidates of each frame matched with those before.
+"""KeepTrack's two step functions: Super-DiMP, with the target candidates of consecutive frames matched.
 
 Source: Mayer et al., KeepTrack, arXiv:2103.16556.
 """
@@ -16,18 +16,21 @@ from ...models.parts.filters import apply_filter
 from . import dimp_steps
 from . import discriminative as rules
 from .candidates import Identities, IdentityRule, first_identities, lost_scale, next_identities
-from .dimp_steps import DiMPSettings, DiMPState, Uniform, learned_filter, normalised, refined_box, target_of
+from .dimp_steps import DiMPSettings, DiMPState, Uniform, learned_filter, normalised, refined_target, target_of
 
-SURE = 0.5  # the only candidate of two frames with scores above this is the same one in both
-YOUNG = 10  # number of the frame from which new candidates begin in doubt about the target
+SURE = 0.5  # if two frames have one candidate each and both scores are above this, they match without the network
+CERTAIN_FRAMES = 10  # before this frame the first candidate is known to be the target
 
 
 @dataclass(frozen=True)
 class KeepTrackSettings:
-    """How a sequence is tracked.
+    """Settings of KeepTrack.
 
-    base: of Super-DiMP. candidate: least score of a candidate. identity: which candidate is the target. certainty:
-    samples below it are not learned from.
+    Attributes:
+        base: settings of Super-DiMP.
+        candidate: smallest score of a candidate.
+        identity: thresholds that decide which candidate is the target.
+        certainty: the filter does not learn from samples with a lower certainty.
     """
 
     base: DiMPSettings
@@ -38,10 +41,14 @@ class KeepTrackSettings:
 
 @dataclass(frozen=True)
 class Candidates:
-    """The candidates of a frame.
+    """The K target candidates of a frame.
 
-    cells (K, 2): rows and columns in the score map. centres (K, 2): y, x as the matcher knows them. scores (K,).
-    descriptors (1, C, K). identities: which of them is which object.
+    Attributes:
+        cells (K, 2): row and column in the score map.
+        centres (K, 2): y, x as `normalise_centres` returns them.
+        scores (K,): highest first.
+        descriptors (1, C, K): descriptors of the matching network.
+        identities: the object of each candidate.
     """
 
     cells: Tensor
@@ -53,10 +60,13 @@ class Candidates:
 
 @dataclass(frozen=True)
 class KeepTrackState:
-    """What is known after a frame.
+    """State after a frame.
 
-    base: of Super-DiMP. candidates: of this frame, if there are any. scales: of the frames in which the target was
-    found. lost: frames since it was found.
+    Attributes:
+        base: state of Super-DiMP.
+        candidates: candidates of this frame; None if there are none.
+        scales: search scales of the frames in which the target was found, latest last.
+        lost: number of frames since the target was found.
     """
 
     base: DiMPState
@@ -71,20 +81,34 @@ class KeepTrackState:
 
     @property
     def found(self) -> rules.Localisation | None:
-        """How the target was found."""
+        """The localisation in this frame."""
         return self.base.found
 
 
 def first_frame(
     network: DiMP, image: np.ndarray, box_xywh: list[float], settings: KeepTrackSettings, uniform: Uniform
 ) -> KeepTrackState:
-    """Learn the target from its first frame. Arguments as in `dimp_steps.first_frame`."""
+    """Learn the target from its first frame. Arguments: see `dimp_steps.first_frame`."""
     base = dimp_steps.first_frame(network, image, box_xywh, settings.base, uniform)
     return KeepTrackState(base, None, (base.scale,))
 
 
 def _candidates(matcher, last, scores, coarse, window, image_size, settings, frame):
-    """The Candidates of a score map (H, W) with features (1, C, h, w), or None; last: those of the frame before."""
+    """Find the Candidates of a frame and match them with those of the last frame.
+
+    Args:
+        matcher: the KeepTrack network.
+        last: Candidates of the last frame, or None.
+        scores (H, W): the score map.
+        coarse (1, C, h, w): backbone features of "layer3".
+        window: of the crop.
+        image_size: (H, W) of the image.
+        settings: KeepTrackSettings.
+        frame: number of the frame, from 1.
+
+    Returns:
+        The Candidates, or None if no score is high enough.
+    """
     cells, values = find_candidates(scores, settings.candidate)
     if not len(cells):
         return None
@@ -95,7 +119,7 @@ def _candidates(matcher, last, scores, coarse, window, image_size, settings, fra
     descriptors = matcher.descriptor_extractor(coarse, cells[None])
     ranks = values.tolist()
     if last is None:
-        identities = first_identities(ranks, certain=frame < YOUNG)
+        identities = first_identities(ranks, certain=frame < CERTAIN_FRAMES)
     elif len(ranks) == len(last.scores) == 1 and min(ranks[0], last.scores.item()) > SURE:
         identities = next_identities(last.identities, ranks, [0], [1.0], settings.identity)
     else:
@@ -110,7 +134,7 @@ def _candidates(matcher, last, scores, coarse, window, image_size, settings, fra
 
 
 def _chosen(scores, candidates, window):
-    """The Localisation that identities stand for."""
+    """The Localisation of the candidate that is the target."""
     choice = candidates.identities.candidate
     score = float(scores.max())
     if choice is None:
@@ -132,13 +156,13 @@ def next_frame(
     settings: KeepTrackSettings,
     uniform: Uniform,
 ) -> KeepTrackState:
-    """Find the target in the next frame, and learn from it.
+    """Find the target in the next frame and update the filter.
 
     Args:
         network: Super-DiMP, in evaluation mode.
         matcher: the matching network, in evaluation mode. Its own copy of the backbone is not used.
         state: of the last frame.
-        image, settings, uniform: as in `first_frame`.
+        image, settings, uniform: see `first_frame`.
 
     Returns:
         The new state.
@@ -146,9 +170,7 @@ def next_frame(
     base, options = state.base, settings.base
     frame, faithful = base.frame + 1, options.faithful
     cells = base.memory.samples[0].shape[-1]
-    patch, window = rules.crop(
-        image, base.centre, base.scale, options.size, options.border, options.max_shrink, options.rounding
-    )
+    patch, window = options.crop(image, base.centre, base.scale)
     layers = network.backbone(normalised(patch, network))
     features = network.classifier.features(layers["layer3"])
     scores = apply_filter(features, base.filters)[0, 0]
@@ -163,19 +185,12 @@ def next_frame(
         base = replace(base, scale=lost_scale(state.scales, lost), frame=frame, found=found)
         return replace(state, base=base, candidates=candidates, lost=lost)
 
-    (y, x), (down, right) = window.centre, found.translation
-    centre = rules.clamp_centre((y + down, x + right), base.extent, image.shape[:2], faithful)
-    extent, scale, refined = base.extent, base.scale, base.refined
-    overlap = network.bb_regressor.features((layers["layer2"][0], coarse))
-    box = refined_box(
-        network.bb_regressor, overlap, window.box_to_crop(centre, extent), base.modulation, options, uniform
+    centre, extent, measured = refined_target(
+        network.bb_regressor, layers, base, found, window, image.shape[:2], options, uniform
     )
-    if box is not None:
-        centre, extent = window.box_to_image(box, faithful)
-        scale = options.scale(extent)
-        refined = centre
+    scale, refined = (options.scale(extent), centre) if measured else (base.scale, base.refined)
     if faithful:
-        # The reference goes back to the last refined centre, even if it is an earlier frame's.
+        # The reference returns to the last refined centre, even if an earlier frame refined it.
         centre = refined
 
     certainty = max(float(scores.max()), 0.0)
@@ -184,8 +199,8 @@ def next_frame(
     filters = base.filters
     if found.flag != "uncertain":
         hard = found.flag == "hard_negative"
-        place = torch.tensor([[window.box_to_crop(centre, extent)]]).to(features)
-        target = target_of(network, place, options, base.base, cells)
+        boxes = torch.tensor([[window.box_to_crop(centre, extent)]]).to(features)
+        target = target_of(network, boxes, options, base.base, cells)
         rate = options.hard_negative_rate if hard else None
         base.memory.store((features[0], target[0]), rate, certainty, keep_weight=True)
         scheduled = options.iterations if (frame - 1) % options.train_every == 0 else 0

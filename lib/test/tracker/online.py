@@ -1,15 +1,17 @@
-"""What trackers share that learn their target online: two functions of a state make a tracker of one target."""
+"""What the trackers that learn their target online share. Each family adds its two step functions and its settings."""
 
 import logging
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ... import registry
 from ...contracts import Result, Tracker
 from ...models.parts.memory import MemoryRule
 from ...models.parts.resnet import UNUSED
@@ -20,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class State(Protocol):
-    """What the tracker knows after a frame: the target's box (xywh, image px), and how it was found."""
+    """State of a tracker after a frame: at least the target's box (xywh, image px) and how it was found."""
 
     @property
     def box_xywh(self) -> list[float]: ...
@@ -30,39 +32,58 @@ class State(Protocol):
 
 
 class OnlineTracker(Tracker):
-    """A tracker whose subclass says what happens in the first frame and in every other one.
+    """Base of the trackers that learn their target online (ATOM, DiMP, ToMP, KeepTrack).
 
-    What is random is drawn from a generator that every first frame seeds anew, so a video always gives the same boxes.
+    Random numbers come from a generator that is seeded again in every first frame. A video therefore always gives the
+    same boxes.
 
     Args:
-        config: a configuration with the section TEST.
-        network: the network; its gradients are turned off.
-        weights: a checkpoint, ours or as PyTracking has released it; None to take the network as it is.
-        device: as torch names it.
+        config: a configuration with the sections DATA and TEST.
+        weights: a checkpoint of ours or one that PyTracking released; None for random weights.
+        device: torch's name of the device.
+        network: a network to use instead of building one. Its gradients are turned off.
+
+    Attributes:
+        script: name of the family.
+        steps: module with the functions `first_frame` and `next_frame`.
+        unused: prefixes of tensors in released checkpoints that no tracker uses.
+        settings: what `make_settings` returns.
 
     Raises:
         UserError: the weights do not fit the configuration.
     """
 
-    # Prefixes of what released checkpoints hold and no tracker uses.
+    script: str
+    steps: ModuleType
     unused: ClassVar[tuple[str, ...]] = tuple(f"feature_extractor.{name}" for name in UNUSED)
 
-    def __init__(self, config: Any, network: nn.Module, weights: str | Path | None, device: str | torch.device) -> None:
+    def __init__(
+        self,
+        config: Any,
+        weights: str | Path | None = None,
+        device: str | torch.device = "cpu",
+        network: nn.Module | None = None,
+    ) -> None:
         self.config, self.device = config, torch.device(device)
-        self.network = network
+        self.network: Any = registry.network(self.script, config) if network is None else network
         if weights is not None:
-            log.info("weights: %s", load_weights(network, weights, unused=self.unused))
+            log.info("weights: %s", load_weights(self.network, weights, unused=self.unused))
         self.network.to(self.device).eval().requires_grad_(False)
+        self.settings = self.make_settings()
         self._state: State | None = None
         self._random = torch.Generator()
 
     @abstractmethod
-    def first(self, frame: np.ndarray, box_xywh: list[float]) -> State:
-        """The state after the first frame (H, W, 3); box in px."""
+    def make_settings(self) -> Any:
+        """The settings of the step functions, from the configuration."""
 
-    @abstractmethod
+    def first(self, frame: np.ndarray, box_xywh: list[float]) -> State:
+        """The state after the first frame (H, W, 3); box in image px."""
+        return self.steps.first_frame(self.network, frame, box_xywh, self.settings, self.uniform)
+
     def next(self, state: Any, frame: np.ndarray) -> State:
         """The state after the next frame (H, W, 3)."""
+        return self.steps.next_frame(self.network, state, frame, self.settings, self.uniform)
 
     def initialize(self, frame: np.ndarray, box: Sequence[float]) -> Result:
         x, y, w, h = map(float, box)
@@ -86,7 +107,7 @@ class OnlineTracker(Tracker):
 
 
 def crop_settings(data: Any, test: Any) -> dict[str, Any]:
-    """What all of these trackers are told of crops and localisation, of sections DATA and TEST of a configuration."""
+    """Fields of discriminative.CropSettings, from the sections DATA and TEST of a configuration."""
     return {
         "size": test.SEARCH_SIZE or data.SEARCH.SIZE,
         "factor": test.SEARCH_FACTOR or data.SEARCH.FACTOR,
@@ -98,7 +119,7 @@ def crop_settings(data: Any, test: Any) -> dict[str, Any]:
 
 
 def refining_settings(test: Any) -> dict[str, Any]:
-    """What trackers with a memory and an IoU-Net are told, of section TEST of a configuration."""
+    """Fields of dimp_steps.RefiningSettings and its subclasses, from the section TEST of a configuration."""
     return {
         "memory_size": test.MEMORY,
         "memory": MemoryRule(test.RATE),
@@ -107,4 +128,6 @@ def refining_settings(test: Any) -> dict[str, Any]:
         "refine_space": test.REFINE,
         "refine_steps": test.REFINE_STEPS,
         "refine_length": test.REFINE_LENGTH,
+        "first_iterations": test.FIRST_ITERATIONS,
+        "iterations": test.ITERATIONS,
     }

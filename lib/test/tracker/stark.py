@@ -1,4 +1,4 @@
-"""The online tracker of STARK: crop, network, box, and for STARK-ST a later template."""
+"""The online tracker of STARK. STARK-ST also has an online template that is updated while tracking."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,11 +15,11 @@ from .stark_rules import replaces_template
 
 @dataclass(frozen=True)
 class State:
-    """What the tracker knows of its target.
+    """State of one target after a frame.
 
     Attributes:
         box_xywh (4,): the last reported box, px.
-        templates: tokens of the first frame's template and, with two templates, of a later one.
+        templates: tokens of the first frame's template and, with two templates, of the online template.
         frame: number of the last frame, from 0.
     """
 
@@ -31,7 +31,7 @@ class State:
 class StarkTracker(CornerTracker):
     """The tracker of script `stark`. Arguments: see CornerTracker.
 
-    A network without a classification head gives no score: its results have the score 1.
+    A network without a classification head predicts no score, so its results have score 1.
     """
 
     script = "stark"

@@ -1,13 +1,14 @@
-"""What STARK and STTrack do around their networks, as functions of values: crops, clipping, template updates.
+"""The rules of STARK and STTrack around their networks: crops, clipping, template updates. All functions are pure.
 
-By default crops are cut at sub-pixel positions and boxes keep their size. With `faithful` the released rules are back.
-They cost tiny targets much: a crop's corner is rounded to whole pixels and its side up to one, so that a target of 4 px
-is reported up to half a pixel off in each frame; and no box is narrower or lower than 10 px, so that a perfect box of
-4 px has an IoU of 0.16.
+By default crops are cut at sub-pixel positions and boxes keep their size. `faithful` selects the released rules, which
+are worse for tiny targets:
+
+- The corner of a crop is rounded to whole pixels and its side is rounded up. A box can be off by half a pixel.
+- Boxes have at least 10 px on each side. A box of 4 px then has an IoU of 0.16 at best.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -15,28 +16,17 @@ import numpy as np
 from ...data import boxes
 from ...data.crop import Crop, window_side
 
-RELEASED_MARGIN = 10  # px: the least width and height of a box in the released trackers
-UPDATE_INTERVAL = 200  # frames between two updates of the later template
-UPDATE_INTERVALS: Mapping[str, int] = {"trackingnet": 25, "vot20": 10}  # of benchmarks with another one
-
-
-def update_interval(dataset: str) -> int:
-    """Frames between two updates of STARK-ST's later template, in its published results.
-
-    Args:
-        dataset: name of a benchmark, in upper or lower case.
-    """
-    return UPDATE_INTERVALS.get(dataset.lower(), UPDATE_INTERVAL)
+RELEASED_MARGIN = 10  # smallest width and height of a box in the released trackers, px
 
 
 def replaces_template(frame: int, score: float, interval: int, threshold: float) -> bool:
-    """Whether the target just found becomes the later template of STARK-ST.
+    """Whether this frame's target replaces the online template of STARK-ST.
 
     Args:
-        frame: number of the frame; the first frame is 0, the first tracked one 1.
-        score: of the classification head, in [0, 1].
-        interval: frames between two updates; see `update_interval`.
-        threshold: the score must be above it; 0.5 in the release.
+        frame: number of the frame; the first frame is 0, the first tracked frame is 1.
+        score: score of the classification head, in [0, 1].
+        interval: frames between two updates.
+        threshold: the score must be above this; 0.5 in the release.
     """
     return frame % interval == 0 and score > threshold
 
@@ -53,11 +43,11 @@ def window(
 
     Args:
         box_xywh (4): px.
-        factor: side of the window over sqrt(w h); 2 for templates and 5 for the search in the releases.
+        factor: side of the window / sqrt(w h); 2 for templates and 5 for the search in the releases.
         size: side of the patch, px.
-        min_side: least side of the window, px; the released trackers have no such limit, and it does not count there.
+        min_side: smallest side of the window, px. Ignored with `faithful`: the releases have no limit.
         image_size: width and height of the image, px.
-        faithful: the side is rounded up to whole pixels.
+        faithful: round the side up to whole pixels.
     """
     cx, cy, w, h = boxes.xywh_to_cxcywh(box_xywh).tolist()
     if faithful:
@@ -71,13 +61,13 @@ def extract(crop: Crop, image: np.ndarray, faithful: bool = False) -> tuple[np.n
     """Cut a window out of an image.
 
     Args:
-        crop: of `window`, with the same `faithful`.
+        crop: result of `window` with the same `faithful`.
         image (H, W, 3): uint8 RGB.
-        faithful: the window's corner is rounded to whole pixels, half to even, and the last row and column of the image
-            are never shown; a box in the patch is still mapped back by `crop`, which was not rounded.
+        faithful: round the window's corner to whole pixels (half to even), and leave out the last row and column of the
+            image. Boxes are still mapped back by the unrounded `crop`.
 
     Returns:
-        Patch (size, size, 3) uint8, black beyond the image, and padding (size, size) bool, true there.
+        Patch (size, size, 3) uint8, black outside the image, and padding (size, size) bool, true outside the image.
     """
     if faithful:
         return _extract_rounded(crop, image)
@@ -112,14 +102,14 @@ def next_box(
     min_box: float,
     faithful: bool = False,
 ) -> np.ndarray:
-    """The box that the tracker reports and looks around in the next frame.
+    """The box that the tracker reports. The next search window is centred on it.
 
     Args:
         crop: the search window.
-        found_xyxy (4): corners that the network found, in shares of the crop.
+        found_xyxy (4): corners that the network predicted, in crop sides.
         image_size: width and height of the image, px.
-        min_box: least side of a box, px. With `faithful` it is RELEASED_MARGIN whatever is given here.
-        faithful: see `clip_released`.
+        min_box: smallest side of a box, px. With `faithful` it is always RELEASED_MARGIN.
+        faithful: clip as `clip_released` does.
 
     Returns:
         (4,) xywh, px.
@@ -134,12 +124,13 @@ def next_box(
 def clip_released(
     box_xywh: Sequence[float], width: float, height: float, margin: float = RELEASED_MARGIN
 ) -> np.ndarray:
-    """Cut a box to the image as the released trackers do, which keeps its upper left corner where it must grow.
+    """Clip a box to the image as the released trackers do. A box that must grow keeps its upper left corner.
 
     Args:
         box_xywh (4): px.
         width, height: of the image, px.
-        margin: least width and height, px, and how far the upper left corner stays from the right and lower border.
+        margin: smallest width and height of a box, and smallest distance of its upper left corner from the right and
+            lower border, px.
 
     Returns:
         (4,) xywh, px.

@@ -1,4 +1,4 @@
-"""The online tracker of STTrack: crop, network, box, and the query that is passed on."""
+"""The online tracker of STTrack: STARK with a query that is passed from frame to frame."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from .corner import CornerTracker
 
 @dataclass(frozen=True)
 class State:
-    """What the tracker knows of its target.
+    """State of one target after a frame.
 
     Attributes:
         box_xywh (4,): the last reported box, px.
         template: tokens of the first frame's template.
-        query: what the network carries from frame to frame.
+        query: state of the query for the next frame.
     """
 
     box_xywh: np.ndarray
@@ -31,7 +31,7 @@ class State:
 class STTrackTracker(CornerTracker):
     """The tracker of script `sttrack`. Arguments: see CornerTracker.
 
-    The network gives no score: its results have the score 1.
+    The network predicts no score, so its results have score 1.
     """
 
     script = "sttrack"

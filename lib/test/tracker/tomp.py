@@ -1,43 +1,29 @@
 """The online tracker of ToMP."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from ...models.tomp import ALIAS, ToMP
-from ...models.tomp.build import build_network
+from ...models.tomp import ALIAS
 from .online import OnlineTracker, crop_settings
 from .tomp_steps import ToMPSettings, ToMPState, first_frame, next_frame
 
-LEAST = 10.0  # px: the original's smallest side of a box
+RELEASED_MIN_BOX = 10.0  # smallest side of a box in the released tracker, px
 
 
 class ToMPTracker(OnlineTracker):
-    """The tracker of script `tomp`.
+    """The tracker of script `tomp`. Nothing in it is random. Arguments: see OnlineTracker."""
 
-    Args:
-        config: a `tomp` configuration.
-        weights, device: as for OnlineTracker.
-        network: one to take instead of building it.
-    """
-
+    script = "tomp"
     unused = (*OnlineTracker.unused, ALIAS)
 
-    def __init__(
-        self,
-        config: Any,
-        weights: str | Path | None = None,
-        device: str | torch.device = "cpu",
-        network: ToMP | None = None,
-    ) -> None:
-        super().__init__(config, network if network is not None else build_network(config), weights, device)
-        crops, stride = crop_settings(config.DATA, config.TEST), self.network.stride
-        self.settings = ToMPSettings(
+    def make_settings(self) -> ToMPSettings:
+        test, stride = self.config.TEST, self.network.stride
+        crops = crop_settings(self.config.DATA, test)
+        return ToMPSettings(
             **crops,
-            remember=config.TEST.REMEMBER,
-            least=LEAST if config.TEST.FAITHFUL else config.TEST.MIN_BOX,
+            remember=test.REMEMBER,
+            min_box=RELEASED_MIN_BOX if test.FAITHFUL else test.MIN_BOX,
             sigma=crops["size"] / stride / crops["factor"] / 4,
             stride=stride,
         )
@@ -45,5 +31,5 @@ class ToMPTracker(OnlineTracker):
     def first(self, frame: np.ndarray, box_xywh: list[float]) -> ToMPState:
         return first_frame(self.network, frame, box_xywh, self.settings)
 
-    def next(self, state: ToMPState, frame: np.ndarray) -> ToMPState:
+    def next(self, state: Any, frame: np.ndarray) -> ToMPState:
         return next_frame(self.network, state, frame, self.settings)

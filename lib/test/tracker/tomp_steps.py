@@ -1,4 +1,4 @@
-"""One sequence of ToMP: the first frame makes a state, every later frame a new one. Nothing is random."""
+"""ToMP's two step functions: `first_frame` returns a state, `next_frame` maps a state to the next one."""
 
 from dataclasses import dataclass, replace
 
@@ -14,34 +14,24 @@ from .first_samples import Augmentation, first_samples
 
 
 @dataclass(frozen=True)
-class ToMPSettings:
-    """How a sequence is tracked.
+class ToMPSettings(rules.CropSettings):
+    """Settings of ToMP. Further ones: see rules.CropSettings.
 
-    size: side of the crop, px. factor, least_side: of the crop, as in `rules.search_scale`. border, max_shrink,
-    rounding: as in `rules.crop`.
-    remember: a frame is remembered if its highest score is above this. least: least width and height of a box, image
-    px; the reference has 10. sigma: of the score labels, cells. stride: crop px a cell.
+    Attributes:
+        remember: a frame becomes the second training frame if its highest score is above this.
+        min_box: smallest width and height of a box, image px. The reference uses 10.
+        sigma: standard deviation of the score labels, cells.
+        stride: crop px per cell.
     """
 
-    size: int = 288
-    factor: float = 5
-    border: rules.Border = "inside_major"
-    max_shrink: float = 1.5
-    localisation: rules.LocalisationRule = rules.LocalisationRule()
     remember: float = 0.9
-    least: float = 1.0
+    min_box: float = 1.0
     sigma: float = 0.9
     stride: int = 16
-    least_side: float = 0.0
-    rounding: rules.Rounding = "exact"
-
-    def scale(self, extent: rules.Pair) -> float:
-        """Image px a crop px to search at, for a target of this extent (h, w; image px)."""
-        return rules.search_scale(extent, self.factor, self.size, self.least_side)
 
 
 @dataclass(frozen=True)
-class Remembered:
+class TrainingFrame:
     """A training frame: head features (1, 1, C, H, W), score label (1, 1, H, W) and box map (1, 1, 4, H, W)."""
 
     features: Tensor
@@ -50,65 +40,74 @@ class Remembered:
 
 
 @dataclass(frozen=True)
-class ToMPState(rules.Placed):
-    """What is known after a frame.
+class ToMPState(rules.Target):
+    """State after a frame.
 
-    centre (y, x), extent (h, w): of the target, image px. scale: image px a crop px to search at. first,
-    latest: remembered frames. scales: of the frames in which the target was found. lost: frames since it was found.
-    found: how it was found.
+    Attributes:
+        centre, extent: (y, x) and (h, w) of the target, image px.
+        scale: image px per crop px of the next search window.
+        first, latest: the training frames; `latest` is None until a frame has a high enough score.
+        scales: search scales of the frames in which the target was found, latest last.
+        lost: number of frames since the target was found.
+        found: the localisation in this frame.
     """
 
     scale: float
-    first: Remembered
-    latest: Remembered | None
+    first: TrainingFrame
+    latest: TrainingFrame | None
     scales: tuple[float, ...]
     lost: int = 0
     found: rules.Localisation | None = None
 
 
-def _remember(features, window, centre, extent, settings):
-    """Keep head features (1, C, H, W) with the labels of a target."""
+def _training_frame(features, window, centre, extent, settings):
+    """The TrainingFrame of head features (1, C, H, W) and a target's centre (y, x) and extent (h, w), image px."""
     cells = features.shape[-1]
     label = rules.target_label(window, centre, cells, 1, settings.sigma).to(features)
     box = torch.tensor(window.box_to_crop(centre, extent)).to(features)
-    return Remembered(
+    return TrainingFrame(
         features[None], label[None, None], ltrb_map(box, cells, settings.stride, settings.size)[None, None]
     )
 
 
 @torch.no_grad()
 def first_frame(network: ToMP, image: np.ndarray, box_xywh: list[float], settings: ToMPSettings) -> ToMPState:
-    """Remember the target of the first frame.
+    """Make the first frame the first training frame.
 
     Args:
         network: in evaluation mode.
         image (H, W, 3): RGB uint8.
         box_xywh: the target, image px.
-        settings: how to track.
+        settings: settings of the tracker.
 
     Returns:
         The state.
     """
-    x, y, width, height = box_xywh
-    centre, extent = (y + height / 2, x + width / 2), (height, width)
+    centre, extent = rules.centre_and_extent(box_xywh)
     scale = settings.scale(extent)
     samples = first_samples(
         image, centre, extent, scale, settings.size, [Augmentation("identity")], torch.zeros(0, 2),
         rounding=settings.rounding,
     )  # fmt: skip
     features = network.features(normalised(samples.crops, network)[:, 0])
-    first = _remember(features, samples.window, centre, extent, settings)
+    first = _training_frame(features, samples.window, centre, extent, settings)
     return ToMPState(centre, extent, scale, first, None, (scale,))
 
 
 @torch.no_grad()
 def next_frame(network: ToMP, state: ToMPState, image: np.ndarray, settings: ToMPSettings) -> ToMPState:
-    """Find the target in the next frame. Arguments as in `first_frame`; returns the new state."""
+    """Find the target in the next frame.
+
+    Args:
+        state: of the last frame.
+        network, image, settings: see `first_frame`.
+
+    Returns:
+        The new state.
+    """
     cells = state.first.features.shape[-1]
     middle = rules.search_centre(state.centre, state.scale, settings.size, cells, 1)
-    patch, window = rules.crop(
-        image, middle, state.scale, settings.size, settings.border, settings.max_shrink, settings.rounding
-    )
+    patch, window = settings.crop(image, middle, state.scale)
     features = network.features(normalised(patch, network)[:, 0])
     known = [state.first] if state.latest is None else [state.first, state.latest]
     scores, ltrb = network.head(
@@ -120,19 +119,18 @@ def next_frame(network: ToMP, state: ToMPState, image: np.ndarray, settings: ToM
         lost = state.lost + 1
         return replace(state, scale=lost_scale(state.scales, lost), lost=lost, found=found)
 
-    faithful = settings.rounding != "exact"
     centre, extent = window.box_to_image(box_at(ltrb[0], found.cell, settings.stride, settings.size))
     box = [centre[1] - extent[1] / 2, centre[0] - extent[0] / 2, extent[1], extent[0]]
-    x, y, width, height = clip_box(box, image.shape[:2], settings.least)
-    # The reference mixes two conventions of a box's centre here, and returns every box half a px down and right.
-    offset = 0.5 if faithful else 0.0
+    x, y, width, height = clip_box(box, image.shape[:2], settings.min_box)
+    # The reference mixes two conventions of a box's centre here, so every box is half a px too far down and right.
+    offset = 0.5 if settings.faithful else 0.0
     centre, extent = (y + height / 2 + offset, x + width / 2 + offset), (height, width)
     scale = settings.scale(extent)
     latest = state.latest
     if found.flag != "uncertain" and found.score > settings.remember:
-        latest = _remember(features, window, centre, extent, settings)
-    # The reference never counts the lost frames from zero again.
-    lost = state.lost if faithful else 0
+        latest = _training_frame(features, window, centre, extent, settings)
+    # The reference never resets the count of lost frames.
+    lost = state.lost if settings.faithful else 0
     scales = (*state.scales[-59:], scale)
     return replace(
         state, centre=centre, extent=extent, scale=scale, latest=latest, scales=scales, lost=lost, found=found

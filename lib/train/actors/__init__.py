@@ -1,1 +1,1 @@
-"""One training step of each script's network: forward and losses."""
+"""The forward pass and losses of each family's network, in one training step."""

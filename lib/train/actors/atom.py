@@ -1,4 +1,4 @@
-"""Forward and losses of ATOM (arXiv:1811.07628): its filter is learned while tracking, so only boxes are trained."""
+"""Forward and losses of ATOM (arXiv:1811.07628). Only the IoU-Net is trained; the filter is learned online."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from .online import OnlineActor, best_overlap
 
 
 class AtomActor(OnlineActor):
-    """Trains the IoU-Net, and the backbone where TRAIN.FREEZE lets it.
+    """Trains the IoU-Net, and the backbone unless TRAIN.FREEZE freezes it.
 
     Args:
         network: the network.
@@ -26,13 +26,13 @@ class AtomActor(OnlineActor):
 
     @torch.no_grad()
     def validate(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        """Sum of the IoU of the proposals rated best."""
+        """Sum of the IoU of the proposals with the highest predicted quality, and the number of crops."""
         _, boxes = self.boxes(batch)
         overlap = best_overlap(self._respond(batch), boxes, self.proposals(batch))
         return overlap.sum(), torch.ones_like(overlap).sum()
 
     def _respond(self, batch):
-        """Ratings (M, B, P)."""
+        """Predicted qualities (M, B, P) of the proposals."""
         template_boxes, _ = self.boxes(batch)
         with self.autocast(batch):
             return self.network(*self.images(batch), template_boxes, self.proposals(batch))

@@ -1,4 +1,4 @@
-"""Forward and losses of the networks that find a ball: Gaussian labels at sub-pixel positions, deep supervision."""
+"""Forward and losses of the networks that find a ball: sub-pixel Gaussian labels and deep supervision."""
 
 import math
 
@@ -13,14 +13,14 @@ from ...models.parts.weights import save_weights
 from ..heatmap_losses import deep_supervision, mix
 from ..trainers.optim import make_optimiser
 
-WITHIN = 4.0  # px of the network's input: a ball found so near counts as found
+WITHIN = 4.0  # largest error of a ball that counts as found, px of the network's input
 
 
 class BallActor(Actor):
     """Trains a network of models.ball.
 
     Args:
-        network: of models.ball.build.build_network.
+        network: result of models.ball.build.build_network.
         config: a configuration of config.ball.
     """
 
@@ -47,14 +47,14 @@ class BallActor(Actor):
         labels = gaussians(points / fold, fused.shape[-2:], self.sigma / fold)
         if around is not None:
             labels, _ = mix(labels, labels, *around)
-        # In the unit of one label's mass: the loss of a map does not depend on how large it is.
+        # The loss is scaled by map area / mass of one label, so it does not depend on the size of the map.
         unit = fused.shape[-1] * fused.shape[-2] / (2 * math.pi * (self.sigma / fold) ** 2)
         loss = unit * deep_supervision(fused, sides, labels, tuple(self.options.SIDES[: sides.shape[1]]))
         yield "network", loss, {"Loss/total": loss.detach()}
 
     @torch.no_grad()
     def validate(self, batch):
-        """Sums over a batch: frames whose ball is found within 4 px or rightly not found; then the number of frames."""
+        """Number of frames whose ball is found within 4 px or correctly reported as absent, and number of frames."""
         frames, back = _images(batch)
         with autocast(frames.device.type, self.options.PRECISION):
             heat = heat_maps(self.network, frames, back).fused.float().sigmoid()
@@ -74,12 +74,12 @@ class BallActor(Actor):
 
 
 def gaussians(points: Tensor, size: tuple, sigma: float) -> Tensor:
-    """Labels as data.heatmap.gaussian draws them.
+    """Gaussian labels, equal to those of data.heatmap.gaussian.
 
     Args:
-        points (..., 2): x and y in cells, NaN where no ball is seen.
-        size (height, width): of the maps, cells.
-        sigma: cells.
+        points (..., 2): x and y, cells; NaN if the ball is not visible.
+        size: height and width of the maps, cells.
+        sigma: standard deviation, cells.
 
     Returns:
         (..., height, width) float32 in [0, 1].
@@ -92,6 +92,6 @@ def gaussians(points: Tensor, size: tuple, sigma: float) -> Tensor:
 
 
 def _images(batch):
-    """Frames and background (or None) in [0, 1]."""
+    """Frames, and background or None, as float in [0, 1]."""
     back = batch.get("background")
     return batch["frames"].float() / 255, None if back is None else back.float() / 255

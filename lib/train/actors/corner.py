@@ -1,4 +1,4 @@
-"""What the actors of trackers with a corner head share."""
+"""The base of the actors of trackers with a corner head."""
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
@@ -16,10 +16,10 @@ from ..trainers.optim import make_optimiser
 
 
 class CornerActor(Actor):
-    """Trains a network that answers with the corners of one box in each search crop.
+    """Base of actors whose network predicts the corners of one box in each search crop.
 
     Args:
-        network: with a part `backbone`, whose learning rate is TRAIN.BACKBONE_MULTIPLIER times the others'.
+        network: a network with a `backbone`, whose learning rate is TRAIN.BACKBONE_MULTIPLIER times LR.
         config: a configuration with MODEL.FAITHFUL and TRAIN.
     """
 
@@ -34,7 +34,7 @@ class CornerActor(Actor):
 
     @abstractmethod
     def found(self, batch: Mapping[str, Tensor]) -> list[Tensor]:
-        """Boxes (B, 4) xyxy in shares of the search crop, of each of the N search frames."""
+        """Predicted boxes of each of the N search frames: (B, 4) xyxy in crop sides."""
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         return {"network": make_optimiser(self.network, self.options, {"backbone.": self.options.BACKBONE_MULTIPLIER})}
@@ -44,7 +44,7 @@ class CornerActor(Actor):
 
     @torch.no_grad()
     def validate(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        """Sum of the IoU over the crops that show their target, and how many do."""
+        """Sum of the IoU over the crops that show their target, and the number of these crops."""
         found = torch.cat(self.found(batch))
         boxes, visible = (torch.cat(each) for each in targets(batch))
         return torch.where(visible, box_losses(found, boxes).iou, 0.0).sum(), visible.sum()
@@ -58,19 +58,19 @@ class CornerActor(Actor):
 
 
 def targets(batch: Mapping[str, Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-    """Of each of the N search frames: true boxes (B, 4) xywh in shares of the crop, and which are there (B,) bool."""
+    """True boxes (B, 4) xywh in crop sides, and visibility (B,) bool, for each of the N search frames."""
     return list(batch["search_anno"].unbind(dim=1)), list(batch["search_visible"].unbind(dim=1))
 
 
 def padding(batch: Mapping[str, Tensor], crop: str) -> Tensor:
-    """Where crops show nothing of their frame.
+    """Masks of the crops' pixels outside the frame.
 
     Args:
-        batch: of CornerSamples.
+        batch: a batch of CornerSamples.
         crop: "template" or "search".
 
     Returns:
-        (B, K, S, S) bool for K crops of S px a side, by the centres of their pixels.
+        (B, K, S, S) bool for K crops of side S px, true where the centre of a pixel is outside the frame.
     """
     inside, size = batch[f"{crop}_inside"], batch[f"{crop}_images"].shape[-1]
     centres = (torch.arange(size, device=inside.device) + 0.5) / size

@@ -14,7 +14,7 @@ from .online import BACKGROUND, OnlineActor, best_overlap, peaks_inside
 
 
 class DiMPActor(OnlineActor, Distillable):
-    """Trains the filter's features, initialiser and optimiser by the scores of every iterate, and the IoU-Net.
+    """Trains the classifier (features, initialiser, optimiser) by the scores of every filter iterate, and the IoU-Net.
 
     Args:
         network: the network.
@@ -42,7 +42,7 @@ class DiMPActor(OnlineActor, Distillable):
         return self._loss(scores, self._rate(self.network, pooled, batch), boxes, self.proposals(batch))
 
     def answer(self, network: Any, batch: Mapping[str, Tensor], student: Answer | None = None) -> Answer:
-        """See Distillable; N is M B, frame by frame. The scores (N, I, H, W) are those of every iterate."""
+        """See Distillable. N = M B, frame by frame. The scores (N, I, H, W) are those of all I iterates."""
         (_, boxes), proposals = self.boxes(batch), self.proposals(batch)
         scores, pooled = self._respond(network, batch)
         ratings = self._rate(network, pooled, batch)
@@ -57,13 +57,13 @@ class DiMPActor(OnlineActor, Distillable):
         return {f"{kind}_images": batch[f"{kind}_boxes"][..., 2:] for kind in ("template", "search")}
 
     def _loss(self, scores, ratings, boxes, proposals):
-        """Loss (scalar) and its parts, {name: scalar}, of scores (I, M, B, H, W) and ratings (M, B, P)."""
+        """Loss (scalar) and its parts, {name: scalar}, of scores (I, M, B, H, W) and qualities `ratings` (M, B, P)."""
         parts, box = self._parts(scores, ratings, boxes, proposals)
         total = self._weighted(parts) + self.options.BOX_WEIGHT * box
         return total, {"Loss/cls": parts["final"], "Loss/init": parts["initial"], "Loss/box": box}
 
     def _parts(self, scores, ratings, boxes, proposals):
-        """Losses of scores, {name: scalar}, and of ratings (scalar); of any number of frames."""
+        """Losses {name: scalar} of the scores, and loss (scalar) of the qualities `ratings`, of any frames."""
         label = self.label(boxes, FILTER_SIZE, self.cells, density=self.kind == "prdimp")
 
         def loss(each):
@@ -80,7 +80,7 @@ class DiMPActor(OnlineActor, Distillable):
 
     @torch.no_grad()
     def validate(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        """Sums of the crops whose highest score lies in the target, and of the IoU of the proposals rated best."""
+        """Crops whose highest score is in the target (count), sum of the IoU of the best proposals, and crops."""
         _, boxes = self.boxes(batch)
         scores, pooled = self._respond(self.network, batch)
         ratings = self._rate(self.network, pooled, batch)
@@ -89,13 +89,13 @@ class DiMPActor(OnlineActor, Distillable):
         return found.sum(), overlap.sum(), torch.ones_like(overlap).sum()
 
     def _respond(self, network, batch):
-        """Scores (M, B, H, W) of every iterate, and the pooled features that boxes are rated by."""
+        """Scores (M, B, H, W) of every iterate, and the IoU-Net's pooled features of the proposals."""
         template_boxes, _ = self.boxes(batch)
         labels = self.label(template_boxes, FILTER_SIZE, self.cells) if self.kind == "simple" else None
         with self.autocast(batch):
             return network.respond(*self.images(batch), template_boxes, self.proposals(batch), labels)
 
     def _rate(self, network, pooled, batch):
-        """Ratings (M, B, P)."""
+        """Predicted qualities (M, B, P) of the proposals."""
         with self.autocast(batch):
             return network.bb_regressor.rate(pooled).view(self.proposals(batch).shape[:-1])

@@ -16,7 +16,7 @@ from ..trainers.optim import make_optimiser
 
 
 class EnhancerActor(Actor):
-    """Forward and losses of an enhancer with gate_of and path.
+    """Forward and losses of an enhancer with the methods gate_of and path.
 
     Args:
         network: lib/models/enhancer's HazeDiffusion or Curve.
@@ -36,7 +36,7 @@ class EnhancerActor(Actor):
         yield "network", *self.batch_loss(batch)
 
     def batch_loss(self, batch):
-        """Loss (scalar) and its parts, {name: detached scalar}, of a batch as NightPairs makes them."""
+        """Loss (scalar) and its parts, {name: detached scalar}, of a batch of NightPairs."""
         options = self.options
         night, clean = _image(batch["night"]), _image(batch["clean"])
         identity, real = batch["identity"], batch["real"]
@@ -79,7 +79,7 @@ class EnhancerActor(Actor):
 
     @torch.no_grad()
     def validate(self, batch):
-        """Sums of `scores` over a batch, then its size: of the result, the image after each step before, the input."""
+        """Sums of `scores` over a batch (result, images after the earlier steps, input), and the batch size."""
         night, clean = _image(batch["night"]), _image(batch["clean"])
         *before, result = (image for image, _ in self._path(night, batch["open"]))
         pairs = [
@@ -98,13 +98,13 @@ class EnhancerActor(Actor):
         return "val/pairs", torch.cat(list(columns), dim=2).cpu()
 
     def _path(self, night, forced):
-        """The network's path of images (B, 3, C, C); the gate is 1 where `forced` (B,), else as the image asks."""
+        """The network's path of images (B, 3, C, C). The gate is 1 where `forced` (B,), else that of the image."""
         gate = torch.where(forced, 1.0, self.network.gate_of(night))
-        with autocast(night.device.type, self.options.PRECISION):  # the network alone: images stay float32 in it
+        with autocast(night.device.type, self.options.PRECISION):  # only the network; images stay float32
             return self.network.path(night, gate)
 
     def save(self, path, **notes):
-        """Write the enhancer as load_enhancer reads it."""
+        """Write the enhancer in the format of load_enhancer."""
         save_enhancer(path, self.network, **notes)
 
 

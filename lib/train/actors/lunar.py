@@ -17,16 +17,16 @@ from ..losses import corners, iou, overlap
 from ..trainers.optim import make_optimiser
 from .lunar_clip import follow
 
-PEAK_WEIGHT = 0.25  # of the box losses at the score's peak, beside those at the true cell
-NWD_SIDES = 8.0, 24.0  # source px: 1 - NWD alone for targets below, 1 - GIoU alone above, a mixture between
-LARGEST = 100.0  # crops; a wider target box is a fault of the annotation, and its square may overflow
-# Of what a student learns from its teacher.
-ROI, BINS = 1.5, 5  # the region whose features are compared: side in target sizes, bins a side
-SPREADS, RATED = (0.05, 0.3), 16  # noise of the boxes that are rated, in target sizes, and how many there are
-FLOOR = 0.01  # added to the teacher's scores where they weigh differences of scores
+PEAK_WEIGHT = 0.25  # weight of the box losses at the score's peak; those at the true cell have weight 1
+NWD_SIDES = 8.0, 24.0  # source px: only 1 - NWD for smaller targets, only 1 - GIoU for larger ones, a mixture between
+LARGEST = 100.0  # crop sides; a larger box is an annotation error, and its square could overflow
+# For distillation:
+ROI, BINS = 1.5, 5  # region whose features are compared: side in target sizes, and bins per side
+SPREADS, RATED = (0.05, 0.3), 16  # noise of the rated boxes in target sizes, and number of rated boxes
+FLOOR = 0.01  # added to the teacher's scores when they weight score differences
 
 
-# Parts of the network with a learning rate of their own, and the key of that rate / LR; the first that fits counts.
+# {prefix of parameter names: key of their learning rate / LR}. The first matching prefix counts.
 MULTIPLIERS = {
     "backbone.patch_embed.trunk.": "TRUNK_MULTIPLIER",
     "backbone.": "BACKBONE_MULTIPLIER",
@@ -35,17 +35,17 @@ MULTIPLIERS = {
 
 
 class LunarActor(Distillable):
-    """Forward and losses of a network with encode_template, features and locate.
+    """Forward and losses of the network of lib/models/lunar.
 
-    Means are over the targets of all processes together. N processes therefore make the step that one process makes of
-    the whole batch.
+    Means are over the targets of all processes. N processes therefore make the same step as one process with the whole
+    batch.
 
     Args:
-        network: lib/models/lunar, or anything with its contracts.
+        network: the network of lib/models/lunar, or one with the same methods.
         config: a `lunar` configuration.
 
     Raises:
-        UserError: TRAIN.CHECKPOINTING for a network that has no blocks.
+        UserError: TRAIN.CHECKPOINTING is set and the network has no blocks.
     """
 
     scores = ("IoU",)
@@ -68,7 +68,7 @@ class LunarActor(Distillable):
         yield "network", *self.batch_loss(batch)
 
     def batch_loss(self, batch):
-        """Loss (scalar) and its parts, {name: detached scalar}, of a batch as lib/train/data makes them."""
+        """Loss (scalar) and its parts, {name: detached scalar}, of a batch of lib/train/data."""
         if self.network.remembers:
             clips = self._clips(self.network, batch)
             return self._clip_loss(clips, self._sides(batch))
@@ -83,7 +83,7 @@ class LunarActor(Distillable):
         return loss, stats
 
     def maps(self, batch):
-        """TrackerOutput of the B*N search crops of a batch, frame by frame: all samples' first, then their second."""
+        """TrackerOutput of the B N search crops of a batch, frame by frame: first frames of all samples first."""
         network = self.network
         return self._clips(network, batch).output if network.remembers else self._respond(network, batch)[0]
 
@@ -92,7 +92,7 @@ class LunarActor(Distillable):
         return (self.network.backbone.embed_dim * BINS**2,)
 
     def answer(self, network, batch, student=None):
-        """See Distillable. The ratings are how near the box at the true cell is to boxes around the target (NWD).
+        """See Distillable. The ratings are the NWD between the box at the true cell and boxes around the target.
 
         A network with a query also rates its own box, and its teacher sees the crops that the student chose.
         """
@@ -118,7 +118,7 @@ class LunarActor(Distillable):
         return Answer(loss, stats, score_loss, box_loss, output.score_map.float(), ratings, (regions,), query, given)
 
     def score_distance(self, student, teacher):
-        """As in Distillable, weighted by the teacher's scores: a plain mean vanishes in the empty background."""
+        """See Distillable. The mean is weighted by the teacher's scores, because most of a crop is empty background."""
         weight = (teacher.scores + FLOOR).flatten(1)
         apart = (student.scores - teacher.scores).abs().flatten(1)
         return (weight * apart).sum(dim=1) / weight.sum(dim=1)
@@ -147,7 +147,7 @@ class LunarActor(Distillable):
         return batch["src_side"].transpose(0, 1).flatten(0, 1)
 
     def _each(self, output, target, proposals):
-        """Of each crop: loss of its scores, loss of its box (B,), and NWD of its box to proposals (B, K, 4) cxcywh."""
+        """For each crop: score loss (B,), box loss (B,), and NWD (B, K) of its box to proposals (B, K, 4) cxcywh."""
         options, size = self.options, output.score_map.shape[-1]
         labels = losses.score_labels(target.boxes, size, options.LABEL, target.present)
         focal = options.FOCAL_WEIGHT * losses.focal_losses(output.score_map, labels)
@@ -160,14 +160,14 @@ class LunarActor(Distillable):
         return focal, box, torch.stack(near, dim=1)
 
     def _clip_loss(self, clips, side):
-        """As batch_loss, for a network with a query: its confidence also learns how well it did."""
+        """As batch_loss for a network with a query, whose predicted IoU and expected position are also trained."""
         loss, stats = self.loss(clips.output, clips.boxes, clips.visible, side)
         sound, _ = usable(clips.boxes, clips.visible)
         quality = functional.binary_cross_entropy_with_logits(clips.quality, clips.overlap * sound)
         off = (clips.boxes[:, :2] + clips.boxes[:, 2:] / 2 - 0.5 - clips.expected[:, :2]) / clips.expected[:, 2:3]
-        # Of a t-distribution (nu = 1, in the plane): where memory misleads, it is off by any distance.
-        surprise = 1.5 * off.square().sum(dim=1).log1p() + 2 * clips.expected[:, 2].log()
-        place = torch.where(sound, surprise, 0.0).sum() / sound.sum().clamp(min=1)
+        # Negative log-likelihood of a t-distribution (nu = 1, 2D): its heavy tails allow for any error of the memory.
+        negative_log_likelihood = 1.5 * off.square().sum(dim=1).log1p() + 2 * clips.expected[:, 2].log()
+        place = torch.where(sound, negative_log_likelihood, 0.0).sum() / sound.sum().clamp(min=1)
         loss = loss + self.options.QUALITY_WEIGHT * quality + self.options.PLACE_WEIGHT * place
         return loss, {
             **stats,
@@ -177,7 +177,7 @@ class LunarActor(Distillable):
         }
 
     def _respond(self, network, batch, which="images"):
-        """(maps, the tokens that the head makes them of). which: images, or the same clean, which are not enhanced."""
+        """(maps, search tokens). which: "images", or "clean" for the clean images, which are not enhanced."""
         templates, search = batch[f"template_{which}"], batch[f"search_{which}"]
         gate = templates.new_zeros(len(templates), dtype=torch.float32) if which == "clean" else None
         with autocast(search.device.type, self.options.PRECISION):
@@ -195,13 +195,14 @@ class LunarActor(Distillable):
 
         Args:
             output: TrackerOutput of B crops with H x H maps.
-            boxes: (B, 4) xywh in shares of the crop; where not visible anything, NaN too.
-            visible: (B,) bool.
-            side: (B,) sqrt(w h) of the target in px of its source frame, for the mix of GIoU and NWD.
+            boxes (B, 4): xywh in crop sides. Boxes of targets that are not visible can have any value, also NaN.
+            visible (B,): bool.
+            side (B,): sqrt(w h) of the target in its source frame, px, for the mixture of GIoU and NWD.
 
         Returns:
-            scalar, {name: detached scalar}. Finite for every box: what cannot be a target counts as absent, that is an
-            empty score map and no box losses; the latter also where the centre lies outside the crop.
+            Loss (scalar), and its parts {name: detached scalar}. They are finite for every box. An invalid box counts
+            as absent: its score label is empty and it has no box losses. A target with its centre outside the crop has
+            no box losses either.
         """
         options, size = self.options, output.score_map.shape[-1]
         target = _Target(boxes, visible, side)
@@ -210,7 +211,7 @@ class LunarActor(Distillable):
         peaks, targets = counts / distributed.world()
 
         labels = losses.score_labels(boxes, size, options.LABEL, present)
-        # focal_loss divides by this process's peaks; put the mean over all processes in its place
+        # focal_loss divides by the peaks of this process; this replaces them with the mean over all processes.
         focal = losses.focal_loss(output.score_map, labels) * (labels == 1).sum().clamp(min=1) / peaks
 
         cell, peak = losses.centre_cells(boxes, size), output.score_map.flatten(1).argmax(dim=1)
@@ -234,9 +235,9 @@ class LunarActor(Distillable):
         return loss, {name: value.detach() for name, value in stats.items()}
 
     def _near(self, output, labels, cell, boxes, side, counted):
-        """The box losses at the cells around the true one, by their label, summed over the targets `counted`: scalar.
+        """Box losses (scalar) at the cells around the true one, weighted by score label, summed over `counted` targets.
 
-        One sample then teaches up to nine cells where their target is, and a peak that is a cell off costs nothing.
+        Up to nine cells then learn the box of each target, so the box is also right if the peak is a cell off.
         """
         size = labels.shape[-1]
         around = torch.cartesian_prod(*2 * [torch.arange(-1, 2, device=cell.device)])
@@ -252,7 +253,7 @@ class LunarActor(Distillable):
 
     @torch.no_grad()
     def validate(self, batch):
-        """Overlap of the boxes at the score's peak: (sum of IoU, number of targets), over the crops that show one."""
+        """Sum of the IoU of the boxes at the score's peak, and number of targets, over the crops that show one."""
         output = self.maps(batch)
         boxes, visible, _ = self._targets(batch)
         present, _ = usable(boxes, visible)
@@ -261,14 +262,14 @@ class LunarActor(Distillable):
 
     @torch.no_grad()
     def picture(self, batch):
-        """The first search crops of a batch with the boxes found, and their score maps."""
+        """The first search crops of a batch with their predicted boxes and score maps."""
         output = self.maps(batch)
         search, truth = batch["search_images"][:, 0], batch["search_anno"][:, 0]
         found, _, _ = decode(output)
         return "val/search", draw(search, truth, found[: len(search)], output.score_map[: len(search), 0])
 
     def save(self, path, **notes):
-        """Write the weights, and those of an enhancer to a file beside them, for any tracker."""
+        """Write the weights. The weights of an enhancer also get a file of their own, which any tracker can use."""
         save_weights(path, self.network.state_dict(), **notes)
         if self.network.enhances:
             save_enhancer(path.with_stem(path.stem + "_enhancer"), self.network.enhancer, **notes)
@@ -279,7 +280,7 @@ class LunarActor(Distillable):
         return (batch[name].transpose(0, 1).flatten(0, 1) for name in names)
 
     def _box_losses(self, found_cxcywh, boxes, side):
-        """Of each box found: GIoU loss mixed with NWD's, L1, and the IoU; each (B,)."""
+        """For each predicted box: mixture of GIoU and NWD loss, L1 loss, and IoU, each (B,)."""
         low, high = NWD_SIDES
         centred = torch.cat([boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:]], dim=1)
         found, target = corners(found_cxcywh), corners(centred)
@@ -291,9 +292,9 @@ class LunarActor(Distillable):
 
 
 def usable(boxes_xywh, visible):
-    """Which boxes (B, 4) in shares of the crop are targets that lie in it at all, and by their centres: (B,) bool each.
+    """Whether boxes (B, 4), in crop sides, overlap the crop, and whether their centres lie in it: (B,) bool each.
 
-    A box that is not finite, has no area or is absurdly large is none.
+    Boxes that are not finite, have no area or are too large count as absent.
     """
     low, sides = boxes_xywh[:, :2], boxes_xywh[:, 2:]
     sound = boxes_xywh.isfinite().all(dim=1) & (sides > 0).all(dim=1) & (sides < LARGEST).all(dim=1)
@@ -304,11 +305,11 @@ def usable(boxes_xywh, visible):
 
 
 class _Target:
-    """The targets of B crops, with any sound box where there is none.
+    """The targets of B crops. Crops without a target have a dummy box.
 
     Attributes:
-        present, inside (B,): as of `usable`; inside also that the side is known.
-        boxes (B, 4): xywh in shares of the crop.
+        present, inside (B,): results of `usable`; `inside` also requires a known side.
+        boxes (B, 4): xywh in crop sides.
         side (B,): sqrt(w h), px of the source.
     """
 
@@ -320,7 +321,7 @@ class _Target:
 
 
 def _around(boxes_xywh):
-    """Boxes around targets (B, 4), xywh: (B, RATED, 4) cxcywh, half of them near, half far."""
+    """Random boxes (B, RATED, 4) cxcywh around targets (B, 4) xywh. Half of them are near, half are far."""
     spread = torch.tensor(SPREADS, device=boxes_xywh.device).repeat_interleave(RATED // len(SPREADS))
     noise = spread[:, None] * torch.randn(len(boxes_xywh), RATED, 4, device=boxes_xywh.device)
     low, sides = boxes_xywh[:, None, :2], boxes_xywh[:, None, 2:]
@@ -328,10 +329,10 @@ def _around(boxes_xywh):
 
 
 def _regions(features, boxes_xywh, size):
-    """Features (B, C, G, G) around targets (B, 4), in shares of crops of `size` px: (B, 1, C BINS^2), normalised."""
+    """Pool features (B, C, G, G) around targets (B, 4) xywh, in sides of crops of `size` px: (B, 1, C BINS^2)."""
     stride = size / features.shape[-1]
     low, sides = boxes_xywh[:, :2] * size, boxes_xywh[:, 2:] * size
-    # For the pooling cell i lies at i, here its middle does at i + 0.5.
+    # In precise_roi_pool the centre of cell i is at i, here it is at i + 0.5.
     around = torch.cat([low - (ROI - 1) / 2 * sides - stride / 2, ROI * sides], dim=1)
     pooled = precise_roi_pool(features.float(), around[:, None], BINS, stride)[:, 0]
     normed = functional.layer_norm(pooled.movedim(1, -1), pooled.shape[1:2])

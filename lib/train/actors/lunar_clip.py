@@ -1,4 +1,4 @@
-"""A clip through a network with a query, frame by frame, as the tracker does it (spec query.md B.4 and B.5)."""
+"""Runs a network with a query on clips, frame by frame, as the tracker does (spec query.md B.4 and B.5)."""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -13,16 +13,23 @@ from ...models.lunar.query import apply_position_prior
 from ..data.lunar import CHAIN_PRED, DROPPED, INDEPENDENT, POISONED
 from ..losses import overlap
 
-NOISE = 0.05  # of places that are not the network's own, in target sizes
-ASTRAY = 1.0  # target sizes off its target, twice in a row, after which a window is put back
+NOISE = 0.05  # noise added to labelled positions, in target sizes
+ASTRAY = 1.0  # after two consecutive errors above this, in target sizes, the window is put back on the target
 
 
 class Followed(NamedTuple):
-    """What came of B clips of N frames, frame by frame: all clips' first frames, then their second.
+    """Output for B clips of N frames, frame by frame: first frames of all clips, then second frames, and so on.
 
-    output: TrackerOutput of N B crops. quality: (N B,) logits of overlap (N B,), the IoU of what was taken for the
-    target. expected: (N B, 4), see Readout. boxes: (N B, 4) xywh of the targets in shares of the crops that were seen.
-    visible: (N B,) bool. windows: (N B, 3), what the crops showed. features: (N B, C, G, G). query: (N B, d).
+    Attributes:
+        output: TrackerOutput of N B crops.
+        quality (N B,): logits of the predicted IoU.
+        overlap (N B,): IoU of the predicted box.
+        expected (N B, 4): see Readout.
+        boxes (N B, 4): true boxes xywh, in crop sides.
+        visible (N B,): bool.
+        windows (N B, 3): search windows of the crops.
+        features (N B, C, G, G): search features.
+        query (N B, d): the query.
     """
 
     output: TrackerOutput
@@ -37,10 +44,17 @@ class Followed(NamedTuple):
 
 
 def follow(network, batch, factor, influence=0.0, windows=None):
-    """Followed: a batch of clips as LunarSamples makes them.
+    """Run a network on a batch of clips from LunarSamples.
 
-    factor: side of the search window / sqrt(w h). influence: of what is expected on where the target is found. windows:
-    (N B, 3), those of another network, to see the same crops; None for the network's own.
+    Args:
+        network: a network with a query.
+        batch: the clips.
+        factor: side of the search window / sqrt(w h).
+        influence: weight of the position prior.
+        windows (N B, 3): search windows of another network, to use the same crops; None for the network's own windows.
+
+    Returns:
+        Followed.
     """
     template = network.encode_template(network.enhance(batch["template_images"]), batch["template_masks"])
     place, sure = batch["anchor_centre_size"], torch.ones_like(batch["least_window"])
@@ -73,10 +87,13 @@ def follow(network, batch, factor, influence=0.0, windows=None):
 
 
 class _Decision(NamedTuple):
-    """Where the target is taken to be in a frame of B clips.
+    """Position of the target that is written to the memory, in one frame of B clips.
 
-    centre_size: (B, 3) px. confidence: (B,) in [0, 1], with which the query is written. quality: (B,), the query's
-    logits of overlap. overlap: (B,), the IoU of the box found.
+    Attributes:
+        centre_size (B, 3): cx, cy and sqrt(w h), px.
+        confidence (B,): in [0, 1], for the update of the query.
+        quality (B,): logits of the predicted IoU.
+        overlap (B,): IoU of the predicted box.
     """
 
     centre_size: Tensor
@@ -86,7 +103,7 @@ class _Decision(NamedTuple):
 
 
 def _decide(query, output, readout, influence, window, truth, boxes, visible, chain):
-    """The _Decision of a frame: as in tracking at the score's peak, or the labelled target with a little noise."""
+    """The _Decision of a frame: the box at the score's peak, as in tracking, or the labelled target with some noise."""
     output = type(output)(*(part.detach() for part in output))
     response = apply_position_prior(output.score_map, readout.expected.detach(), influence)
     found, _, score = decode(output, response)
@@ -97,14 +114,14 @@ def _decide(query, output, readout, influence, window, truth, boxes, visible, ch
     truth = torch.cat([truth[:, :2] + noise, truth[:, 2:]], dim=1)
     labelled = visible & (chain != CHAIN_PRED)
     centre_size = torch.where(labelled[:, None], truth, torch.cat([centre, size], dim=1))
-    # Early in training the network's confidence means little.
+    # Early in training the predicted confidence is unreliable.
     shared = overlap(found, boxes, visible)
     confidence = torch.where(chain == INDEPENDENT, shared, quality.sigmoid())
     return _Decision(centre_size, confidence, quality, shared)
 
 
 def _corrupt(state, corruption):
-    """The state after what training does to it, so that the network learns not to rely on it blindly."""
+    """Corrupt the memory of some clips, so that the network learns not to rely on it blindly."""
     time = state.time
     other = state.select(torch.arange(len(corruption), device=corruption.device).roll(1))
     poisoned = (corruption == POISONED)[:, None]
@@ -114,14 +131,14 @@ def _corrupt(state, corruption):
 
 
 def _show(batch, n, window, size):
-    """(search crop (B, 3, S, S), boxes (B, 4) xywh in shares of it, visible (B,)) of a window (B, 3) in frame `n`."""
+    """Search crop (B, 3, S, S), boxes (B, 4) xywh in crop sides, and visibility (B,) of a window (B, 3) in frame n."""
     image, shown = batch["search_images"][:, n], batch["crop_params"][:, n]
     boxes, visible = batch["search_anno"][:, n], batch["search_visible"][:, n]
     if image.shape[-1] == size:
         return image, boxes, visible
     scale, offset = window[:, 2:] / shown[:, 2:], (window[:, :2] - shown[:, :2]) / shown[:, 2:]
     with torch.autocast(image.device.type, enabled=False):
-        # affine_grid counts from the middle in half sides
+        # Coordinates of affine_grid start at the centre and have half sides as their unit.
         matrix = torch.cat([torch.diag_embed(scale.expand(-1, 2)), 2 * offset[..., None]], dim=2)
         grid = F.affine_grid(matrix, [len(image), 3, size, size], align_corners=False)
         image = image.float() / 255 if image.dtype == torch.uint8 else image

@@ -1,4 +1,4 @@
-"""MKDNet (arXiv:2202.05659): Super-DiMP for tiny targets, taught by a Super-DiMP that sees large ones."""
+"""MKDNet (arXiv:2202.05659): Super-DiMP for tiny targets, distilled from a Super-DiMP that sees large targets."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from ..distillation import SEARCH, Answer, DistillingActor, Upsampling, as_float
 from ..trainers.optim import set_training
 from .dimp import DiMPActor
 
-FIRST = 2  # iterates of the filter that the release compares
+COMPARED = 2  # the release compares the score maps of this many filter iterates
 
 
 class MKDNetActor(DistillingActor):
@@ -20,13 +20,13 @@ class MKDNetActor(DistillingActor):
 
     Args:
         network: the student.
-        config: an `mkdnet` configuration. With TRAIN.MKD.FAITHFUL it does what the released code does:
+        config: an `mkdnet` configuration. TRAIN.MKD.FAITHFUL reproduces the released code:
 
-            - The teacher's IoU-Net begins with random weights of its own. The teacher has the student's classifier.
-            - The teacher's norms use the statistics of the batch where the student's do, and remember them.
-            - RDM is one number for the batch, and gradients flow through it into the shared classifier.
-            - Score maps of the first two filters alone are compared.
-            - See `degrade` for the degradation.
+            - The teacher's IoU-Net starts with its own random weights. The teacher shares the student's classifier.
+            - The teacher's batch norms use batch statistics wherever the student's do, and update running statistics.
+            - RDM is one number per batch, and gradients flow through it into the shared classifier.
+            - Only the score maps of the first two filters are compared.
+            - The degradation differs; see `degrade`.
     """
 
     limit = float("inf")
@@ -58,16 +58,18 @@ class MKDNetActor(DistillingActor):
 
     def terms(self, student: Answer, teacher: Answer, scores: Tensor, boxes: Tensor) -> dict[str, Tensor]:
         if self.faithful:
-            student, teacher = (each._replace(scores=each.scores[:, :FIRST]) for each in (student, teacher))
+            student, teacher = (each._replace(scores=each.scores[:, :COMPARED]) for each in (student, teacher))
         return super().terms(student, teacher, scores, boxes)
 
     def degrade(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """All images of a batch, float, downsampled so that the mean target has SIDE px each way, and upsampled again.
+        """Downsample all images of a batch so that the mean target has SIDE x SIDE px, and upsample them again.
 
-        One coin decides for all between the nearest pixel and bilinear interpolation. Where the mean target is smaller,
-        the images stay. FAITHFUL does as the release: such images are enlarged first, width and height are exchanged,
-        downsampling does not average, and templates and search crops have means of their own. That of search crops
-        divides their sum by the number of templates.
+        The upsampling of a batch is nearest neighbour or bilinear, each with probability 1/2. Images whose mean target
+        is smaller than SIDE are unchanged.
+
+        FAITHFUL reproduces the release. Images with a smaller mean target are first enlarged. Width and height are
+        exchanged. Downsampling has no antialiasing. Templates and search crops have separate means, and the mean of
+        search crops is their sum divided by the number of templates.
         """
         sizes = self.actor.target_sizes(batch)
         sums = {name: each.flatten(0, 1).sum(dim=0) for name, each in sizes.items()}
@@ -90,13 +92,13 @@ class MKDNetActor(DistillingActor):
 
 
 def shrunk(length: int, width: float, height: float, side: float, faithful: bool) -> tuple[int, int]:
-    """Rows and columns of a square image in which a target of `width` and `height` becomes `side` px each way.
+    """Rows and columns of the downsampled image in which a target has `side` x `side` px.
 
     Args:
-        length: side of the image as it is, px.
+        length: side of the square image, px.
         width, height: of the target in it, px.
-        side: px.
-        faithful: round down, exchange width and height, and let small targets grow, as the release does.
+        side: wanted side of the target, px.
+        faithful: round down, exchange width and height, and enlarge images with smaller targets, as the release does.
     """
     if faithful:
         return max(int(length / (width / side)), 1), max(int(length / (height / side)), 1)

@@ -1,4 +1,4 @@
-"""What the actors of trackers share that learn their target online."""
+"""The base of the actors of trackers that learn their target online."""
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
@@ -16,8 +16,7 @@ from ..data.proposals import NARROW, WIDE
 from ..dcf_losses import gaussian_mixture_density, overlap_targets, sampled_kl_loss, score_label
 from ..trainers.optim import make_optimiser
 
-# Of a score label: below it a cell is background.
-BACKGROUND = 0.05
+BACKGROUND = 0.05  # a cell is background if its score label is below this
 
 
 class OnlineActor(Actor):
@@ -28,7 +27,7 @@ class OnlineActor(Actor):
         config: a configuration with DATA and TRAIN.
 
     Attributes:
-        multipliers: {beginning of parameters' names: key of section TRAIN with their learning rate / LR}.
+        multipliers: {prefix of parameter names: key of section TRAIN that holds their learning rate / LR}.
     """
 
     multipliers: Mapping[str, str] = {"feature_extractor.": "BACKBONE_MULTIPLIER"}
@@ -65,7 +64,7 @@ class OnlineActor(Actor):
         return batch["template_boxes"].transpose(0, 1), batch["search_boxes"].transpose(0, 1)
 
     def label(self, boxes: Tensor, kernel: int, cells: int, density: bool = False) -> Tensor:
-        """Labels of boxes (..., 4), see score_label. A density sums to 1."""
+        """Score labels of boxes (..., 4) xywh px; see score_label. A density sums to 1."""
         label = score_label(boxes, 1 / (4 * self.factor), kernel, cells, self.size, density)
         return label / (label.sum(dim=(-2, -1), keepdim=True) + 1e-8) if density else label
 
@@ -74,11 +73,17 @@ class OnlineActor(Actor):
         return autocast(batch["search_images"].device.type, self.options.PRECISION)
 
     def proposals(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Boxes to rate (M, B, P, 4), xywh px."""
+        """Boxes (M, B, P, 4) xywh px, whose quality the IoU-Net predicts."""
         return batch["proposals"].transpose(0, 1)
 
     def box_loss(self, ratings: Tensor, boxes: Tensor, proposals: Tensor) -> Tensor:
-        """The loss of ratings (M, B, P) of proposals (M, B, P, 4), for targets (M, B, 4); see TRAIN.BOX_LOSS."""
+        """Loss (scalar) of the qualities `ratings` (M, B, P); see TRAIN.BOX_LOSS.
+
+        Args:
+            ratings (M, B, P): predicted qualities.
+            boxes (M, B, 4): targets xywh, px.
+            proposals (M, B, P, 4): xywh, px.
+        """
         if self.options.BOX_LOSS == "overlap":
             return (ratings - overlap_targets(boxes[..., None, :], proposals)).square().mean()
         offsets = _relative(proposals, boxes)
@@ -90,7 +95,7 @@ class OnlineActor(Actor):
 
 
 def _relative(proposals, boxes):
-    """Offsets (..., P, 4) from targets (..., 4): of the centre in target sizes, and of the logarithm of the size."""
+    """Offsets (..., P, 4) from targets (..., 4): centre in target sizes, and logarithm of the size ratio."""
     target = boxes[..., None, :]
     centre = proposals[..., :2] + proposals[..., 2:] / 2 - target[..., :2] - target[..., 2:] / 2
     return torch.cat([centre / target[..., 2:], (proposals[..., 2:] / target[..., 2:]).log()], dim=-1)
@@ -100,7 +105,7 @@ def peaks_inside(scores: Tensor, boxes: Tensor, size: int) -> Tensor:
     """Whether the highest score lies in the target's box.
 
     Args:
-        scores (..., H, W): of a filter of even size, so that the first row and column lie at the border of the crop.
+        scores (..., H, W): scores of a filter of even size. Their first row and column lie at the border of the crop.
         boxes (..., 4): xywh, px.
         size: side of the crop, px.
 
@@ -109,12 +114,12 @@ def peaks_inside(scores: Tensor, boxes: Tensor, size: int) -> Tensor:
     """
     columns = scores.shape[-1]
     best = scores.flatten(-2).argmax(dim=-1)
-    place = torch.stack([best % columns, best // columns], dim=-1) * (size / (columns - 1))
-    return ((place >= boxes[..., :2]) & (place <= boxes[..., :2] + boxes[..., 2:])).all(dim=-1)
+    peak = torch.stack([best % columns, best // columns], dim=-1) * (size / (columns - 1))
+    return ((peak >= boxes[..., :2]) & (peak <= boxes[..., :2] + boxes[..., 2:])).all(dim=-1)
 
 
 def best_overlap(ratings: Tensor, boxes: Tensor, proposals: Tensor) -> Tensor:
-    """IoU (...) of the proposal (..., P, 4) with the highest rating (..., P), with the target (..., 4)."""
+    """IoU (...) of the target (..., 4) with the proposal (..., P, 4) of the highest predicted quality (..., P)."""
     best = ratings.argmax(dim=-1, keepdim=True)
     overlaps = (overlap_targets(boxes[..., None, :], proposals) + 1) / 2
     return overlaps.gather(-1, best)[..., 0]

@@ -1,4 +1,4 @@
-"""Forward and losses of STARK (arXiv:2103.17154): boxes in the first stage, the score in the second."""
+"""Forward and losses of STARK (arXiv:2103.17154): the first stage trains boxes, the second stage the score."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,8 +15,8 @@ from .corner import CornerActor, padding, targets
 class StarkActor(CornerActor):
     """Trains STARK-S, and both stages of STARK-ST.
 
-    The first stage has TRAIN.CLS_WEIGHT 0. The second one has the other weights 0, and freezes all but the head of the
-    score with TRAIN.FREEZE; its best epoch is the one whose scores are right most often.
+    In the first stage TRAIN.CLS_WEIGHT is 0. In the second stage the other weights are 0, and TRAIN.FREEZE freezes all
+    but the score head. The best epoch of the second stage is the one with the highest accuracy of the score.
 
     Args:
         network: the network.
@@ -46,7 +46,7 @@ class StarkActor(CornerActor):
 
     @torch.no_grad()
     def validate(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        """As CornerActor's; where the score alone is trained, how many scores are on the right side of 0.5."""
+        """See CornerActor. If only the score is trained: number of correct scores (threshold 0.5), and of crops."""
         if not self.score_alone:
             return super().validate(batch)
         visible = batch["search_visible"][:, 0]

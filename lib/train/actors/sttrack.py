@@ -1,4 +1,4 @@
-"""Forward and losses of STTrack: clips of frames, through which the query is passed on."""
+"""Forward and losses of STTrack on clips of frames."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from .corner import CornerActor, padding, targets
 
 
 class STTrackActor(CornerActor):
-    """Trains STTrack on clips of DATA.SEARCH.NUMBER frames; gradients flow through all of them.
+    """Trains STTrack on clips of DATA.SEARCH.NUMBER frames. Gradients flow through all frames.
 
     Args:
         network: the network.

@@ -12,7 +12,7 @@ from .online import BACKGROUND, OnlineActor
 
 
 class ToMPActor(OnlineActor):
-    """Trains the network by its score map and by the boxes of the cells at the target.
+    """Trains the network by its score map and by the boxes that the cells near the target's centre predict.
 
     Args:
         network: the network.
@@ -36,7 +36,7 @@ class ToMPActor(OnlineActor):
 
     @torch.no_grad()
     def validate(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        """Sum of the IoU of the boxes at the highest scores."""
+        """Sum of the IoU of the boxes at the highest scores, and the number of crops."""
         _, boxes = self.boxes(batch)
         scores, ltrb = self._respond(batch)
         best = scores.flatten(1).argmax(dim=1)
@@ -48,17 +48,17 @@ class ToMPActor(OnlineActor):
         return overlap.sum(), torch.ones_like(overlap).sum()
 
     def _region(self, boxes):
-        """Cells (M, B, 1, H, W) bool whose boxes are trained: in the box and within one stride of its centre.
+        """Mask (M, B, 1, H, W) of the cells whose boxes are trained: inside the box, within one stride of its centre.
 
-        The cell next to the centre always counts. Without it a target smaller than a cell might have none.
+        The cell nearest to the centre always counts. Otherwise a target smaller than a cell could have no cell.
         """
-        places = (torch.arange(self.cells, device=boxes.device) + 0.5) * self.stride
+        centres = (torch.arange(self.cells, device=boxes.device) + 0.5) * self.stride
         near, inside, next_to = [], [], []
         for axis in (1, 0):  # rows, then columns
             start, length = boxes[..., axis, None], boxes[..., axis + 2, None]
-            off = (places - start - length / 2).abs()
+            off = (centres - start - length / 2).abs()
             near.append(off <= self.stride)
-            inside.append((places > start) & (places < start + length))
+            inside.append((centres > start) & (centres < start + length))
             next_to.append(off == off.amin(dim=-1, keepdim=True))
         grid = [rows[..., :, None] & columns[..., None, :] for rows, columns in (near, inside, next_to)]
         return ((grid[0] & grid[1]) | grid[2])[:, :, None]

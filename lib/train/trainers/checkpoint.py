@@ -1,7 +1,7 @@
-"""Checkpoints that survive: written whole or not at all, with a checksum beside them, and the last good one found.
+"""Checkpoints that are written completely or not at all, and whose damage is detected.
 
-A checkpoint is torch.save's file of a dict of tensors and plain types. `<file>.sha256` beside it lists the checksums
-that count as good; neither torch.save nor safetensors notices flipped bytes by itself.
+A checkpoint is a torch.save file of a dict of tensors and plain types. `<file>.sha256` beside it lists the valid
+checksums. They are needed because neither torch.save nor safetensors detects flipped bytes.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ class Store:
     Args:
         folder: pathlib.Path.
         network: the network's class name, <Net>.
-        keep: how many checkpoints of epochs stay, beside the best.
+        keep: number of epoch checkpoints that are kept, in addition to the best one.
     """
 
     def __init__(self, folder, network, keep=2):
@@ -29,7 +29,7 @@ class Store:
         self.last, self.final = folder / f"{network}_last.pth.tar", folder / f"{network}_final.safetensors"
 
     def epochs(self):
-        """{epoch: file} of the epochs that are there."""
+        """The existing checkpoints of epochs, {epoch: file}."""
         pattern = re.compile(rf"{re.escape(self.network)}_ep(\d+)\.pth\.tar")
         found = ((pattern.fullmatch(file.name), file) for file in self.folder.glob("*.pth.tar"))
         return {int(match[1]): file for match, file in found if match}
@@ -38,7 +38,7 @@ class Store:
         write(self.last, content)
 
     def save_epoch(self, content):
-        """Save the checkpoint of a finished epoch; only then remove what is no longer kept."""
+        """Save the checkpoint of a finished epoch, and then remove those that are no longer kept."""
         write(self.folder / f"{self.network}_ep{content['epoch']:04d}.pth.tar", content)
         epochs = self.epochs()
         kept = {*sorted(epochs)[-self.keep :], content["best"]["epoch"]}
@@ -47,9 +47,12 @@ class Store:
             _sidecar(path).unlink(missing_ok=True)
 
     def newest(self, say):
-        """The content of the newest checkpoint that is whole, or None where there is none.
+        """The content of the newest undamaged checkpoint, or None if there are no checkpoints.
 
-        Damaged ones are named through `say`, and the one before is taken. Raises UserError where all are damaged.
+        Damaged checkpoints are reported through `say`.
+
+        Raises:
+            UserError: all checkpoints are damaged.
         """
         damaged, found = [], []
         for path in [self.last, *self.epochs().values()]:
@@ -75,7 +78,7 @@ class Store:
         return content
 
     def put_aside(self):
-        """Move what is here into a folder previous_<n>, which nothing reads. Returns that folder, or None."""
+        """Move all files into a new folder previous_<n>, which is never read. Returns that folder, or None if empty."""
         files = [path for path in self.folder.glob(f"{self.network}_*") if path.is_file()]
         if not files:
             return None
@@ -90,18 +93,19 @@ class Store:
 
 
 def write(path, content):
-    """Write a dict of tensors and plain types to `path`; whenever the process dies, `path` is the old or the new one.
+    """Write a dict of tensors and plain types to `path`. If the process dies, `path` is the old or the new file.
 
-    Raises MachineError where it cannot be written (disk full); what was there stays.
+    Raises:
+        MachineError: the file cannot be written (disk full). The old file is kept.
     """
     with atomic_path(path) as temporary:
         with open(temporary, "wb") as file:
             hashed = _HashedFile(file)
             try:
                 torch.save(content, hashed)
-            except RuntimeError as error:  # torch reports a full disk as a fault in its own archive
+            except RuntimeError as error:  # torch reports a full disk as an error of its archive
                 raise hashed.error or error from error
-        # The sidecar comes first and for a moment allows both: killed between the two, either file is whole.
+        # The checksum file is written first and lists the old and the new file. Whichever exists is then valid.
         before = _listed(path)[:1] if path.exists() else []
         lines = [f"{digest}  {path.name}\n" for digest in (hashed.digest.hexdigest(), *before)]
         write_text(_sidecar(path), "".join(lines))
@@ -109,9 +113,14 @@ def write(path, content):
 
 
 def read(path, verify=True):
-    """The dict in a checkpoint, on the CPU. Raises UserError for a file that is missing, damaged or something else.
+    """Read the dict in a checkpoint, to the CPU.
 
-    verify: also demand its checksum, from the file beside it.
+    Args:
+        path: path of the checkpoint.
+        verify: also check its checksum.
+
+    Raises:
+        UserError: the file is missing, damaged or not a checkpoint.
     """
     path = Path(path)
     try:
@@ -145,7 +154,7 @@ def _peek(path):
 def _load(path, **options):
     try:
         return torch.load(path, map_location="cpu", weights_only=True, **options)
-    except Exception as error:  # noqa: BLE001 -- damage surfaces as five kinds of exception; to the user they are one
+    except Exception as error:  # noqa: BLE001 -- damage raises many kinds of exceptions
         reason = (str(error).strip() or type(error).__name__).split("\n")[0][:100]
         raise UserError(f"damaged checkpoint ({reason})", path) from error
 
@@ -163,7 +172,7 @@ def _sidecar(path):
 
 
 def _sync_folder(folder):
-    """A rename lasts through a power cut only when the folder itself is on the disk."""
+    """Write a folder to the disk. Otherwise a rename can be lost in a power failure."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -172,7 +181,7 @@ def _sync_folder(folder):
 
 
 class _HashedFile:
-    """Hashes what is written through it, and remembers the system's error, which torch.save does not pass on."""
+    """Hashes the data written through it, and stores the system's error, which torch.save hides."""
 
     def __init__(self, file):
         self.file, self.digest, self.error = file, hashlib.sha256(), None

@@ -1,4 +1,4 @@
-"""What changes the weights: parameter groups, the learning rate over time, freezing, and the averaged copy."""
+"""Optimisation: parameter groups, learning rate schedule, freezing, and averaged weights."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,16 +14,16 @@ from ...errors import UserError, nearest
 def make_optimiser(network: nn.Module, options, multipliers: Mapping[str, float] = MappingProxyType({})) -> AdamW:
     """AdamW over a network's trainable parameters.
 
-    Matrices and convolutions decay. Vectors (norms, biases, scales) and tables of embeddings do not. It is the fused
-    version, because that one can leave out a step without asking the device.
+    Matrices and convolutions have weight decay. Vectors (norms, biases, scales) and embedding tables have none. The
+    fused version is used, because it can skip a step without waiting for the device.
 
     Args:
-        network: the module whose parameters learn.
+        network: the module to train.
         options: section TRAIN of a configuration, with LR and WEIGHT_DECAY.
-        multipliers: {beginning of parameters' names: their learning rate / LR}; the first that fits counts.
+        multipliers: {prefix of parameter names: their learning rate / LR}. The first matching prefix counts.
 
     Raises:
-        UserError: nothing has a gradient.
+        UserError: no parameter requires a gradient.
     """
     tables = {id(m.weight) for m in network.modules() if isinstance(m, nn.Embedding)}
     groups: dict = {}
@@ -42,14 +42,14 @@ def make_optimiser(network: nn.Module, options, multipliers: Mapping[str, float]
 
 
 def rate(step: int, steps_per_epoch: int, options) -> float:
-    """Factor of every learning rate at an optimiser step: a pure function, so there is no state to save.
+    """Factor of every learning rate at an optimiser step. It is a pure function, so there is no state to save.
 
     It rises linearly to 1 over WARMUP steps. `cosine` then falls along half a cosine to END in the last step. `step`
     multiplies it by DECAY_RATE every LR_DROP_EPOCH epochs.
 
     Args:
         step: number of the step, from 0.
-        steps_per_epoch: how many steps an epoch has.
+        steps_per_epoch: number of steps in an epoch.
         options: section TRAIN of a configuration.
     """
     schedule = options.SCHEDULER
@@ -63,21 +63,21 @@ def rate(step: int, steps_per_epoch: int, options) -> float:
 
 
 def remember_rates(optimiser: Optimizer) -> None:
-    """Note the full rate of each group as `base_lr`, which `set_rate` scales."""
+    """Store the full learning rate of each group as `base_lr`, which `set_rate` scales."""
     for group in optimiser.param_groups:
         group["base_lr"] = group["lr"]
 
 
 def set_rate(optimiser: Optimizer, factor: float) -> None:
-    """Set the rate of each group to its full rate times `factor`, but for a group with `constant` set."""
+    """Set the learning rate of each group to its full rate times `factor`, except for groups with `constant`."""
     for group in optimiser.param_groups:
         group["lr"] = group["base_lr"] * (1 if group.get("constant") else factor)
 
 
 def step(optimiser: Optimizer, fault: Tensor) -> None:
-    """Step, or leave the step out where `fault` (scalar) is 1.
+    """Make an optimiser step unless `fault` (scalar) is 1.
 
-    A fused optimiser decides that on the device. For others this waits for the device.
+    A fused optimiser decides this on the device. For others this function waits for the device.
     """
     if all(group.get("fused") for group in optimiser.param_groups):
         optimiser.found_inf = fault
@@ -87,7 +87,11 @@ def step(optimiser: Optimizer, fault: Tensor) -> None:
 
 
 def freeze(network: nn.Module, prefixes: Sequence[str]) -> None:
-    """Parameters whose names begin with one of `prefixes` get no gradient. Raises UserError where none does."""
+    """Turn off the gradients of all parameters whose names start with one of `prefixes`.
+
+    Raises:
+        UserError: no name starts with one of the prefixes.
+    """
     names = [name for name, _ in network.named_parameters()]
     for prefix in prefixes:
         if not any(name.startswith(prefix) for name in names):
@@ -99,7 +103,7 @@ def freeze(network: nn.Module, prefixes: Sequence[str]) -> None:
 
 
 def set_training(network: nn.Module, prefixes: Sequence[str]) -> None:
-    """network.train(), except that frozen normalisations keep their statistics as well."""
+    """Call network.train(), but keep frozen batch norms in evaluation mode, so that their statistics stay fixed."""
     network.train()
     for name, module in network.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and f"{name}.weight".startswith(tuple(prefixes)):
@@ -108,9 +112,9 @@ def set_training(network: nn.Module, prefixes: Sequence[str]) -> None:
 
 @torch.no_grad()
 def average(averaged: nn.Module, network: nn.Module, decay: float, step: int) -> None:
-    """Move `averaged` a little towards `network`: w <- d w + (1 - d) w', statistics of norms are copied.
+    """Update averaged weights: w <- d w + (1 - d) w', where w' are those of `network`. Buffers are copied.
 
-    In the first steps d is smaller, (1 + step) / (10 + step), so that the random start is forgotten.
+    In the first steps d is smaller, (1 + step) / (10 + step), so that the initial weights are forgotten quickly.
     """
     decay = min(decay, (1 + step) / (10 + step))
     torch._foreach_lerp_(list(averaged.parameters()), list(network.parameters()), 1 - decay)

@@ -1,4 +1,4 @@
-"""How far a training is, what its steps said, and all of it as the content of a checkpoint."""
+"""Progress of a training, the sums of its logged values, and the content of checkpoints."""
 
 import time
 from typing import NamedTuple
@@ -9,7 +9,13 @@ from ...errors import UserError
 
 
 class Faults(NamedTuple):
-    """Steps (from 0) with NaN or Inf: the first since the last call and the last, -1 for none; how many in a row."""
+    """Steps with NaN or Inf. Steps are numbered from 0; -1 stands for none.
+
+    Attributes:
+        first: the first such step since the last call.
+        last: the last such step.
+        in_row: number of consecutive ones up to now.
+    """
 
     first: int
     last: int
@@ -17,22 +23,23 @@ class Faults(NamedTuple):
 
 
 class Progress:
-    """Position (epoch from 1, `done` steps of it), the best validation, and sums of the steps' values on the device.
+    """Epoch (from 1), its finished steps `done`, the best validation, and sums of the logged values on the device.
 
-    The sums are part of a checkpoint, so that the lines of a resumed run are those of an unbroken one.
+    The sums are part of a checkpoint, so a resumed run logs the same lines as an uninterrupted one.
     """
 
     def __init__(self, device):
         self.epoch, self.done = 1, 0
         self.best = {"epoch": -1, "value": 0.0, "name": ""}
         self.device, self.names = device, None
-        self._sums = None  # (2, K + 1): since the last line and in this epoch; last column: steps that count
-        # first and last faulty step, how many in a row, how many at all
+        # (2, K + 1): sums since the last log line and in this epoch; the last column counts valid steps.
+        self._sums = None
+        # First and last faulty step, number in a row, number in all.
         self._faults = torch.tensor([-1, -1, 0, 0], device=device)
         self._row_ends = torch.tensor([1, 1, 0, 1], device=device)
 
     def add(self, step, names, values, fault):
-        """Note a step: values (K,), and fault, 1.0 if it was left out, else 0.0; both on the device."""
+        """Add a step: values (K,), and fault, 1.0 for a skipped step, else 0.0. Both are on the device."""
         if self._sums is None:
             if len(set(names)) < len(names):
                 raise ValueError(f"an actor logs one name twice: {names}")
@@ -48,13 +55,13 @@ class Progress:
         )
 
     def faults(self):
-        """The Faults so far; waits for the device."""
+        """The Faults so far. Waits for the device."""
         first, last, in_row, _ = self._faults.tolist()
         self._faults[0] = -1
         return Faults(first, last, in_row)
 
     def means(self):
-        """({name: mean since the last call}, {name: mean in this epoch}, steps left out); waits for the device."""
+        """({name: mean since the last call}, {name: mean in this epoch}, skipped steps). Waits for the device."""
         recent, epoch = self._sums.tolist()
         self._sums[0] = 0
         named = [
@@ -87,9 +94,14 @@ class Progress:
 
 
 def snapshot(trainer, finished=False):
-    """The content of a Trainer's checkpoint: tensors and plain types, all that the next step depends on.
+    """The content of a Trainer's checkpoint: everything that the next step depends on, as tensors and plain types.
 
-    finished: the epoch is over, its validation too. Raises UserError for weights that are not finite.
+    Args:
+        trainer: the Trainer.
+        finished: whether the epoch and its validation are finished.
+
+    Raises:
+        UserError: some weights are not finite.
     """
     state = trainer.network.state_dict()
     helpers = {name: dict(helper.state_dict()) for name, helper in trainer.helpers.items()}
@@ -116,9 +128,12 @@ def snapshot(trainer, finished=False):
 
 
 def restore(trainer, content):
-    """Put a Trainer where a snapshot was made. Raises UserError where that is of another network or other optimisers.
+    """Restore a Trainer from a snapshot.
 
-    Checkpoints of version 0.1 have the state of one optimiser, that of the network, and no helpers.
+    Checkpoints of version 0.1 contain only the network's optimiser, and no helpers.
+
+    Raises:
+        UserError: the snapshot is of another network or of other optimisers.
     """
     optimisers = content["optimisers"] if "optimisers" in content else {"network": content["optimizer"]}
     helpers = content.get("helpers", {})
@@ -142,7 +157,7 @@ def restore(trainer, content):
     if content["scaler"] or not trainer.scaler.is_enabled():
         trainer.scaler.load_state_dict(content["scaler"])
     trainer.progress.restore(content)
-    if content["steps_per_epoch"] != trainer.steps:  # likewise
+    if content["steps_per_epoch"] != trainer.steps:  # --resume FILE may change the batch size
         trainer.progress.done = trainer.progress.done * trainer.steps // content["steps_per_epoch"]
     if content["finished"]:
         trainer.progress.next_epoch()
@@ -151,7 +166,7 @@ def restore(trainer, content):
 def _restore_optimiser(optimiser, state):
     today = [{name: group[name] for name in ("base_lr", "weight_decay")} for group in optimiser.param_groups]
     optimiser.load_state_dict(state)
-    for parameter, values in optimiser.state.items():  # torch goes by their order alone
+    for parameter, values in optimiser.state.items():  # torch matches parameters only by their order
         if any(value.ndim and value.shape != parameter.shape for value in values.values() if torch.is_tensor(value)):
             raise ValueError("its optimiser has the parameters in another order")
     for group, rates in zip(optimiser.param_groups, today, strict=True):
@@ -159,7 +174,7 @@ def _restore_optimiser(optimiser, state):
 
 
 class Clock:
-    """Seconds a step waits for data and works, summed between two log lines."""
+    """Seconds that steps wait for data and compute, summed between two log lines."""
 
     def __init__(self):
         self.data = self.work = 0.0
@@ -177,7 +192,7 @@ class Clock:
         self.steps += 1
 
     def take(self):
-        """(waiting, working, whole) seconds a step since the last call."""
+        """Seconds per step since the last call: (waiting for data, computing, both)."""
         steps, data, work = self.steps, self.data, self.work
         self.data = self.work = 0.0
         self.steps = 0
@@ -185,7 +200,7 @@ class Clock:
 
 
 def plain(value):
-    """A configuration as dicts, lists and plain values, which a checkpoint may hold."""
+    """Convert a configuration to dicts, lists and plain values for a checkpoint."""
     if isinstance(value, dict):
         return {name: plain(inner) for name, inner in value.items()}
     return [plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value

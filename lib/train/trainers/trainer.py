@@ -22,25 +22,25 @@ from . import optim
 from .checkpoint import Store
 from .state import Clock, Progress, snapshot
 
-STUCK = 50  # steps left out in a row after which the training stops
-BAD_FRAMES = (10, 0.001)  # unreadable draws that are tolerated: this many, and then this share of the samples
+STUCK = 50  # training stops after this many consecutive skipped steps
+BAD_FRAMES = (10, 0.001)  # tolerated samples with unreadable frames: this many, or this share of all samples if larger
 
 
 class Trainer:
-    """Trains an actor's network, iteration by iteration, from where `progress` is.
+    """Trains an actor's network from its current `progress`.
 
     Samples, learning rate and random numbers depend only on (seed, step, rank). A checkpoint therefore resumes exactly.
 
     Args:
-        actor: what is trained, and how.
+        actor: network, losses and optimisers.
         config: its configuration.
-        train_set, val_set: data sets of train.data.samples.Samples; val_set may be None.
-        store: where checkpoints go.
-        journal: where the log goes.
-        device: where the networks are.
-        seed: of samples and random numbers.
-        validate_tracking: function from (network, config) to {name: score}, of which the first one chooses the best
-            epoch; None for none.
+        train_set, val_set: training and validation samples; val_set may be None.
+        store: writes checkpoints.
+        journal: writes the log.
+        device: device of the networks.
+        seed: seed of samples and random numbers.
+        validate_tracking: function from (network, config) to {name: score} for closed-loop validation, or None. The
+            first score selects the best epoch.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Trainer:
         self.signal = 0
 
     def run(self) -> int:
-        """Train to the end. Returns 0, or 143 or 130 after SIGTERM or SIGINT, with a checkpoint of the last step."""
+        """Train to the end. Returns 0. After SIGTERM or SIGINT it saves the last step and returns 143 or 130."""
         progress = self.progress
         self.run_began, self.run_steps = time.monotonic(), 0
         while progress.epoch <= self.options.EPOCH:
@@ -98,7 +98,7 @@ class Trainer:
                 if self.signal:
                     self._save_last()
                     name = signal.Signals(self.signal).name
-                    self.journal.say(f"{name}: saved at step {self.step()}; the same command goes on from there")
+                    self.journal.say(f"{name}: saved at step {self.step()}; the same command resumes there")
                     return 128 + self.signal
             self._finish_epoch()
         return 0
@@ -137,9 +137,9 @@ class Trainer:
                 break
 
     def _update(self, group):
-        """One iteration: the phases of ACCUM batches. Nothing here waits for the device."""
+        """One iteration: all phases of ACCUM batches. It never waits for the device."""
         step, options = self.step(), self.options
-        distributed.broadcast(self.statistics)  # running statistics of norms are those of process 0
+        distributed.broadcast(self.statistics)  # all processes use the running statistics of process 0
         before = [buffer.clone() for buffer in self.statistics]
         for optimiser in self.optimisers.values():
             optim.set_rate(optimiser, optim.rate(step, self.steps, options))
@@ -158,7 +158,7 @@ class Trainer:
         self.progress.add(step, names, torch.cat(values), fault)
 
     def _phases(self, batch, number):
-        """The actor's phases of batch `number` of this iteration, from a random state that depends on nothing else."""
+        """The actor's phases of batch `number` of this iteration. Random numbers are seeded again for each batch."""
         step = self.step()
         self.recent.append((step, batch["name"], batch["frame_ids"]))
         self.replaced, self.drawn = self.replaced + int(batch["replaced"].sum()), self.drawn + len(batch["name"])
@@ -167,9 +167,11 @@ class Trainer:
         yield from self.actor.phases(batch)
 
     def _backward(self, phases):
-        """The next phase of every batch, forward and backward: (name of the optimiser, names, means over the batches).
+        """Run the next phase of every batch, forward and backward.
 
-        The last mean is the loss's, without a name. None where there is no phase left.
+        Returns:
+            (name of the optimiser, names of the statistics, their means over the batches), or None if no phase is left.
+            The means end with that of the loss, which has no name.
         """
         found, totals = None, 0
         for each in phases:
@@ -182,15 +184,16 @@ class Trainer:
         return found and (*found, totals)
 
     def _step(self, name, totals, fault):
-        """Step one optimiser, unless its phase or one before it (`fault`) has NaN or Inf.
+        """Make a step of one optimiser, unless its phase or an earlier one (`fault`) has NaN or Inf.
 
-        Returns (means over all processes, of the names alone; fault from here on).
+        Returns:
+            Means of the named statistics over all processes, and the new fault.
         """
         optimiser, parameters = self.optimisers[name], self.parameters[name]
         distributed.average([parameter.grad for parameter in parameters if parameter.grad is not None])
         self.scaler.unscale_(optimiser)
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.options.GRAD_CLIP_NORM or float("inf"))
-        # A scaled fp16 gradient may overflow now and then: the scaler lowers its scale and leaves the step out.
+        # Scaled fp16 gradients overflow sometimes. The scaler then lowers its scale and skips the step.
         wrong = ~totals.isfinite().all() | (~norm.isfinite() if not self.scaler.is_enabled() else False)
         totals = distributed.total(torch.cat([totals, wrong.float()[None]])) / self.world
         fault = torch.maximum(fault, (totals[-1] > 0).float())
@@ -203,7 +206,7 @@ class Trainer:
         return totals[:-2], fault
 
     def _check_finite(self):
-        """Stop where NaN or Inf turned up and TRAIN.NONFINITE says so, or where nothing else turns up any more."""
+        """Stop if there was NaN or Inf and TRAIN.NONFINITE is stop, or if too many consecutive steps had NaN or Inf."""
         faults = self.progress.faults()
         stuck = faults.in_row >= STUCK
         if faults.first < 0 or (self.options.NONFINITE == "skip" and not stuck):
@@ -248,7 +251,7 @@ class Trainer:
             )
             + (f"  ,  Skipped: {skipped}" if skipped else "")
         )
-        # All but the last depends on the step alone: a resumed run writes the same.
+        # All but the last value depend only on the step, so a resumed run writes the same.
         self.journal.record(
             event="train",
             step=self.step(),
@@ -260,7 +263,7 @@ class Trainer:
         )
 
     def _finish_epoch(self):
-        """Validation, if it is due, and the epoch's checkpoint; then the next epoch begins."""
+        """Validate if due, save the epoch's checkpoint, and start the next epoch."""
         progress, options = self.progress, self.options
         due = progress.epoch % options.VAL_EPOCH_INTERVAL == 0 or progress.epoch == options.EPOCH
         if due and self.val_set is not None:
@@ -268,7 +271,7 @@ class Trainer:
             self._validate()
         if self.rank == 0:
             self.store.save_epoch(snapshot(self, finished=True))
-        distributed.agree(0)  # nobody runs ahead while rank 0 validates and saves
+        distributed.agree(0)  # all processes wait while rank 0 validates and saves
         progress.next_epoch()
 
     def _validate(self):
@@ -277,10 +280,7 @@ class Trainer:
 
     @contextlib.contextmanager
     def averaged_weights(self):
-        """Within this, the actor's network is the one that is validated and saved: the averaged copy, if there is one.
-
-        Yields the actor.
-        """
+        """Context in which the actor's network is the averaged copy, if there is one. Yields the actor."""
         self.actor.network = self.averaged or self.network
         try:
             yield self.actor
@@ -316,7 +316,7 @@ class Trainer:
             self.store.save_last(snapshot(self))
 
     def step(self) -> int:
-        """Updates of the weights so far, from the start of the training."""
+        """Number of optimiser steps since the start of the training."""
         return (self.progress.epoch - 1) * self.steps + self.progress.done
 
     def _batches(self, epoch):
@@ -325,7 +325,7 @@ class Trainer:
 
     @contextlib.contextmanager
     def _signals_wait(self):
-        """Within this, SIGTERM and SIGINT let the step end first; a second one is obeyed at once."""
+        """Context in which SIGTERM and SIGINT take effect after the current step. A second signal acts immediately."""
         before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
         def wait(number, _frame):
