@@ -98,6 +98,7 @@ case "${1:-}" in
     "") echo "install.sh: ready. Use $PYTHON, or: source $VENV/bin/activate" ;;
     demo) demo ;;
     check) check ;;
-    test) check && OMP_NUM_THREADS=1 exec $PYTHON -m pytest -n "$(nproc)" "${@:2}" ;;
+    # One process more than cores: some tests wait for others to end.
+    test) check && OMP_NUM_THREADS=1 exec $PYTHON -m pytest -n "$(($(nproc) + 1))" --dist worksteal "${@:2}" ;;
     *) echo "usage: bash install.sh [demo | check | test]" >&2; exit 2 ;;
 esac
