@@ -19,4 +19,4 @@ def main(argv=None):
     options.tracker_name, colon, options.tracker_param = options.tracker.partition(":")
     if not colon:
         raise UserError(f"--tracker {options.tracker}: expected FAMILY:CONFIG, as in lunar:tiny")
-    return video_demo.follow(options)
+    return video_demo.start(options)
