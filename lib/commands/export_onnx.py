@@ -4,7 +4,7 @@ from pathlib import Path
 
 from .. import cli, config, registry
 from ..config.paths import paths as find_paths
-from ..contracts import ClipTracker, Staged
+from ..contracts import Staged
 from ..errors import MachineError, UserError
 
 EXAMPLES = """
@@ -22,7 +22,7 @@ def main(argv=None):
     family = registry.family(options.tracker_name)
     if not (family.network and family.tracker and issubclass(registry.tracker(options.tracker_name), Staged)):
         raise UserError(f"{options.tracker_name} has no network to export")
-    clips = issubclass(registry.tracker(options.tracker_name), ClipTracker)
+    clips = registry.finds_balls(options.tracker_name)
     if options.box is not None if clips else (options.frames is None) != (options.box is None):
         raise UserError("--box: this tracker takes none" if clips else "--frames and --box go together")
     settings, plain = (

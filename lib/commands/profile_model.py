@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from .. import cli, config, registry
-from ..contracts import ClipTracker, Staged
+from ..contracts import Staged
 from ..errors import UserError
 
 EXAMPLES = """
@@ -49,7 +49,7 @@ def main(argv=None):
     family = registry.family(options.script)
     if not (family.network and family.tracker and issubclass(registry.tracker(options.script), Staged)):
         raise UserError(f"{options.script} has no network to profile")
-    if issubclass(registry.tracker(options.script), ClipTracker):
+    if registry.finds_balls(options.script):
         raise UserError(
             f"{options.script} takes windows of a video, which are not profiled here; test.py prints its FPS"
         )

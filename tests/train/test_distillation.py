@@ -14,7 +14,6 @@ from lib.train.actors.lunar_clip import follow
 from lib.train.data.lunar import CHAIN_PRED
 from lib.train.distillation import DistillingActor, degrade
 from lib.train.trainers import checkpoint
-from lib.train.trainers.trainer import Trainer
 from tests.train.test_phases import tensors
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -219,15 +218,8 @@ def test_a_broken_off_student_goes_on_exactly(tmp_path, monkeypatch):
         (last,) = (tmp_path / folder).rglob("*_ep0002.pth.tar")
         return checkpoint.read(last)
 
-    whole, update = train("whole"), Trainer._update
-
-    def broken(self, group):
-        if self.step() == 3:
-            raise KeyError
-        update(self, group)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyError):
-        patch.setattr(Trainer, "_update", broken)
+    whole = train("whole")
+    with tiny_run.broken_off(monkeypatch):
         train("broken")
     again = train("broken")
     for part in ("net", "raw", "helpers", "optimisers"):

@@ -21,12 +21,11 @@ from lib.train.actors.online import BACKGROUND
 from lib.train.dcf_losses import classification_losses, hinge_loss, sampled_kl_loss
 from lib.train.distillation import Answer, degrade
 from lib.train.trainers import checkpoint, optim
-from lib.train.trainers.trainer import Trainer
 from tests.models.recipe import hash_tensor, recipe_network, recipe_state
 from tests.tracker.test_online_trackers import FILTER, SMALL, minute_trunk, release  # noqa: F401 -- a fixture
 from tests.train.test_online_training import OVERRIDES
 from tests.train.test_phases import tensors
-from tests.train.tiny_run import clips
+from tests.train.tiny_run import broken_off, clips
 
 FACTORS = (("bn3.weight", 0.3), ("downsample.1.weight", 0.7), ("iou_predictor.weight", 3.0))
 MINUTE = (*SMALL, *FILTER, *OVERRIDES, "TRAIN.PROPOSALS=4", "DATA.SEARCH.NUMBER=2", "DATA.TEMPLATE.NUMBER=2",
@@ -412,15 +411,8 @@ def test_a_broken_off_training_goes_on_exactly(tmp_path, monkeypatch):
         (last,) = (tmp_path / folder).rglob("*_ep0002.pth.tar")
         return checkpoint.read(last)
 
-    whole, update = train("whole"), Trainer._update
-
-    def broken(self, group):
-        if self.step() == 3:
-            raise KeyError
-        update(self, group)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyError):
-        patch.setattr(Trainer, "_update", broken)
+    whole = train("whole")
+    with broken_off(monkeypatch):
         train("broken")
     again = train("broken")
     assert set(whole["helpers"]) == {"teacher", "discriminators"} and set(whole["optimisers"]) == {

@@ -15,9 +15,8 @@ from lib.train import run_training
 from lib.train.actors.online import _relative
 from lib.train.data.proposals import density_proposals, overlap_proposals
 from lib.train.dcf_losses import overlap_targets
-from lib.train.trainers.trainer import Trainer
 from tests.tracker.test_online_trackers import EVERY, SMALL, minute_trunk  # noqa: F401 -- a fixture
-from tests.train.tiny_run import clips
+from tests.train.tiny_run import broken_off, clips
 
 OVERRIDES = (
     "MODEL.PRETRAIN_FILE=''",
@@ -132,15 +131,8 @@ def test_a_broken_off_training_goes_on_exactly_and_its_weights_track(script, nam
         (weights,) = (tmp_path / folder).rglob("*_final.safetensors")
         return weights
 
-    whole, update = train("whole"), Trainer._update
-
-    def broken(self, group):
-        if self.step() == 3:
-            raise KeyError
-        update(self, group)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyError):
-        patch.setattr(Trainer, "_update", broken)
+    whole = train("whole")
+    with broken_off(monkeypatch):
         train("broken")
     weights = train("broken")
     expected = load_file(whole)

@@ -3,6 +3,7 @@
 python tests/train/tiny_run.py OUT [A.B=V ...]     (also under torch.distributed.run)
 """
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -13,11 +14,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
+import pytest
 import torch
 
 from lib import cli, config, registry
 from lib.data.sequence import Sequence
 from lib.train import run_training
+from lib.train.trainers.trainer import Trainer
 from tests.networks import make_lunar
 
 OVERRIDES = (
@@ -40,6 +43,21 @@ OVERRIDES = (
     "TRAIN.VAL_FRAMES=0",
     "TRAIN.KEEP=9",
 )
+
+
+@contextlib.contextmanager
+def broken_off(monkeypatch):
+    """Within it a training fails at its fourth step; it is an error that none does."""
+    update = Trainer._update
+
+    def broken(self, group):
+        if self.step() == 3:
+            raise KeyError
+        update(self, group)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyError):
+        patch.setattr(Trainer, "_update", broken)
+        yield
 
 
 def clips(count=3, frames=12, size=96):

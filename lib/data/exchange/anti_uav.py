@@ -12,7 +12,7 @@ import numpy as np
 
 from ...errors import UserError
 from ..benchmarks.annotated import ReadAtOnce
-from .tracks import Clip, frames_near, sequences
+from .tracks import Clip, frames_beside, sequences
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,7 @@ class AntiUav(ReadAtOnce):
             data, place = storage.read(file), storage.place(file)
             if b'"gt_rect"' not in data:
                 continue
-            folder, _, last = file.rpartition("/")
-            stem = last.removesuffix(".json")
-            frames = frames_near(storage, f"{folder}/" if folder else "", stem)
-            if frames is None:
-                raise UserError(f"no frames beside it: expected {stem}.mp4 or images", place)
+            folder, stem, frames = frames_beside(storage, file)
             name = folder or dataset
             name = f"{name}_{stem}" if isinstance(frames, str) else name
             found += sequences(storage, dataset, name, place, {(1, ""): read(data, place)}, frames)

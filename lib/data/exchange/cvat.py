@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import UserError
 from ..benchmarks.annotated import ReadAtOnce
-from .tracks import Clip, frames_near, number, runs, sequences, thinned
+from .tracks import Clip, between, frames_beside, number, runs, sequences, thinned
 
 SIDES = ("xtl", "ytl", "xbr", "ybr")
 
@@ -29,11 +29,7 @@ class Cvat(ReadAtOnce):
             place, data = storage.place(file), storage.read(file)
             if b"<track" not in data:
                 continue
-            folder, _, last = file.rpartition("/")
-            stem = last.removesuffix(".xml")
-            frames = frames_near(storage, f"{folder}/" if folder else "", stem)
-            if frames is None:
-                raise UserError(f"no frames beside it: expected images/*.jpg or {stem}.mp4", place)
+            folder, stem, frames = frames_beside(storage, file)
             name = folder or (dataset if stem == "annotations" else stem)
             found += sequences(storage, dataset, name, place, read(data, place), frames)
         return found
@@ -65,9 +61,7 @@ def _boxes(shapes):
             last = after[0] if after else frame + 1
             boxes.update(dict.fromkeys(range(frame + 1, last), corners))
             continue
-        for between in range(frame + 1, after[0]):
-            share = (between - frame) / (after[0] - frame)
-            boxes[between] = [a + share * (b - a) for a, b in zip(corners, after[2], strict=True)]
+        boxes.update(between(frame, after[0], corners, after[2]))
     return {frame: [x, y, right - x, bottom - y] for frame, (x, y, right, bottom) in boxes.items()}
 
 

@@ -15,7 +15,7 @@ from ...errors import UserError
 from ..attributes import frame_size
 from ..benchmarks.annotated import OpenFiles, ReadAtOnce
 from ..frames import VideoFrames
-from .tracks import Clip, frames_near, runs, sequences, thinned
+from .tracks import Clip, between, frames_near, runs, sequences, thinned
 
 KIND = b'"videorectangle"'
 PREFIX = re.compile(r"^[0-9a-f]{8}-")  # that an upload gives to a file's name
@@ -87,18 +87,16 @@ def _boxes(keyframes, size, count):
     scale = np.array([*size, *size]) / 100
     keys = sorted(
         (int(one["frame"]) - 1, bool(one.get("enabled", True)),
-         scale * [float(one[side]) for side in ("x", "y", "width", "height")])
+         (scale * [float(one[side]) for side in ("x", "y", "width", "height")]).tolist())
         for one in keyframes
     )  # fmt: skip
     boxes = {}
     for (frame, enabled, box), after in zip(keys, [*keys[1:], None], strict=True):
-        boxes[frame] = box.tolist()
-        if not enabled:
-            continue
-        last = after[0] if after else count
-        for between in range(frame + 1, last):
-            share = (between - frame) / (last - frame) if after else 0.0
-            boxes[between] = (box + share * ((after[2] if after else box) - box)).tolist()
+        boxes[frame] = box
+        if enabled and after:
+            boxes.update(between(frame, after[0], box, after[2]))
+        elif enabled:
+            boxes.update(dict.fromkeys(range(frame + 1, count), box))
     return boxes
 
 

@@ -112,6 +112,26 @@ def frames_near(storage, folder: str, stem: str) -> list[str] | str | None:
     return None
 
 
+def frames_beside(storage, file: str) -> tuple[str, str, list[str] | str]:
+    """The folder of an annotation file ("" or its name), its stem, and the frames near it, as `frames_near` has them.
+
+    Raises:
+        UserError: there are none.
+    """
+    folder, _, last = file.rpartition("/")
+    stem = last.rpartition(".")[0]
+    frames = frames_near(storage, f"{folder}/" if folder else "", stem)
+    if frames is None:
+        raise UserError(f"no frames beside it: expected images/*.jpg or {stem}.mp4", storage.place(file))
+    return folder, stem, frames
+
+
+def between(first: int, last: int, start: list[float], end: list[float]) -> dict[int, list[float]]:
+    """{frame: box} of the frames between two keyframes, without them, interpolated from `start` to `end`."""
+    shares = {frame: (frame - first) / (last - first) for frame in range(first + 1, last)}
+    return {frame: [a + share * (b - a) for a, b in zip(start, end, strict=True)] for frame, share in shares.items()}
+
+
 def thinned(boxes_xywh: np.ndarray, tolerance: float) -> list[int]:
     """The frames of a run of boxes that are to be keyframes, first and last included.
 
