@@ -21,7 +21,8 @@ NARROW = 0.03  # of the image's width or height: NT-VOT211
 SCALE, SPEED = 2.0, 1.0  # ratio of areas a second apart; sides from frame to frame: LaTOT
 OUTSIDE = 0.5  # share of the target that is off the image
 BORDER = 1.0  # px: boxes that were cut to the image end there
-DARK = 0.2  # of full brightness: below it the enhancer is fully on (spec enhancer, 7), metrics.DARKNESS_EDGES end
+DARK = 0.25  # of full brightness: 99 % of photographs by night are below, 6 % of those by day (docs/attributes.md)
+GREY = 0.5  # grey values between a pixel's channels: less has a thermal or grey picture, whose brightness may be heat
 DIM = 1.3  # standard deviations of the surroundings: nine in ten patches beside the target stay below
 ALIKE = 0.7  # structural similarity
 
@@ -63,8 +64,8 @@ FROM_BOXES = {
 }
 FROM_PIXELS = {
     "low illumination": Attribute(
-        f"mean brightness of the surroundings below {DARK:g}",
-        lambda value: value["brightness"] < DARK,
+        f"median brightness of the surroundings below {DARK:g}, in colour video",
+        lambda value: value["brightness"] < DARK and value["colour"] >= GREY,
     ),
     "low contrast": Attribute(
         f"signal-to-clutter ratio of the target below {DIM:g}",
@@ -144,18 +145,22 @@ def measure_boxes(sequence, size, fps=30.0):
 def measure_pixels(sequence, frames):
     """What FROM_PIXELS is decided from, from SAMPLES labelled frames, evenly spread.
 
-    Returns {name: float}, NaN where it cannot be told: labelled, frames with a box; brightness, mean of the brightest
-    channel of the target's surroundings in [0, 1]; contrast, median over frames of the signal-to-clutter ratio;
-    similarity, the largest structural similarity of the target with a patch beside it. Raises FrameError.
+    Returns {name: float}, NaN where it cannot be told: labelled, frames with a box; brightness of the target's
+    surroundings, median over pixels of the brightest channel in [0, 1], mean over frames; colour there, mean difference
+    of the brightest and the darkest channel, in grey values; contrast, median over frames of the signal-to-clutter
+    ratio; similarity, the largest structural similarity of the target with a patch beside it. Raises FrameError.
     """
     labelled = np.flatnonzero(sequence.visible)
-    values = {"labelled": float(len(labelled)), **dict.fromkeys(("brightness", "contrast", "similarity"), math.nan)}
+    names = ("brightness", "colour", "contrast", "similarity")
+    values = {"labelled": float(len(labelled)), **dict.fromkeys(names, math.nan)}
     if not len(labelled) or sequence.windows is not None:
         return values
     chosen = labelled[np.unique(np.linspace(0, len(labelled) - 1, SAMPLES).round().astype(int))]
     surroundings = [_surroundings(partial_frame(frames, int(i)), sequence.boxes_xywh[i]) for i in chosen]
     surroundings = [(pixels, box) for pixels, box in surroundings if pixels.size]
-    values["brightness"] = _over(np.mean, [pixels.max(axis=2).mean() / 255 for pixels, _ in surroundings])
+    lights = [(pixels.max(axis=2), pixels.min(axis=2)) for pixels, _ in surroundings]
+    values["brightness"] = _over(np.mean, [np.median(highest) / 255 for highest, _ in lights])
+    values["colour"] = _over(np.mean, [(highest - lowest).mean() for highest, lowest in lights])
     if sequence.task != "point":
         values["contrast"] = _over(np.median, [contrast(*each) for each in surroundings])
         values["similarity"] = _over(np.max, [similarity(*each) for each in surroundings])

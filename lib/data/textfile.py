@@ -54,7 +54,7 @@ def parse_rows(data, path, least):
     left out. `path` only names the place in errors. Raises UserError with file and line.
     """
     rows = []
-    for number, line in enumerate(_text(data, path).splitlines(), 1):
+    for number, line in enumerate(decode(data, path).splitlines(), 1):
         row = _row(line, path, number) if line.strip() else []
         if line.strip() and len(row) < least:
             raise UserError(f"expected at least {least} numbers, found {len(row)}", path, number)
@@ -66,7 +66,7 @@ def parse_rows(data, path, least):
 
 def first_row(data, path):
     """The numbers of the first line that is not blank. `path` only names the place in errors. Raises UserError."""
-    for number, line in enumerate(_text(data, path).splitlines(), 1):
+    for number, line in enumerate(decode(data, path).splitlines(), 1):
         if line.strip():
             return _row(line, path, number)
     raise UserError("is empty", path)
@@ -152,7 +152,7 @@ def _parse_fixed_point(data, delimiter):
 
 
 def _parse_slowly(data, path, columns, allow_nan):
-    lines = _text(data, path).replace("\r\n", "\n").replace("\r", "\n").rstrip().split("\n")
+    lines = decode(data, path).replace("\r\n", "\n").replace("\r", "\n").rstrip().split("\n")
     if lines == [""]:
         raise UserError("is empty, expected rows of numbers", path)
     rows = []
@@ -174,7 +174,8 @@ def _parse_slowly(data, path, columns, allow_nan):
     return rows
 
 
-def _text(data, path):
+def decode(data, path):
+    """The text in a file's bytes; `path` only names the place in errors. Raises UserError where it is none."""
     encoding = next((name for mark, name in _ENCODINGS if data.startswith(mark)), "utf-8")
     try:
         text = data.decode(encoding)

@@ -16,12 +16,12 @@ class Frames(list):
 
 
 def video(name, count, side, level=60, fps=30.0, labelled=None, size=(200, 100), **facts):
-    """A video of one grey level whose target rests."""
+    """A video of one level, faintly yellow, whose target rests."""
     boxes = np.tile(np.float64([40, 30, side, side]), (count, 1))
     boxes[count if labelled is None else labelled :] = np.nan
 
     def opener():
-        frames = Frames(np.full((size[1], size[0], 3), level, np.uint8) for _ in range(count))
+        frames = Frames(np.full((size[1], size[0], 3), (level, level, level - 5), np.uint8) for _ in range(count))
         frames.fps = fps
         return frames
 

@@ -65,6 +65,41 @@ def test_videos(tmp_path):
         benchmarks.load(tmp_path)
 
 
+def test_a_list_of_videos(tmp_path):
+    """Wherever they lie: boxes in the line or beside the video; two of one name are told apart by their folders."""
+    for folder, name in (("a b", "one"), ("c", "one"), ("c", "two")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        with VideoWriter(tmp_path / folder / f"{name}.mp4") as video:
+            for _ in range(3):
+                video.write(FRAME)
+    write_boxes(tmp_path / "c" / "two.txt")
+    listed = tmp_path / "mine.txt"
+    listed.write_text(f"# name, box\na b/one.mp4, 1, 2.5, 3, 4\n\n{tmp_path}/c/one.mp4 5 6 7 8\nc/two.mp4\n")
+    sequences = benchmarks.load(listed)
+    assert [each.name for each in sequences] == ["a b_one", "c_one", "two"]
+    assert {each.dataset for each in sequences} == {"mine"} and [len(each.frames()) for each in sequences] == [3] * 3
+    assert [each.first_box.tolist() for each in sequences[:2]] == [[1, 2.5, 3, 4], [5, 6, 7, 8]]
+    assert sequences[0].visible.tolist() == [True, False, False] and sequences[2].visible.all()
+    assert [each.name for each in benchmarks.load(f"{listed}#c*@mild")] == ["c_one"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("\n# none\n", r"list\.txt: is empty, expected a line `VIDEO x y w h`"),
+        ("no.mp4 1 2 3 4\n", r"list\.txt:1: no\.mp4: .*no\.mp4: no such video"),
+        ("\nhere.mp4\n", r"list\.txt:2: expected `VIDEO x y w h`, or the boxes in .*here\.txt"),
+        ("here.mp4 1 2 3\n", r"list\.txt:1: here\.mp4 1 2 3: .* no such video"),
+    ],
+)
+def test_a_list_that_is_wrong_says_where(tmp_path, text, message):
+    with VideoWriter(tmp_path / "here.mp4") as video:
+        video.write(FRAME)
+    (tmp_path / "list.txt").write_text(text)
+    with pytest.raises(UserError, match=message):
+        benchmarks.load(tmp_path / "list.txt")
+
+
 def test_absent_frames_flags_and_attributes(tmp_path):
     write_frames(tmp_path / "a" / "img", 4)
     write_boxes(tmp_path / "a" / "groundtruth.txt", ["1,2,3,4", "nan,nan,nan,nan", "0,0,0,0", "5,5,5,5"])

@@ -19,6 +19,7 @@ from ..storage import open_storage
 from .annotated import Photographs
 from .entries import ALIASES, BENCHMARKS, OWN_FOLDER
 from .layout import reader
+from .video_list import VideoList, is_list
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ def canonical(name_or_folder):
 
 
 def load(name_or_folder, data_root=None, use_lmdb=False, cache=None, boxes_needed=True):
-    """The sequences of a benchmark, or of a folder, zip or LMDB of the user's, in natural order of their names.
+    """The sequences of a benchmark, or of a folder, zip, LMDB or list of the user's, in natural order of their names.
 
     Returns a list, or for still images something that is read like one. A folder's dataset is called by the folder's
     own name, an LMDB's without `.lmdb`. Three suffixes, in this order, choose what is seen of it. `NAME#PATTERN` takes
@@ -189,7 +190,7 @@ class Found:
 
 
 def find(name_or_folder, data_root=None, boxes_needed=True):
-    """Where the dataset of a benchmark's name or of a folder, zip or LMDB is and how it lies there: Found.
+    """Where the dataset of a benchmark's name or of a folder, zip, LMDB or list is and how it lies there: Found.
 
     Raises NotThereError that says what was looked for.
     """
@@ -200,6 +201,9 @@ def find(name_or_folder, data_root=None, boxes_needed=True):
     if not path.exists():
         hint = nearest(name, names())
         raise NotThereError(f"no benchmark or folder {name!r}{hint}; the benchmarks are: {', '.join(names())}")
+    if is_list(path):
+        path = path.resolve()
+        return _look(path.parent, dataset_name(name), (VideoList(path.name),))
     layouts = any_folder() if boxes_needed else (*any_folder(), Photographs())
     return _look(path.resolve(), dataset_name(name), layouts)
 

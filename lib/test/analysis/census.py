@@ -17,7 +17,7 @@ from .metrics import DARKNESS_EDGES, intervals
 SIDE_EDGES = (4.0, 8.0, 16.0, 32.0, 64.0, 128.0)  # px, of the table
 FINE_SIDES = 2 ** (np.arange(0, 41) / 4)  # px, of the figure: 1 to 1024
 FINE_SHARES = 10 ** (np.arange(-24, 1) / 4)  # of the image's area, of the figure
-FINE_LIGHT = np.linspace(0, 1, 21)  # mean brightness, of the figure
+FINE_LIGHT = np.linspace(0, 1, 21)  # brightness, of the figure
 
 
 def take(dataset, sequences, pixels=False, progress=iter):
@@ -75,7 +75,7 @@ def _measure(sequence, pixels):
     width, height = attributes.frame_size(frames)
     values = attributes.measure_boxes(sequence, (width, height), frames.fps)
     derived = attributes.words(attributes.FROM_BOXES, values)
-    light = {"brightness": math.nan, "contrast": math.nan, "similarity": math.nan}
+    light = {"brightness": math.nan, "colour": math.nan, "contrast": math.nan, "similarity": math.nan}
     if pixels:
         light = attributes.measure_pixels(sequence, frames)
         derived += attributes.words(attributes.FROM_PIXELS, light)
@@ -173,7 +173,7 @@ def figures(censuses):
     }
     lit = [census for census in censuses if census["pixels"]]
     if lit:
-        drawn["brightness"] = _figure(lit, "brightnesses", FINE_LIGHT, "mean brightness about the target", "videos")
+        drawn["brightness"] = _figure(lit, "brightnesses", FINE_LIGHT, "median brightness about the target", "videos")
     return drawn
 
 
