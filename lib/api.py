@@ -13,6 +13,7 @@ import numpy as np
 
 from . import cli, config, registry
 from .contracts import ClipTracker, Result, Tracker
+from .data.boxes import box_fault
 from .errors import UserError
 from .test.follow.targets import Targets
 
@@ -102,13 +103,8 @@ def _checked_box(box: Any, frame: np.ndarray, name: Hashable) -> tuple[float, fl
         x, y, w, h = (float(value) for value in box)
     except (TypeError, ValueError):
         raise ValueError(f"{what}: expected 4 numbers x, y, w, h; found {box!r}") from None
-    if not all(map(math.isfinite, (x, y, w, h))):
-        raise ValueError(f"{what}: expected finite numbers x, y, w, h; found {box!r}")
-    if w <= 0 or h <= 0:
-        raise ValueError(f"{what}: expected a width and height above 0, found {w:g} x {h:g}")
-    height, width = frame.shape[:2]
-    if x >= width or y >= height or x + w <= 0 or y + h <= 0:
-        raise ValueError(f"{what}: {x:g} {y:g} {w:g} {h:g} lies outside the frame of {width} x {height} px")
+    if fault := box_fault((x, y, w, h), frame.shape[1::-1]):
+        raise ValueError(f"{what}: {fault}")
     return x, y, w, h
 
 

@@ -2,10 +2,10 @@
 
 import argparse
 import logging
-import math
 import sys
 
 from .. import cli, registry
+from ..data.boxes import box_fault
 from ..errors import UserError
 
 EXAMPLES = """
@@ -79,11 +79,8 @@ def parse(arguments, argv):
     if options.optional_box and options.box_file:
         raise UserError("--box: expected numbers, a file or web, not two of them")
     for box in options.optional_box or ():
-        written = " ".join(f"{value:g}" for value in box)
-        if not all(map(math.isfinite, box)):
-            raise UserError(f"--optional_box {written}: expected four finite numbers, x y w h in px")
-        if min(box[2:]) <= 0:
-            raise UserError(f"--optional_box {written}: width and height must be above 0")
+        if fault := box_fault(box):
+            raise UserError(f"--optional_box: {fault}")
     return options
 
 

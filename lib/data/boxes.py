@@ -3,6 +3,8 @@
 Arrays are (..., 4) float; `xywh` is top-left corner, width and height, `cxcywh` centre, width and height.
 """
 
+import math
+
 import numpy as np
 
 
@@ -30,6 +32,22 @@ def iou(first_xywh, second_xywh):
     intersection = overlap[..., 0] * overlap[..., 1]
     union = first[..., 2] * first[..., 3] + second[..., 2] * second[..., 3] - intersection
     return intersection / np.where(union == 0, 1, union)
+
+
+def box_fault(box_xywh, size=None):
+    """What is wrong with the first box of a tracker, in words; "" where nothing is.
+
+    box_xywh: four floats, px. size: (width, height) px of the frame it is in, None where that is not known yet.
+    """
+    x, y, w, h = box_xywh
+    written = " ".join(f"{value:g}" for value in box_xywh)
+    if not all(map(math.isfinite, box_xywh)):
+        return f"expected four finite numbers x y w h in px, found {written}"
+    if w <= 0 or h <= 0:
+        return f"expected a width and height above 0, found {written}"
+    if size and (x + w <= 0 or y + h <= 0 or x >= size[0] or y >= size[1]):
+        return f"{written} lies off the frame of {size[0]} x {size[1]} px"
+    return ""
 
 
 def clip(boxes_xywh, width, height, min_side=1.0):

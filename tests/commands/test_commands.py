@@ -90,7 +90,7 @@ def test_track_is_the_demo_with_fewer_words(tmp_path, clip, command, capsys):
         ),
         (["opencv", "mil", "{clip}", "--save_video", "o.mp4"], "--optional_box x y w h"),
         (["opencv", "mil", "{clip}", "--optional_box", 1, 2, 3, 4], "nothing to save"),
-        (["opencv", "mil", "{clip}", "--optional_box", 1, 2, 0, 4, "--save_results"], "must be above 0"),
+        (["opencv", "mil", "{clip}", "--optional_box", 1, 2, 0, 4, "--save_results"], "above 0"),
         (["opencv", "mil", "{clip}", "--optional_box", 9000, 2, 5, 4, "--save_results"], "lies off the frame"),
         (
             ["lunar", "vit_tiny", "{clip}", "--optional_box", 1, 2, 3, 4, "--save_results"],

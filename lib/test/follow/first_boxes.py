@@ -1,6 +1,5 @@
 """Where the first boxes come from: numbers on the command line, a file, or the mouse."""
 
-import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import cv2
 import numpy as np
 
 from ...data import benchmarks
+from ...data.boxes import box_fault
 from ...data.textfile import first_row, parse_boxes, parse_rows
 from ...errors import UserError
 from ...files import atomic_path, check_not_over
@@ -18,9 +18,9 @@ Box = tuple[float, ...]
 TEXT = (".txt", ".csv")
 
 
-def numbered(boxes: Iterable) -> dict[str, Box]:
+def numbered(boxes_xywh: Iterable) -> dict[str, Box]:
     """{"1": box, "2": box, ...}."""
-    return {str(number): tuple(map(float, box)) for number, box in enumerate(boxes, 1)}
+    return {str(number): tuple(map(float, box)) for number, box in enumerate(boxes_xywh, 1)}
 
 
 def read(place: str, frame: int) -> dict[str, Box]:
@@ -63,22 +63,17 @@ def _of_text(data, path):
 def ask(image: np.ndarray) -> dict[str, Box]:
     """Let the user draw boxes in a window. Raises UserError where none is drawn."""
     picture = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    boxes = [box for box in cv2.selectROIs("lunar", picture, showCrosshair=False) if min(box[2:]) > 0]
-    if not boxes:
+    drawn = [box for box in cv2.selectROIs("lunar", picture, showCrosshair=False) if min(box[2:]) > 0]
+    if not drawn:
         raise UserError("no box was drawn")
-    return numbered(boxes)
+    return numbered(drawn)
 
 
 def check(boxes: Mapping[Any, Box], image: np.ndarray) -> None:
     """Raise UserError where a box is not four finite numbers with an area, or lies off the image (H, W, 3)."""
-    height, width = image.shape[:2]
     for name, box in boxes.items():
-        x, y, w, h = box
-        said = f"box {' '.join(f'{value:g}' for value in box)}" + (f" of target {name}" if len(boxes) > 1 else "")
-        if not all(map(math.isfinite, box)) or min(w, h) <= 0:
-            raise UserError(f"{said}: expected finite numbers x y w h in px, width and height above 0")
-        if x + w <= 0 or y + h <= 0 or x >= width or y >= height:
-            raise UserError(f"{said} lies off the frame of {width} x {height} px")
+        if fault := box_fault(box, image.shape[1::-1]):
+            raise UserError(f"box{f' of target {name}' if len(boxes) > 1 else ''}: {fault}")
 
 
 def write_grid(image: np.ndarray, file: str, source: str) -> None:
