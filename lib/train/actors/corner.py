@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ...contracts import Actor
 from ...models.parts.precision import autocast
 from ...models.parts.weights import save_weights
-from ..box_losses import box_losses
+from ..box_losses import box_losses, clip_loss, corner_map_loss, mean_over_targets, target_corners
 from ..trainers.optim import make_optimiser
 
 
@@ -33,8 +33,31 @@ class CornerActor(Actor):
         """Loss (scalar) and its parts, {name: detached scalar}, of a batch of CornerSamples."""
 
     @abstractmethod
-    def found(self, batch: Mapping[str, Tensor]) -> list[Tensor]:
-        """Predicted boxes of each of the N search frames: (B, 4) xyxy in crop sides."""
+    def respond(self, batch: Mapping[str, Tensor]) -> list[Any]:
+        """The network's CornerOutput, or what has its attributes, of each of the N search frames."""
+
+    def box_loss(
+        self, frames: list[Any], batch: Mapping[str, Tensor], giou: float, l1: float
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss (scalar) of the boxes and of the score maps of their corners, and its parts.
+
+        Args:
+            frames: of `respond`.
+            batch: the batch they answer.
+            giou, l1: weights.
+        """
+        boxes, visible = targets(batch)
+        found = [frame.boxes_xyxy for frame in frames]
+        loss, parts = clip_loss(found, boxes, giou, l1, visible, self.faithful)
+        stats = dict(parts)
+        if weight := self.options.CORNER_WEIGHT:
+            shift = 0.0 if self.faithful else 0.5
+            maps = [torch.cat([frame.top_left, frame.bottom_right], dim=1) for frame in frames]
+            each = [corner_map_loss(one, target_corners(box), shift) for one, box in zip(maps, boxes, strict=True)]
+            corners = mean_over_targets(torch.stack(each), torch.stack(visible))
+            loss = loss + weight * corners
+            stats |= {"Loss/corners": corners.detach(), "Loss/total": loss.detach()}
+        return loss, stats
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         return {"network": make_optimiser(self.network, self.options, {"backbone.": self.options.BACKBONE_MULTIPLIER})}
@@ -45,7 +68,7 @@ class CornerActor(Actor):
     @torch.no_grad()
     def validate(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         """Sum of the IoU over the crops that show their target, and the number of these crops."""
-        found = torch.cat(self.found(batch))
+        found = torch.cat([frame.boxes_xyxy for frame in self.respond(batch)])
         boxes, visible = (torch.cat(each) for each in targets(batch))
         return torch.where(visible, box_losses(found, boxes).iou, 0.0).sum(), visible.sum()
 

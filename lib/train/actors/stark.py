@@ -8,8 +8,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ...models.stark import Stark, StarkOutput
-from ..box_losses import clip_loss
-from .corner import CornerActor, padding, targets
+from .corner import CornerActor, padding
 
 
 class StarkActor(CornerActor):
@@ -30,19 +29,13 @@ class StarkActor(CornerActor):
             self.scores = ("Accuracy",)
 
     def batch_loss(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        options, output = self.options, self._respond(batch)
-        boxes, visible = targets(batch)
-        loss, stats = clip_loss(
-            [output.boxes_xyxy], boxes, options.GIOU_WEIGHT, options.L1_WEIGHT, visible, self.faithful
-        )
+        options, (output,) = self.options, self.respond(batch)
+        loss, stats = self.box_loss([output], batch, options.GIOU_WEIGHT, options.L1_WEIGHT)
         if options.CLS_WEIGHT:
-            score = binary_cross_entropy_with_logits(output.logits, visible[0].float())
+            score = binary_cross_entropy_with_logits(output.logits, batch["search_visible"][:, 0].float())
             loss = loss + options.CLS_WEIGHT * score
-            stats = {**stats, "Loss/cls": score.detach(), "Loss/total": loss.detach()}
-        return loss, dict(stats)
-
-    def found(self, batch: Mapping[str, Tensor]) -> list[Tensor]:
-        return [self._respond(batch).boxes_xyxy]
+            stats |= {"Loss/cls": score.detach(), "Loss/total": loss.detach()}
+        return loss, stats
 
     @torch.no_grad()
     def validate(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
@@ -50,16 +43,17 @@ class StarkActor(CornerActor):
         if not self.score_alone:
             return super().validate(batch)
         visible = batch["search_visible"][:, 0]
-        logits = self._respond(batch).logits
+        logits = self.respond(batch)[0].logits
         assert logits is not None, "the configuration asks for MODEL.CLASSIFY with TRAIN.CLS_WEIGHT"
         right = (logits > 0) == visible
         return right.sum(), torch.ones_like(visible).sum()
 
-    def _respond(self, batch: Mapping[str, Tensor]) -> StarkOutput:
+    def respond(self, batch: Mapping[str, Tensor]) -> list[StarkOutput]:
         with self.autocast(batch):
-            return self.network(
+            output = self.network(
                 batch["template_images"],
                 padding(batch, "template"),
                 batch["search_images"][:, 0],
                 padding(batch, "search")[:, 0],
             )
+        return [output]
