@@ -3,7 +3,7 @@
 python tests/perf/bench_discriminative.py [SCRIPT/CONFIG ...]
     The first frame, other frames, and a scheduled training of the filter, in ms of CPU time of one thread.
 python tests/perf/bench_discriminative.py rounding
-    IoU of a network that is always right, through the rules of DiMP (288 px, factor 5) and ToMP.
+    IoU of a network that is always right, through the rules of DiMP (288 px, factor 5), ToMP, and STARK (320 px).
 """
 
 import os
@@ -22,6 +22,7 @@ import torch
 from lib import config, registry
 from lib.models.tomp import clip_box
 from lib.test.tracker import discriminative as rules
+from lib.test.tracker import stark_rules
 
 DEFAULT = ("dimp/lite", "dimp/dimp18", "dimp/super_dimp", "atom/default", "tomp/tomp50")
 FRAMES = 6
@@ -52,7 +53,8 @@ def main(names):
 
 def rounding():
     rng, image = np.random.default_rng(0), np.zeros((240, 320, 3), np.uint8)
-    print("| side, px | here | DiMP until 2022 | DiMP now | ToMP | DiMP until 2022, as written |\n|" + 6 * " --- |")
+    names = "here", "DiMP until 2022", "DiMP now", "ToMP", "DiMP until 2022, as written", "STARK", "STARK without floor"
+    print(f"| side, px | {' | '.join(names)} |\n|" + (1 + len(names)) * " --- |")
     for side in (4, 6, 8, 12, 16, 22):
         rows = []
         for centre in rng.uniform((60, 80), (180, 240), (200, 2)):
@@ -60,7 +62,7 @@ def rounding():
             exact, before, now = (found_box(image, tuple(centre), side, kind) for kind in KINDS)
             x, y, w, h = clip_box(list(before[1]), image.shape[:2], 10.0)
             written = [int(value) for value in before[0]]
-            boxes = exact[0], before[0], now[0], (x + 0.5, y + 0.5, w, h), written
+            boxes = exact[0], before[0], now[0], (x + 0.5, y + 0.5, w, h), written, *starks_boxes(truth, (320, 240))
             rows.append([overlap(box, truth) for box in boxes])
         print(f"| {side} | " + " | ".join(f"{value:.3f}" for value in np.mean(rows, axis=0)) + " |")
 
@@ -80,6 +82,16 @@ def found_box(image, centre, side, kind):
         (y, x), (h, w) = window.box_to_image(answer, half)
         boxes.append((x - w / 2, y - h / 2, w, h))
     return boxes
+
+
+def starks_boxes(truth, image_size):
+    """Boxes xywh, px, that the released rules of STARK make of the right box, with the floor of 10 px and without."""
+    crop = stark_rules.window(truth, 5.0, 320, 0.0, image_size, faithful=True)
+    corner = [round(centre - crop.side / 2) for centre in (crop.cx, crop.cy)]  # of what the crop shows
+    low = [(truth[axis] - corner[axis]) / crop.side for axis in (0, 1)]
+    answer = [*low, *(low[axis] + truth[2 + axis] / crop.side for axis in (0, 1))]
+    released = stark_rules.next_box(crop, answer, image_size, 1.0, faithful=True)
+    return tuple(released), tuple(stark_rules.next_box(crop, answer, image_size, 1.0))
 
 
 def overlap(box, truth):
