@@ -91,6 +91,7 @@ class ProposalTrain(Train):
         "overlap", "overlap: squared error of 2 IoU - 1. density: KL divergence from a density around the box (PrDiMP)"
     )
     PROPOSALS: Count = key(8, "boxes per search crop whose quality the IoU-Net predicts")
+    BATCH_SIZE: int = key(32, "samples of a batch, in each process; the IoU-Net's batch norms need at least 2", ge=2)
 
 
 class FilterTrain(ProposalTrain):
@@ -124,7 +125,7 @@ class Test(BoxTracking):
 
 
 class RefiningTest(Test):
-    MEMORY: Count = key(50, "most training samples in the filter's memory", ge=16)
+    MEMORY: int = key(50, "most training samples in the filter's memory", ge=16)
     RATE: Share = key(0.01, "weight of a new sample in the memory")
     HARD_RATE: Share = key(0.02, "weight of a new sample in whose frame a distractor was found")
     TRAIN_EVERY: Count = key(20, "frames between two scheduled updates of the filter")

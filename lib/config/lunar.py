@@ -87,7 +87,7 @@ class Head(Section):
         "CENTER: score, size and offset maps from three towers of convolutions (CenterNet). SEPARABLE: "
         "from two light towers of depthwise separable convolutions",
     )
-    NUM_CHANNELS: Count = key(256, "channels of the first convolution; CENTER halves them in each further one", ge=8)
+    NUM_CHANNELS: int = key(256, "channels of the first convolution; CENTER halves them in each further one", ge=8)
     STRIDE: Literal[7, 8, 14, 16] = key(
         8, "px of the search crop per cell: the patch size, or half of it for tiny targets"
     )
