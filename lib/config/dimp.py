@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from .sections import (
+    Associating,
     Augment,
     BoxTracking,
     Count,
@@ -104,7 +105,7 @@ class FilterTrain(ProposalTrain):
     ITER_WEIGHT: NonNegative = key(400.0, "weight of the mean score loss of the iterates in between")
 
 
-class Test(BoxTracking):
+class Test(BoxTracking, Associating):
     """How a network tracks that learns its target online."""
 
     SOURCE: str = key("", "web address from which CHECKPOINT can be downloaded; shown when the file is missing")

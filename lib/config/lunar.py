@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from .sections import (
+    Associating,
     Count,
     Distillation,
     Frames,
@@ -181,7 +182,7 @@ class Train(Optimisation):
     VAL_FRAMES: Annotated[int, Field(ge=0)] = key(100, "frames of each validation video that are tracked; 0 = none")
 
 
-class Test(Tracking):
+class Test(Tracking, Associating):
     SIZE_STEP: Share = key(
         1.0,
         "share of the change of size (in the logarithm) that a frame adopts; below 1 the size changes more slowly",
