@@ -19,6 +19,8 @@ from .errors import MachineError, UserError
 NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE)
 PACKAGES = {"cv2": "opencv-python", "yaml": "pyyaml", "PIL": "pillow"}  # where a package is not called like its module
 
+ASSOCIATE = "TEST.ASSOCIATE=true"  # what the flag --associate sets
+
 
 def command(main):
     """Decorate `main(argv=None) -> int`: a UserError becomes one line on stderr and its exit code.
@@ -166,6 +168,17 @@ def add_backend_flag(arguments):
         type="TEST.BACKEND={}".format,
         metavar="ENGINE",
         help="what runs the network: torch (default), onnx or openvino; the last two on the CPU, and faster there",
+    )
+
+
+def add_associate_flag(arguments):
+    """The flag of every command that tracks; call it after add_config_flags."""
+    arguments.add_argument(
+        "--associate",
+        dest="overrides",
+        action="append_const",
+        const=ASSOCIATE,
+        help="follow similar objects beside the target and keep its identity, as KeepTrack does",
     )
 
 

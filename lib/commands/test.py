@@ -107,6 +107,7 @@ def _parse(argv):
     cli.add_enhancer_flag(arguments)
     cli.add_config_flags(arguments)
     cli.add_backend_flag(arguments)
+    cli.add_associate_flag(arguments)
     options = arguments.parse_args(argv)
     cli.at_least(options, threads=0, batch=1, runid=0, num_gpus=1, timeout=0)
     return options

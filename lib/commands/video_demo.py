@@ -74,6 +74,7 @@ def parse(arguments, argv):
     cli.add_enhancer_flag(arguments)
     cli.add_config_flags(arguments)
     cli.add_backend_flag(arguments)
+    cli.add_associate_flag(arguments)
     options = arguments.parse_args(_with_box_file(sys.argv[1:] if argv is None else argv))
     cli.at_least(options, max_frames=1, runid=0, first_frame=0)
     if options.optional_box and options.box_file:

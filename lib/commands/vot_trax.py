@@ -43,4 +43,5 @@ def _parse(argv):
     cli.add_enhancer_flag(arguments)
     cli.add_config_flags(arguments)
     cli.add_backend_flag(arguments)
+    cli.add_associate_flag(arguments)
     return arguments.parse_args(argv)

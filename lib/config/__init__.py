@@ -12,6 +12,10 @@ from .read import parse_value, read_yaml
 
 EXPERIMENTS = SHIPPED / "experiments"
 NAMED = ("BUDGETS", "ABLATION")  # sections of a file that hold changes to the rest of it, by name
+# Keys that some families lack for a reason.
+LACKING = {
+    "TEST.ASSOCIATE": "--associate needs a score map with peaks to choose the target among, which this tracker lacks"
+}
 SHOWN = 80  # characters of a wrong value or name that an error message repeats
 
 
@@ -196,6 +200,9 @@ def _validate(schema, settings, places):
         dotted = ".".join(names)
         text = error["msg"].removeprefix("Value error, ")
         place, line = _place(dotted, places, text)
+        reasons = [why for name, why in LACKING.items() if name in places and f"{name}.".startswith(f"{dotted}.")]
+        if unknown and reasons:
+            raise UserError(reasons[0], place, line) from failure
         if unknown:
             known = [name for name, *_ in keys(schema)]
             known += {name.rpartition(".")[0] for name in known}

@@ -11,7 +11,7 @@ class OverlapModel(Model):
 
 
 class ConjugateTest(RefiningTest):
-    MEMORY: Count = key(250, "most training samples in the filter's memory", ge=31)
+    MEMORY: int = key(250, "most training samples in the filter's memory", ge=31)
     TRAIN_EVERY: Count = key(10, "frames between two scheduled updates of the filter")
     CHANNELS: Count = key(64, "channels after the projection of the features, which the filter takes")
     FIRST_STEPS: Count = key(6, "Gauss-Newton steps on the first frame")

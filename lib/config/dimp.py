@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from .sections import (
+    Associating,
     Augment,
     BoxTracking,
     Count,
@@ -91,6 +92,7 @@ class ProposalTrain(Train):
         "overlap", "overlap: squared error of 2 IoU - 1. density: KL divergence from a density around the box (PrDiMP)"
     )
     PROPOSALS: Count = key(8, "boxes per search crop whose quality the IoU-Net predicts")
+    BATCH_SIZE: int = key(32, "samples of a batch, in each process; the IoU-Net's batch norms need at least 2", ge=2)
 
 
 class FilterTrain(ProposalTrain):
@@ -103,7 +105,7 @@ class FilterTrain(ProposalTrain):
     ITER_WEIGHT: NonNegative = key(400.0, "weight of the mean score loss of the iterates in between")
 
 
-class Test(BoxTracking):
+class Test(BoxTracking, Associating):
     """How a network tracks that learns its target online."""
 
     SOURCE: str = key("", "web address from which CHECKPOINT can be downloaded; shown when the file is missing")
@@ -124,7 +126,7 @@ class Test(BoxTracking):
 
 
 class RefiningTest(Test):
-    MEMORY: Count = key(50, "most training samples in the filter's memory", ge=16)
+    MEMORY: int = key(50, "most training samples in the filter's memory", ge=16)
     RATE: Share = key(0.01, "weight of a new sample in the memory")
     HARD_RATE: Share = key(0.02, "weight of a new sample in whose frame a distractor was found")
     TRAIN_EVERY: Count = key(20, "frames between two scheduled updates of the filter")

@@ -2,7 +2,7 @@
 
 from pydantic import model_validator
 
-from .sections import Count, Datasets, LowLight, NonNegative, Optimisation, Positive, Section, Share, key, part
+from .sections import Datasets, LowLight, NonNegative, Optimisation, Positive, Section, Share, key, part
 
 
 class Night(Section):
@@ -25,7 +25,7 @@ class Pairs(Section):
     TRAIN: Datasets = part(Datasets, "training sets: any dataset by day, or folders of photographs")
     VAL: Datasets = part(Datasets, "validation sets, never trained on")
     CACHE: str = key("", "folder of crops made by tracking/make_crops.py; they are read instead of the videos")
-    CROP: Count = key(128, "side of the crops, px", ge=16, le=1024)
+    CROP: int = key(128, "side of the crops, px", ge=16, le=1024)
     SCALE: tuple[Positive, Positive] = key((1.0, 3.0), "range of image px per px of the crop; limited by the image")
     NIGHT: Night = part(Night, "how the dark image of a pair is made")
 

@@ -1,5 +1,7 @@
 """Configuration of the family `keep_track`."""
 
+from typing import Literal
+
 from .dimp import FilterTest
 from .sections import Positive, Section, Share, key, part
 
@@ -9,6 +11,7 @@ class Matching(Section):
 
 
 class MatchingTest(FilterTest):
+    ASSOCIATE: Literal[True] = key(True, "candidates are always associated here, by the matching network")
     CANDIDATE: Share = key(0.05, "smallest score of a candidate")
     CERTAINTY: Share = key(0.5, "the filter does not learn from a frame with a lower certainty")
     MATCH: Share = key(0.6, "a candidate stays the target only if its match has at least this probability")

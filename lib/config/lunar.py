@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from .sections import (
+    Associating,
     Count,
     Distillation,
     Frames,
@@ -87,7 +88,7 @@ class Head(Section):
         "CENTER: score, size and offset maps from three towers of convolutions (CenterNet). SEPARABLE: "
         "from two light towers of depthwise separable convolutions",
     )
-    NUM_CHANNELS: Count = key(256, "channels of the first convolution; CENTER halves them in each further one", ge=8)
+    NUM_CHANNELS: int = key(256, "channels of the first convolution; CENTER halves them in each further one", ge=8)
     STRIDE: Literal[7, 8, 14, 16] = key(
         8, "px of the search crop per cell: the patch size, or half of it for tiny targets"
     )
@@ -181,7 +182,7 @@ class Train(Optimisation):
     VAL_FRAMES: Annotated[int, Field(ge=0)] = key(100, "frames of each validation video that are tracked; 0 = none")
 
 
-class Test(Tracking):
+class Test(Tracking, Associating):
     SIZE_STEP: Share = key(
         1.0,
         "share of the change of size (in the logarithm) that a frame adopts; below 1 the size changes more slowly",

@@ -201,6 +201,15 @@ class BoxTracking(Weights):
     MIN_BOX: Positive = key(1.0, "smallest side of a predicted box, px")
 
 
+class Associating(Section):
+    """Trackers with a score map whose peaks may be other objects."""
+
+    ASSOCIATE: bool = key(
+        False,
+        "follow all peaks of the score map as objects, and let KeepTrack's identity rules choose the target among them",
+    )
+
+
 class Tracking(BoxTracking):
     """How a trained network tracks, whatever its family."""
 

@@ -45,7 +45,7 @@ class Transformer(Section):
 
 
 class Head(Section):
-    NUM_CHANNELS: Count = key(256, "channels of the first convolution; each further one has half as many", ge=8)
+    NUM_CHANNELS: int = key(256, "channels of the first convolution; each further one has half as many", ge=8)
 
 
 class Model(Section):

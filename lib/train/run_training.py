@@ -1,7 +1,9 @@
 """One training as one process sees it: build everything, find out where to go on, train, export the weights."""
 
+import json
 import logging
 import resource
+import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ from types import MappingProxyType
 import cv2
 import torch
 
+from .. import config as configuration
 from .. import registry
 from ..config import flat
 from ..errors import MachineError, UserError
@@ -34,6 +37,9 @@ HARMLESS = (
     *(f"TRAIN.{name}" for name in ("NUM_WORKER", "NONFINITE", "CHECKPOINTING", "SAVE_INTERVAL", "KEEP")),
     *(f"TRAIN.{name}" for name in ("PRINT_INTERVAL", "VAL_EPOCH_INTERVAL", "VAL_FRAMES")),
 )
+
+NETWORK = ("MODEL.", "DATA.SEARCH.SIZE", "DATA.TEMPLATE.SIZE", "DATA.TEMPLATE.NUMBER")  # what weights have to fit
+NOT_NETWORK = ("MODEL.PRETRAIN_FILE", "MODEL.ENHANCER.WEIGHTS")
 
 
 @dataclass(frozen=True)
@@ -134,6 +140,8 @@ def _train(job, device, validate_tracking):
         with trainer.averaged_weights():
             actor.save(store.final, script=job.script, config=job.name, epoch=config.TRAIN.EPOCH)
         journal.say(f"weights: {store.final}")
+        if changes := network_changes(job.script, job.name, config):
+            journal.say(f"they are not of the network of {job.script} {job.name}: tracking needs {changes}")
     journal.close()
     return code
 
@@ -184,6 +192,27 @@ def differences(content, config, seed, processes, fixed=MappingProxyType({})):
         for name in sorted({*then, *now})
         if then.get(name) != now.get(name) and not name.startswith(HARMLESS)
     ]
+
+
+def network_changes(script, name, config):
+    """The flags --set with which tracking builds the network of `config`; "" if the experiment's file describes it.
+
+    A budget may train a smaller network than the one that `test.py script name` builds.
+    """
+    own = configuration.load(script, name)
+    known = dict(flat(own))
+    changes = [
+        f"--set {shlex.quote(f'{key}={json.dumps(value)}')}"
+        for key, value in flat(config)
+        if key.startswith(NETWORK) and key not in NOT_NETWORK and value != known[key]
+    ]
+    if not changes or registry.family(script).tracker is None:
+        return ""
+    shapes, expected = (
+        {key: value.shape for key, value in registry.network(script, each).state_dict().items()}
+        for each in (config, own)
+    )
+    return "" if shapes == expected else " ".join(changes)
 
 
 def _dry_run(job, actor, train_set, device):

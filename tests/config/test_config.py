@@ -50,6 +50,12 @@ def test_the_smoke_budget_of_a_query(name):
     assert not pairs.MODEL.QUERY.ENABLE and pairs.DATA.SEARCH.NUMBER == 1 and pairs.TEST.WINDOW == "blend"
 
 
+@pytest.mark.parametrize("script", ["dimp", "mkdnet"])
+def test_the_smoke_budget_trains_the_network_that_tracks(script):
+    whole, smoke = (config.load(script, "lite", budget=budget).MODEL for budget in (None, "smoke"))
+    assert smoke == whole
+
+
 def test_values_inheritance_and_overrides(experiment):
     experiment("TEST: {MIN_BOX: 2, WINDOW: none}\nDATA: {SEARCH: {SIZE: 320}}\n", "base")
     experiment("_BASE_: base.yaml\nTEST: {WINDOW: mult}\n")
@@ -124,3 +130,35 @@ def test_paths_from_argument_environment_file(tmp_path, monkeypatch):
     (tmp_path / "local.yaml").write_text("dat: /x\n")
     with pytest.raises(UserError, match=r"local.yaml:1: expected a folder for one of data, output, pretrained"):
         module.paths()
+
+
+def test_no_key_has_two_limits_of_one_kind():
+    """Pydantic keeps the last of them, which is that of a type such as Count."""
+    from lib import registry
+    from lib.config.sections import Section
+
+    def fields(section):
+        for name, field in section.model_fields.items():
+            yield name, field
+            if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+                yield from fields(field.annotation)
+
+    for script in registry.scripts():
+        for name, field in fields(registry.schema(script)):
+            kinds = [type(limit) for limit in field.metadata]
+            assert len(kinds) == len(set(kinds)), f"{script} {name}"
+
+
+@pytest.mark.parametrize(
+    ("script", "name", "change"),
+    [
+        ("dimp", "lite", "TRAIN.BATCH_SIZE=1"),
+        ("mkdnet", "lite", "TRAIN.BATCH_SIZE=1"),
+        ("atom", "default", "TRAIN.BATCH_SIZE=1"),
+        ("dimp", "lite", "TEST.MEMORY=15"),
+    ],
+)
+def test_too_few(script, name, change):
+    """Batch norms of the IoU-Net, and the samples of the first frame, need several."""
+    with pytest.raises(UserError, match=f"{change.partition('=')[0]}: input should be greater than or equal to"):
+        config.load(script, name, [change])

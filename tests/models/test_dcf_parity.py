@@ -6,10 +6,11 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from lib.models.atom import atom
 from lib.models.dimp import Classifier, dimp, prdimp, super_dimp, super_dimp_simple
-from lib.models.keep_track import Matcher, find_candidates, keep_track
-from lib.models.keep_track.model import DescriptorExtractor, candidate_centres, log_optimal_transport, normalise_centres
+from lib.models.keep_track import Matcher, keep_track
+from lib.models.keep_track.model import DescriptorExtractor, candidate_centres, normalise_centres
 from lib.models.parts.filters import FilterInitialiser, InstanceL2Norm, apply_filter, apply_filter_transposed
 from lib.models.parts.iounet import IoUNet, refine_boxes, to_relative
+from lib.models.parts.matching import find_candidates, log_optimal_transport
 from lib.models.parts.optimisers import DiMPOptimiser, HingeOptimiser, PrDiMPOptimiser, distance_bins
 from lib.models.parts.resnet import drop_unused
 from lib.models.parts.roi_pooling import precise_roi_pool

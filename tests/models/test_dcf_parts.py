@@ -5,9 +5,10 @@ import torch
 from torch.autograd import gradcheck
 
 from lib.models.dimp.model import Classifier
-from lib.models.keep_track.model import Matcher, find_candidates, log_optimal_transport, mutual_matches
+from lib.models.keep_track.model import Matcher
 from lib.models.parts.filters import FilterInitialiser, InstanceL2Norm, apply_filter, apply_filter_transposed
 from lib.models.parts.iounet import IoUNet, from_relative, refine_boxes, to_relative
+from lib.models.parts.matching import find_candidates, log_optimal_transport, mutual_matches
 from lib.models.parts.optimisers import DiMPOptimiser, HingeOptimiser, PrDiMPOptimiser, distance_bins
 from lib.models.parts.resnet import ResNet, drop_unused
 from lib.models.parts.roi_pooling import precise_roi_pool

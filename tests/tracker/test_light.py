@@ -88,6 +88,7 @@ def test_several_targets_and_batches_equal_singles():
         ("load_tracker('lunar', 'baseline')", "needs torch: pip install 'lunar-tracking[train]'"),
         ("load_tracker(checkpoint='pretrained/lunar_compact.safetensors')", "--checkpoint as given needs torch"),
         ("load_tracker('lunar', 'tiny', backend='torch')", "--backend as given needs torch"),
+        ("load_tracker('lunar', 'tiny', settings=['TEST.ASSOCIATE=true'])", "--associate as given needs torch"),
     ],
 )
 def test_what_needs_torch_says_so(call, words):

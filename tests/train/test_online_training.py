@@ -157,6 +157,14 @@ def test_wrong_configurations_are_one_line(script, name, override, message):
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
+def test_weights_of_another_network_say_what_they_need():
+    changes = ["MODEL.BACKBONE.TYPE=lite0", "MODEL.BACKBONE.WIDTH=16", "DATA.SEARCH.SIZE=96"]
+    flags = "--set DATA.SEARCH.SIZE=96 --set 'MODEL.BACKBONE.TYPE=\"lite0\"' --set MODEL.BACKBONE.WIDTH=16"
+    assert run_training.network_changes("dimp", "dimp50", config.load("dimp", "dimp50", changes)) == flags
+    same = config.load("dimp", "dimp50", changes[2:])
+    assert run_training.network_changes("dimp", "dimp50", same) == "", "the weights do not depend on the crop's size"
+
+
 @pytest.mark.parametrize("script", ["dimp", "atom", "tomp"])
 @pytest.mark.parametrize("budget", ["smoke", "small", "full"])
 def test_every_budget_loads(script, budget):

@@ -32,7 +32,7 @@ def _read(values, cells):
 
 
 def decode(
-    output: "TrackerOutput", response: Tensor | None = None, voting: bool = False
+    output: "TrackerOutput", response: Tensor | None = None, voting: bool = False, cells: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The best box of each sample, without waiting for the device.
 
@@ -41,13 +41,14 @@ def decode(
         response: (B, 1, H, H), or what broadcasts to it, whose peak is taken; None for the score map itself.
         voting: whether the box is the mean of those of the peak and its eight neighbours, weighted by their scores.
             The cells around a target describe the same box, and their errors partly cancel.
+        cells (B), int64: indices to take in place of the peaks, row by row.
 
     Returns:
         boxes (B, 4) cxcywh in shares of the search crop; index (B), int64, of the peak, row by row; score (B) in
         (0, 1), the score map at the peak whatever the response there.
     """
     response = output.score_map if response is None else response.expand_as(output.score_map)
-    index = response.flatten(1).argmax(dim=1)
+    index = response.flatten(1).argmax(dim=1) if cells is None else cells
     scores = output.score_map.flatten(1)
     score = scores.gather(1, index[:, None]).squeeze(1)
     if not voting:
@@ -62,6 +63,25 @@ def decode(
     return (boxes * (weights / weights.sum(dim=1, keepdim=True))[..., None]).sum(dim=1), index, score
 
 
+def respond(
+    score_map: Tensor,
+    window: tuple[Tensor, Tensor] | None = None,
+    readout: Readout | None = None,
+    influence: float = 0.0,
+) -> Tensor:
+    """The map (B, 1, H, H), float32, whose peak is taken: the score map under a Hann window or a position prior.
+
+    Args:
+        score_map (B, 1, H, H): of the network.
+        window, readout, influence: see find.
+    """
+    response = score_map.float()
+    if window is not None:
+        factor, addend = window
+        return response * factor + addend
+    return apply_position_prior(response, readout.expected, influence) if influence else response
+
+
 def find(
     output: "TrackerOutput",
     window: tuple[Tensor, Tensor] | None = None,
@@ -69,6 +89,7 @@ def find(
     readout: Readout | None = None,
     influence: float = 0.0,
     voting: bool = False,
+    cells: Tensor | None = None,
 ) -> Tensor:
     """The box that is reported for each search crop, and its confidence.
 
@@ -78,18 +99,12 @@ def find(
         query: judges the confidence where there is a readout.
         readout: of the query, or None.
         influence: weight of the position prior of the query in [0, 1]; 0 leaves it out. Not with `window`.
-        voting: see decode.
+        voting, cells: see decode.
 
     Returns:
         (B, 5) float32: cxcywh in shares of the crop, and the confidence in [0, 1].
     """
-    response = output.score_map.float()
-    if window is not None:
-        factor, addend = window
-        response = response * factor + addend
-    elif influence:
-        response = apply_position_prior(response, readout.expected, influence)
-    boxes, _, scores = decode(output, response, voting)
+    boxes, _, scores = decode(output, respond(output.score_map, window, readout, influence), voting, cells)
     if readout is not None:
         scores = query.judge(readout, scores).sigmoid()
     return torch.cat([boxes.float(), scores.float()[:, None]], dim=1)

@@ -69,6 +69,7 @@ class Experiment:
         given = {
             "--checkpoint": self.weights is not None,
             "--enhancer": self.enhancer is not None,
+            "--associate": cli.ASSOCIATE in self.overrides,
             "--set": any(not change.startswith("TEST.BACKEND=") for change in self.overrides),
             "--backend": any(change.startswith("TEST.BACKEND=") and change != ONNX for change in self.overrides),
             "--device": self.device not in ("auto", "cpu"),

@@ -143,6 +143,11 @@ def next_frame(
     features = F.conv2d(normalise_features(layers["layer3"][:, 0]), state.projection)
     scores = filter_scores(features, state.filters)[0, 0]
     found = rules.localise_atom(scores, settings.localisation, state.scale, state.extent, size, settings.faithful)
+    objects = None
+    if settings.associate:
+        middle, step = len(scores) / 2, state.scale * size / len(scores)
+        least = settings.localisation.not_found
+        found, objects = rules.associated(found, state.objects, scores, window, middle, step, least)
     centre, extent, scale, filters = state.centre, state.extent, state.scale, state.filters
     if found.flag != "not_found":
         centre, extent, measured = refined_target(
@@ -158,4 +163,6 @@ def next_frame(
     if hard or (frame - 1) % settings.train_every == 0:
         samples, labels = state.memory.samples
         filters = update_filter(samples, labels, state.memory.weights.to(samples), filters, settings.iterations)
-    return replace(state, centre=centre, extent=extent, scale=scale, filters=filters, frame=frame, found=found)
+    return replace(
+        state, centre=centre, extent=extent, scale=scale, filters=filters, frame=frame, found=found, objects=objects
+    )

@@ -266,8 +266,13 @@ def next_frame(
     if settings.softmax:
         scores = scores.flatten().softmax(0).view_as(scores)
     found = rules.localise(scores, settings.localisation, window, state.centre, state.extent, kernel)
+    objects = None
+    if settings.associate:
+        last, step = len(scores) - 1, window.scale * settings.size / cells
+        least = settings.localisation.not_found
+        found, objects = rules.associated(found, state.objects, scores, window, last / 2, step, least)
     if found.flag == "not_found":
-        return replace(state, frame=frame, found=found)
+        return replace(state, frame=frame, found=found, objects=objects)
 
     centre, extent, measured = refined_target(
         network.bb_regressor, layers, state, found, window, image.shape[:2], settings, uniform
@@ -287,5 +292,6 @@ def next_frame(
         # The reference returns to the last refined centre, even if an earlier frame refined it.
         centre = refined
     return replace(
-        state, centre=centre, extent=extent, scale=scale, filters=filters, refined=refined, frame=frame, found=found
-    )
+        state, centre=centre, extent=extent, scale=scale, filters=filters, refined=refined, frame=frame, found=found,
+        objects=objects,
+    )  # fmt: skip

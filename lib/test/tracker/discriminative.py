@@ -9,7 +9,7 @@ crop, reproduces that for comparison with published results. Its positions are p
 
 import math
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Literal
 
 import cv2
@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...models.parts.optimisers import gaussian_label
+from . import association
 
 Pair = tuple[float, float]
 Flag = Literal["normal", "hard_negative", "uncertain", "not_found"]
@@ -28,10 +29,17 @@ Rounding = Literal["exact", "integer", "half_pixel"]
 
 @dataclass(frozen=True)
 class Target:
-    """Position of a target: centre (y, x) and extent (h, w), image px. Base of the trackers' states."""
+    """Position of a target. Base of the trackers' states.
+
+    Attributes:
+        centre, extent: (y, x) and (h, w), image px.
+        objects: the candidates of the last frame; None without TEST.ASSOCIATE.
+    """
 
     centre: Pair
     extent: Pair
+    _: KW_ONLY
+    objects: association.Objects | None = None
 
     @property
     def box_xywh(self) -> list[float]:
@@ -377,6 +385,47 @@ def localise(
     return Localisation((moved[0] * cell[0], moved[1] * cell[1]), flag, score, found)
 
 
+def associated(
+    found: Localisation,
+    objects: association.Objects | None,
+    scores: Tensor,
+    window: Window,
+    middle: float,
+    step: float,
+    not_found: float,
+) -> tuple[Localisation, association.Objects | None]:
+    """Let the identities of all candidates decide where the target is.
+
+    Args:
+        found: the localisation without candidates.
+        objects: of the last frame, or None.
+        scores (n, n): the score map.
+        window: of the crop.
+        middle: row and column that lie at the crop's centre.
+        step: image px per cell.
+        not_found: above this score a candidate becomes the target after the target was lost.
+
+    Returns:
+        The localisation, and the objects of this frame. The localisation is `found` itself if its cell is that of the
+        target. Otherwise its flag is "normal", or "not_found" if no candidate is the target.
+    """
+    scores, last = scores.detach().float().cpu(), len(scores) - 1
+    y, x = (min(max(round(moved / step + middle), 0), last) for moved in found.translation)
+    cells = association.peaks(scores, (y, x))
+    if not cells:
+        return found, None
+    moves = [((row - middle) * step, (column - middle) * step) for row, column in cells]
+    positions = np.array([[window.centre[1] + right, window.centre[0] + down] for down, right in moves])
+    ranks = [float(scores[cell]) for cell in cells]
+    own, rule = cells.index((y, x)), replace(association.RULE, reselect=not_found)
+    objects, choice = association.associate(objects, positions, ranks, own, window.scale * window.size, rule)
+    if choice is None:
+        return replace(found, flag="not_found"), objects
+    if choice == own:
+        return found, objects
+    return Localisation(moves[choice], "normal", found.score, cells[choice]), objects
+
+
 def fourier_interpolate(scores: Tensor, size: int, faithful: bool = False) -> Tensor:
     """Interpolate a periodic score map by its Fourier series.
 
@@ -435,6 +484,7 @@ class CropSettings:
         localisation: thresholds of `localise`.
         least_side: smallest side of the search window, image px.
         rounding: see `crop`.
+        associate: whether the identities of all candidates decide which of them is the target.
     """
 
     size: int
@@ -445,6 +495,7 @@ class CropSettings:
     max_shrink: float = 1.5
     least_side: float = 0.0
     rounding: Rounding = "exact"
+    associate: bool = False
 
     @property
     def faithful(self) -> bool:

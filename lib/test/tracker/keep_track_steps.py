@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from ...models.dimp import DiMP
-from ...models.keep_track import KeepTrack, find_candidates
+from ...models.keep_track import KeepTrack
 from ...models.keep_track.model import candidate_centres, normalise_centres
 from ...models.parts.filters import apply_filter
+from ...models.parts.matching import find_candidates
 from . import dimp_steps
 from . import discriminative as rules
 from .candidates import Identities, IdentityRule, first_identities, lost_scale, next_identities

@@ -16,12 +16,13 @@ from ...data.image import brightness
 from ...models.enhancer.averaging import average
 from ...models.lunar.backbone import TemplateState
 from ...models.lunar.build import build_network
-from ...models.lunar.decode import find
+from ...models.lunar.decode import boxes_at, find, respond
 from ...models.lunar.model import Lunar, TrackerOutput
 from ...models.lunar.query import QueryState, Readout
 from ...models.lunar.stages import COUNT, StagedLunar, stages
 from ...models.parts.precision import autocast
 from ...models.parts.weights import load_weights
+from . import association
 from .engine import choose_engine
 from .lunar_rules import HANN, OneStreamRules
 
@@ -162,15 +163,47 @@ class LunarTracker(OneStreamRules, Staged):
         return look
 
     @torch.inference_mode()
-    def _find(self, look, hann):
+    def _find(self, look, hann, cells=None):
         output, readout, *_ = look
         inputs = [*output, *(self._upload(np.stack(hann)) if hann else ())]
         inputs += [] if readout is None else [readout.query, readout.expected]
         run = self.runs.get("find")
         with self.autocast() if self.remembers else nullcontext():
-            (found,) = run(inputs) if run else self._best(*inputs)
+            if cells is not None:
+                chosen = self._upload(cells, np.int64)
+                found = find(output, None, self._best.query, readout, voting=self._best.voting, cells=chosen)
+            else:
+                (found,) = run(inputs) if run else self._best(*inputs)
         # The only wait for the device in a frame: all else is sent to it before it is needed.
         return found.cpu().numpy()
+
+    @torch.inference_mode()
+    def _associate(self, look, states, crops):
+        """As in OneStreamRules. Candidates are the peaks of the score map, rated by the map whose peak is taken."""
+        if not self.config.TEST.ASSOCIATE:
+            return states, None
+        output, readout, *_ = look
+        hann = self._window(states, crops)
+        window = tuple(self._upload(np.stack(hann))) if hann else None
+        responses = respond(output.score_map, window, readout, self._best.influence).cpu()
+        maps = TrackerOutput(*(each.float().cpu() for each in output))
+        after, chosen = [], []
+        for number, (state, crop) in enumerate(zip(states, crops, strict=True)):
+            own = int(responses[number].argmax())
+            cells = association.peaks(maps.score_map[number, 0], divmod(own, self.cells))
+            index = torch.tensor([row * self.cells + column for row, column in cells])
+            objects, choice = None, None
+            if cells:
+                alone = TrackerOutput(*(each[number : number + 1].expand(len(cells), -1, -1, -1) for each in maps))
+                scores = responses[number].flatten()[index].tolist()
+                found = boxes_at(alone, index).numpy() * crop.size
+                positions = np.array([crop.to_image([*box[:2], 0, 0])[:2] for box in found])
+                objects, choice = association.associate(
+                    state.objects, positions, scores, index.tolist().index(own), crop.side
+                )
+            after.append(replace(state, objects=objects))
+            chosen.append(own if choice is None else int(index[choice]))
+        return after, chosen
 
     @torch.inference_mode()
     def _write(self, look, centre_sizes, confidences):

@@ -65,7 +65,8 @@ class LightLunarTracker(OneStreamRules):
     def _joined(self, name: str, parts: Sequence[np.ndarray]) -> np.ndarray:
         return np.concatenate(parts, axis=self._axes.get(name, 0))
 
-    def _find(self, look: tuple, hann: tuple) -> np.ndarray:
+    def _find(self, look: tuple, hann: tuple, cells: Sequence[int] | None = None) -> np.ndarray:
+        assert cells is None, "association of candidates needs torch"
         (score_map, size_map, offset_map, _, query, expected), *_ = look
         inputs = {"score_map": score_map, "size_map": size_map, "offset_map": offset_map}
         inputs |= dict(zip(("factor", "addend"), hann, strict=False))

@@ -50,6 +50,7 @@ class State:
         memory: frames averaged over time, where the enhancer asks for it.
         query: the query's state, where the network has one.
         correction (2): factors of the width and height that the network finds, see OneStreamRules.
+        objects: association.Objects in the last frame; None without TEST.ASSOCIATE.
     """
 
     box_xywh: np.ndarray
@@ -64,6 +65,7 @@ class State:
     memory: Any = None
     query: Any = None
     correction: np.ndarray | None = None
+    objects: Any = None
 
 
 class OneStreamRules(LockstepTracker):
@@ -97,8 +99,17 @@ class OneStreamRules(LockstepTracker):
         """What the network makes of search patches (B, S, S, 3) uint8 of `crops`, for `_find` and `_write`."""
 
     @abstractmethod
-    def _find(self, look: Any, hann: tuple) -> np.ndarray:
-        """(B, 5) float32: the best boxes, cxcywh in shares of the crop, and their confidence. hann: of `_window`."""
+    def _find(self, look: Any, hann: tuple, cells: Sequence[int] | None = None) -> np.ndarray:
+        """The best boxes and their confidence.
+
+        Args:
+            look: what `_look` returned.
+            hann: what `_window` returned.
+            cells (B): where in the score maps the targets are, row by row; None for the peaks.
+
+        Returns:
+            (B, 5) float32: cxcywh in shares of the crop, and the confidence.
+        """
 
     @abstractmethod
     def _write(self, look: Any, centre_sizes: Sequence, confidences: Sequence[float]) -> list:
@@ -107,6 +118,12 @@ class OneStreamRules(LockstepTracker):
     def _brightness(self, image: np.ndarray, before: float | None) -> float | None:
         """Mean brightness of the frames up to this one, `before` being that of the last; None without an enhancer."""
         return None
+
+    def _associate(
+        self, look: Any, states: list[State], crops: Sequence[Crop]
+    ) -> tuple[list[State], Sequence[int] | None]:
+        """The states after association of candidates, and the targets' cells for `_find`; without it, None."""
+        return states, None
 
     def _averaged(self, state: State, image: np.ndarray, crop: Crop) -> tuple[State, np.ndarray]:
         """The state and the frame after an enhancer has averaged it over time; without one, both as they are."""
@@ -138,7 +155,9 @@ class OneStreamRules(LockstepTracker):
         with self.span("crop"):
             patches = np.stack([crop.extract(frame) for crop, frame in zip(crops, frames, strict=True)])
         look = self._look(ahead, patches, crops)
-        located, scores = self._locate(look, ahead, crops)
+        with self.span("find"):
+            ahead, cells = self._associate(look, ahead, crops)
+        located, scores = self._locate(look, ahead, crops, cells)
         with self.span("box"):
             pairs = [self._conclude(*each) for each in zip(ahead, frames, located, scores, strict=True)]
         after, results = map(list, zip(*pairs, strict=True))
@@ -166,10 +185,10 @@ class OneStreamRules(LockstepTracker):
             return np.ones(2)
         return np.exp(strength * np.clip(np.mean(ratios, axis=0), -LARGEST_CORRECTION, LARGEST_CORRECTION))
 
-    def _locate(self, look, states, crops):
-        """([box (4,) xywh, image px], [confidence]): what the network found in each crop."""
+    def _locate(self, look, states, crops, cells=None):
+        """([box (4,) xywh, image px], [confidence]): what the network found in each crop. cells: see `_find`."""
         with self.span("find"):
-            found = self._find(look, self._window(states, crops))
+            found = self._find(look, self._window(states, crops), cells)
         with self.span("box"):
             scores, found = found[:, 4].tolist(), found[:, :4] * self.config.DATA.SEARCH.SIZE
             for box, state in zip(found, states, strict=True):

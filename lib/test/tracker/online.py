@@ -115,6 +115,7 @@ def crop_settings(data: Any, test: Any) -> dict[str, Any]:
         "border": test.BORDER,
         "localisation": rules.LocalisationRule(test.NOT_FOUND, test.DISTRACTOR, test.HARD_NEGATIVE),
         "rounding": "integer" if test.FAITHFUL else "exact",
+        "associate": test.ASSOCIATE,
     }
 
 

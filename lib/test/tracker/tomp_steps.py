@@ -115,9 +115,13 @@ def next_frame(network: ToMP, state: ToMPState, image: np.ndarray, settings: ToM
         torch.cat([frame.label for frame in known]), torch.cat([frame.ltrb for frame in known]), box_frames=1,
     )  # fmt: skip
     found = rules.localise(scores[0], settings.localisation, window, state.centre, state.extent, 1)
+    objects = None
+    if settings.associate:
+        step, least = window.scale * settings.size / cells, settings.localisation.not_found
+        found, objects = rules.associated(found, state.objects, scores[0], window, (cells - 1) / 2, step, least)
     if found.flag == "not_found":
         lost = state.lost + 1
-        return replace(state, scale=lost_scale(state.scales, lost), lost=lost, found=found)
+        return replace(state, scale=lost_scale(state.scales, lost), lost=lost, found=found, objects=objects)
 
     centre, extent = window.box_to_image(box_at(ltrb[0], found.cell, settings.stride, settings.size))
     box = [centre[1] - extent[1] / 2, centre[0] - extent[0] / 2, extent[1], extent[0]]
@@ -133,5 +137,6 @@ def next_frame(network: ToMP, state: ToMPState, image: np.ndarray, settings: ToM
     lost = state.lost if settings.faithful else 0
     scales = (*state.scales[-59:], scale)
     return replace(
-        state, centre=centre, extent=extent, scale=scale, latest=latest, scales=scales, lost=lost, found=found
-    )
+        state, centre=centre, extent=extent, scale=scale, latest=latest, scales=scales, lost=lost, found=found,
+        objects=objects,
+    )  # fmt: skip
