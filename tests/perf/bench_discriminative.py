@@ -104,7 +104,7 @@ def overlap(box, truth):
 
 def training(tracker):
     """CPU time of a scheduled training of DiMP's filter, its memory full."""
-    settings, state = tracker.settings, tracker._state
+    settings, state = tracker.settings, tracker._state.target
     if not hasattr(settings, "hard_iterations"):
         return ""
     sample = tuple(part[0] for part in state.memory.samples)
@@ -113,7 +113,9 @@ def training(tracker):
     from lib.test.tracker.dimp_steps import learned_filter
 
     with torch.no_grad():
-        call = lambda: learned_filter(tracker.network, state, settings.iterations, state.memory.weights)  # noqa: E731
+        call = lambda: learned_filter(  # noqa: E731
+            tracker.network, state.filters, state.memory, settings.iterations, state.memory.weights
+        )
         call()
         return f"{np.median([milliseconds(call) for _ in range(3)]):.0f}"
 

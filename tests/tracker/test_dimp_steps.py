@@ -19,7 +19,7 @@ from lib.models.parts.resnet import drop_unused
 from lib.models.tomp import released_state, tomp
 from lib.test.tracker import atom_steps, keep_track_steps, tomp_steps
 from lib.test.tracker import discriminative as rules
-from lib.test.tracker.dimp_steps import DiMPSettings, first_frame, next_frame
+from lib.test.tracker.dimp_steps import DiMPSettings, first_frame, look, next_state
 from tests.recipe_weights import recipe, recipe_weights
 
 
@@ -87,7 +87,7 @@ def test_sequence_equals_reference(shared_data, run):
         if state is None:
             state = first_frame(network, image, fixture["init_bbox_xywh"], settings, uniform)
         else:
-            state = next_frame(network, state, image, settings, uniform)
+            state = next_state(network, state, *look(network, [state], [image], settings), settings, uniform)
             assert state.found.flag == expected["flag"], state.frame
             assert state.box_xywh == pytest.approx(expected["target_bbox"], abs=1e-3), state.frame
         assert state.scale == pytest.approx(expected["target_scale"], rel=1e-4)
@@ -113,7 +113,7 @@ def test_exact_sequence_follows_a_moving_spot():
         if state is None:
             state = first_frame(network, image, [x + 0.0, y + 0.0, 12.0, 12.0], settings, uniform)
         else:
-            state = next_frame(network, state, image, settings, uniform)
+            state = next_state(network, state, *look(network, [state], [image], settings), settings, uniform)
         assert state.centre == pytest.approx((y + 6, x + 6), abs=6)
     assert state.frame == 4 and len(state.memory.samples[0]) >= 15
 
@@ -146,7 +146,8 @@ def test_keep_track_equals_reference(shared_data, monkeypatch, tmp_path, run):
         if state is None:
             state = keep_track_steps.first_frame(network, image, fixture["init_bbox_xywh"], settings, uniform)
             continue
-        state = keep_track_steps.next_frame(network, matcher, state, image, settings, uniform)
+        (seen,) = keep_track_steps.look(network, [state], [image], settings)
+        state = keep_track_steps.next_state(network, matcher, state, seen, settings, uniform)
         assert state.found.flag == expected["flag"]
         assert state.box_xywh == pytest.approx(expected["target_bbox"], abs=1e-3)
         assert state.base.scale == pytest.approx(expected["target_scale"], rel=1e-4)
@@ -180,7 +181,8 @@ def test_atom_equals_reference(shared_data, run):
         if state is None:
             state = atom_steps.first_frame(network, image, fixture["init_bbox_xywh"], settings, uniform)
         else:
-            state = atom_steps.next_frame(network, state, image, settings, uniform)
+            (seen,) = atom_steps.look(network, [state], [image], settings)
+            state = atom_steps.next_state(network, state, seen, settings, uniform)
             assert state.found.flag == (expected["flag"] or "normal")
             assert state.box_xywh == pytest.approx(expected["target_bbox"], abs=1e-3)
             assert state.memory.count == expected["num_stored"]
@@ -217,7 +219,8 @@ def test_tomp_equals_reference(shared_data, run):
         if state is None:
             state = tomp_steps.first_frame(network, image, fixture["init_bbox_xywh"], settings)
         else:
-            state = tomp_steps.next_frame(network, state, image, settings)
+            (seen,) = tomp_steps.look(network, [state], [image], settings)
+            state = tomp_steps.next_state(network, state, seen, settings)
             assert state.found.flag == expected["flag"]
             assert state.box_xywh == pytest.approx(expected["target_bbox"], abs=1e-3)
         assert state.scale == pytest.approx(expected["target_scale"], rel=1e-4)

@@ -16,6 +16,8 @@ from lib.models.keep_track.model import DescriptorExtractor
 from lib.models.parts import efficientnet_lite
 from lib.models.parts.weights import initialise_backbone
 from lib.models.tomp import ALIAS
+from lib.test.evaluation.results import Run
+from lib.test.follow.saved import Found, Saved
 from lib.test.tracker import keep_track
 
 SMALL = ("MODEL.BACKBONE.TYPE=lite0", "MODEL.BACKBONE.WIDTH=16", "DATA.SEARCH.SIZE=64", "TEST.SEARCH_SIZE=null",
@@ -59,6 +61,41 @@ def test_small_networks_track_the_same_way_twice(script, name, overrides):
         assert np.isfinite(result.box).all() and min(result.box[2:]) >= 1 and 0 <= result.score <= 1
 
 
+@pytest.mark.parametrize(("script", "name", "overrides"), EVERY)
+def test_several_targets_in_one_batch_are_as_each_alone(script, name, overrides):
+    """A state is a value: tracking on from it again gives the same, whatever was tracked from it before."""
+    tracker = small(script, name, (*overrides, "TEST.NOT_FOUND=0"))
+    starts = [tracker.start(FRAMES[0], box) for box in (BOX, (50.0, 10.0, 12.0, 9.0))]
+    alone, alone_states = [], []
+    for state in starts:
+        boxes = []
+        for frame in FRAMES[1:]:
+            (state,), (result,) = tracker.track_frames([state], [frame])
+            boxes.append(result.box)
+        alone.append(boxes)
+        alone_states.append(state)
+    states, together = starts, []
+    for frame in FRAMES[1:]:
+        states, results = tracker.track_frames(states, [frame, frame])
+        together.append([result.box for result in results])
+    assert np.abs(np.swapaxes(together, 0, 1) - np.array(alone)).max() < 1e-3
+    (again,), (result,) = tracker.track_frames(starts[:1], FRAMES[1:2])
+    assert result.box == alone[0][0] and again.frames == 2
+
+
+@pytest.mark.parametrize(("script", "name", "overrides"), EVERY)
+def test_an_interrupted_video_goes_on_from_a_file(script, name, overrides, tmp_path):
+    tracker = small(script, name, overrides)
+    state = tracker.start(FRAMES[0], BOX)
+    (state,), _ = tracker.track_frames([state], [FRAMES[1]])
+    saved = Saved(Run(tmp_path, script, name), "video.mp4", {"weights": "none"}, ["1"])
+    saved.write(Found([{"1": BOX}] * 2, [{"1": 1.0}] * 2, [0.1] * 2, (2, {"1": state})), complete=False)
+    frames, states = saved.partial().states
+    _, expected = tracker.track_frames([state], [FRAMES[2]])
+    _, results = tracker.track_frames([states["1"]], [FRAMES[2]])
+    assert frames == 2 and results == expected
+
+
 def test_faithful_rounds_what_the_original_rounds():
     exact, faithful = (
         small("dimp", "dimp18", FILTER, f"TEST.FAITHFUL={value}", "TEST.NOT_FOUND=0") for value in (False, True)
@@ -76,7 +113,7 @@ def test_faithful_rounds_what_the_original_rounds():
 def test_a_window_has_at_least_its_smallest_side():
     tracker = small("dimp", "dimp18", FILTER, "DATA.SEARCH.MIN_SIDE=64")
     tracker.initialize(FRAMES[0], (30.0, 20.0, 2.0, 2.0))
-    assert tracker._state.scale * 64 == pytest.approx(64)
+    assert tracker._state.target.scale * 64 == pytest.approx(64)
 
 
 def release(path, state):
@@ -165,7 +202,7 @@ def test_keep_track_is_put_together_from_two_files(tmp_path, monkeypatch):
     boxes = [tracker.track(frame).box for frame in FRAMES[1:]]
     assert np.isfinite(boxes).all()
     assert torch.equal(tracker.base.bb_regressor.iou_predictor.weight, base.bb_regressor.iou_predictor.weight)
-    assert tracker._state.candidates is not None
+    assert tracker._state.target.candidates is not None
 
 
 def test_a_trunk_begins_from_image_classification(tmp_path):

@@ -1,5 +1,6 @@
 """The memory of training samples of a discriminative tracker, and the rule for their weights."""
 
+import copy
 from dataclasses import dataclass
 
 import torch
@@ -84,6 +85,13 @@ class SampleMemory:
         self._weights[: self.initial] = 1 / self.initial
         self._certainties = torch.zeros_like(self._weights)
         self._certainties[: self.initial] = 1
+
+    def copy(self) -> "SampleMemory":
+        """A memory of its own with the same samples, so that what is stored there does not change this one."""
+        new = copy.copy(self)
+        new._parts = tuple(part.clone() for part in self._parts)
+        new._weights, new._certainties = self._weights.clone(), self._certainties.clone()
+        return new
 
     @property
     def samples(self) -> tuple[Tensor, ...]:

@@ -1,9 +1,7 @@
-"""ATOM's two step functions: `first_frame` returns a state, `next_frame` maps a state to the next one.
-
-Random numbers come from a function that the caller passes.
-"""
+"""ATOM's step functions; see dimp_steps.py."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +14,7 @@ from ...models.atom.classifier import filter_scores, learn_first, normalise_feat
 from ...models.parts.memory import SampleMemory
 from ...models.parts.optimisers import gaussian_label, target_cells
 from . import discriminative as rules
-from .dimp_steps import RefiningSettings, Uniform, dropped_channels, normalised, refined_target
+from .dimp_steps import RefiningSettings, Seen, Uniform, dropped_channels, normalised, refined_target, seen_by
 from .first_samples import atom_augmentations, first_samples, random_shifts
 
 FILTER_SIZE = 4
@@ -122,24 +120,24 @@ def first_frame(
 
 
 @torch.no_grad()
-def next_frame(
-    network: ATOM, state: AtomState, image: np.ndarray, settings: AtomSettings, uniform: Uniform
-) -> AtomState:
-    """Find the target in the next frame and update the filter.
+def look(
+    network: ATOM, states: Sequence[AtomState], images: Sequence[np.ndarray], settings: AtomSettings
+) -> list[Seen]:
+    """What the network sees of the next frame of each target. Arguments: see `dimp_steps.look`."""
+    crops = []
+    for state, image in zip(states, images, strict=True):
+        patch, window = settings.crop(image, state.centre, state.scale)
+        if settings.faithful:
+            # The reference crops around the truncated centre but maps positions back with the rounded one.
+            window = rules.assumed_window(state.centre, state.scale, settings.size)
+        crops.append((patch, window))
+    return seen_by(network, crops, images)
 
-    Args:
-        state: of the last frame.
-        network, image, settings, uniform: see `first_frame`.
 
-    Returns:
-        The new state.
-    """
-    frame, size = state.frame + 1, settings.size
-    patch, window = settings.crop(image, state.centre, state.scale)
-    if settings.faithful:
-        # The reference crops around the truncated centre but maps positions back with the rounded one.
-        window = rules.assumed_window(state.centre, state.scale, size)
-    layers = network.backbone(normalised(patch, network))
+@torch.no_grad()
+def next_state(network: ATOM, state: AtomState, seen: Seen, settings: AtomSettings, uniform: Uniform) -> AtomState:
+    """Find the target in the next frame and update the filter. Arguments: see `dimp_steps.next_state`."""
+    frame, size, (layers, window, image_size) = state.frame + 1, settings.size, seen
     features = F.conv2d(normalise_features(layers["layer3"][:, 0]), state.projection)
     scores = filter_scores(features, state.filters)[0, 0]
     found = rules.localise_atom(scores, settings.localisation, state.scale, state.extent, size, settings.faithful)
@@ -148,10 +146,10 @@ def next_frame(
         middle, step = len(scores) / 2, state.scale * size / len(scores)
         least = settings.localisation.not_found
         found, objects = rules.associated(found, state.objects, scores, window, middle, step, least)
-    centre, extent, scale, filters = state.centre, state.extent, state.scale, state.filters
+    centre, extent, scale, filters, memory = state.centre, state.extent, state.scale, state.filters, state.memory
     if found.flag != "not_found":
         centre, extent, measured = refined_target(
-            network.bb_regressor, layers, state, found, window, image.shape[:2], settings, uniform
+            network.bb_regressor, layers, state, found, window, image_size, settings, uniform
         )
         scale = settings.scale(extent) if measured else scale
     hard = found.flag == "hard_negative"
@@ -159,10 +157,12 @@ def next_frame(
         cells = features.shape[-1]
         box = torch.tensor([window.box_to_crop(centre, extent)]).to(features)
         label = _labels(box, size // cells, cells, state.sigma)
-        state.memory.store((features[0], label[0]), settings.hard_negative_rate if hard else None)
+        memory = memory.copy()
+        memory.store((features[0], label[0]), settings.hard_negative_rate if hard else None)
     if hard or (frame - 1) % settings.train_every == 0:
-        samples, labels = state.memory.samples
-        filters = update_filter(samples, labels, state.memory.weights.to(samples), filters, settings.iterations)
+        samples, labels = memory.samples
+        filters = update_filter(samples, labels, memory.weights.to(samples), filters, settings.iterations)
     return replace(
-        state, centre=centre, extent=extent, scale=scale, filters=filters, frame=frame, found=found, objects=objects
-    )
+        state, centre=centre, extent=extent, scale=scale, filters=filters, memory=memory, frame=frame, found=found,
+        objects=objects,
+    )  # fmt: skip

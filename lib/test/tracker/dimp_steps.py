@@ -1,13 +1,14 @@
-"""The two step functions of DiMP, PrDiMP and Super-DiMP, and what ATOM and KeepTrack share with them.
+"""The step functions of DiMP, PrDiMP and Super-DiMP, and what the other trackers that learn online share with them.
 
-`first_frame` returns a state, `next_frame` maps a state to the next one. Random numbers come from a function that the
-caller passes.
+`first_frame` returns a state. `look` computes what the network sees of the next frames of several targets, in one
+batch, and `next_state` maps a state and what was seen to the next state. States are never changed. Random numbers come
+from a function that the caller passes.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +25,20 @@ from . import discriminative as rules
 from .first_samples import dimp_augmentations, first_samples, random_shifts
 
 Uniform = Callable[[tuple[int, ...]], Tensor]
+
+
+class Seen(NamedTuple):
+    """What the network sees of a target's next frame.
+
+    Attributes:
+        features: of the crop: {name: (1, 1, C, H, W)} of the backbone's layers, or (1, C, H, W) of ToMP's head.
+        window: of the crop.
+        image_size: (H, W) of the image.
+    """
+
+    features: Any
+    window: rules.Window
+    image_size: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -79,7 +94,7 @@ class DiMPState(rules.Target):
         base: extent (h, w) of the target in the first frame's crop, crop px.
         filters (1, D, 4, 4): the filter.
         modulation: the IoU-Net's modulation vectors of the target.
-        memory: training samples. It is changed in place.
+        memory: training samples.
         refined: the last centre (y, x) that the IoU-Net refined, image px.
         frame: number of the frame, from 1.
         found: the localisation in this frame.
@@ -237,30 +252,56 @@ def refined_target(
     return *window.box_to_image(box, settings.faithful), True
 
 
-def learned_filter(network: DiMP, state: DiMPState, steps: int, weights: Tensor) -> Tensor:
+def learned_filter(network: DiMP, filters: Tensor, memory: SampleMemory, steps: int, weights: Tensor) -> Tensor:
     """Update the filter by a number of optimiser steps on the samples in memory, with weights (count,)."""
-    samples, targets = state.memory.samples
-    return network.classifier.filter_optimizer(state.filters, samples, targets, weights.to(samples), steps)[0][-1]
+    samples, targets = memory.samples
+    return network.classifier.filter_optimizer(filters, samples, targets, weights.to(samples), steps)[0][-1]
+
+
+def seen_by(
+    network: torch.nn.Module, crops: Sequence[tuple[Tensor, rules.Window]], images: Sequence[np.ndarray]
+) -> list[Seen]:
+    """Compute the backbone features of several crops, as CropSettings.crop returns them, in one batch."""
+    layers = network.backbone(normalised(torch.cat([patch for patch, _ in crops]), network))
+    return [
+        Seen({name: part[number : number + 1] for name, part in layers.items()}, window, image.shape[:2])
+        for number, ((_, window), image) in enumerate(zip(crops, images, strict=True))
+    ]
 
 
 @torch.no_grad()
-def next_frame(
-    network: DiMP, state: DiMPState, image: np.ndarray, settings: DiMPSettings, uniform: Uniform
-) -> DiMPState:
+def look(
+    network: DiMP, states: Sequence[DiMPState], images: Sequence[np.ndarray], settings: DiMPSettings
+) -> list[Seen]:
+    """What the network sees of the next frame of each target.
+
+    Args:
+        network, settings: see `first_frame`.
+        states: of the last frames.
+        images: the next frames, (H, W, 3) RGB uint8.
+    """
+    crops = []
+    for state, image in zip(states, images, strict=True):
+        cells, kernel = state.memory.samples[0].shape[-1], state.filters.shape[-1]
+        middle = rules.search_centre(state.centre, state.scale, settings.size, cells, kernel)
+        crops.append(settings.crop(image, middle, state.scale))
+    return seen_by(network, crops, images)
+
+
+@torch.no_grad()
+def next_state(network: DiMP, state: DiMPState, seen: Seen, settings: DiMPSettings, uniform: Uniform) -> DiMPState:
     """Find the target in the next frame and update the filter.
 
     Args:
         state: of the last frame.
-        network, image, settings, uniform: see `first_frame`.
+        seen: of `look`.
+        network, settings, uniform: see `first_frame`.
 
     Returns:
         The new state.
     """
-    frame = state.frame + 1
+    frame, (layers, window, image_size) = state.frame + 1, seen
     cells, kernel = state.memory.samples[0].shape[-1], state.filters.shape[-1]
-    middle = rules.search_centre(state.centre, state.scale, settings.size, cells, kernel)
-    patch, window = settings.crop(image, middle, state.scale)
-    layers = network.backbone(normalised(patch, network))
     features = network.classifier.features(layers["layer3"])
     scores = apply_filter(features, state.filters)[0, 0]
     if settings.softmax:
@@ -275,23 +316,24 @@ def next_frame(
         return replace(state, frame=frame, found=found, objects=objects)
 
     centre, extent, measured = refined_target(
-        network.bb_regressor, layers, state, found, window, image.shape[:2], settings, uniform
+        network.bb_regressor, layers, state, found, window, image_size, settings, uniform
     )
     scale, refined = (settings.scale(extent), centre) if measured else (state.scale, state.refined)
-    filters = state.filters
+    filters, memory = state.filters, state.memory
     if found.flag != "uncertain":
         hard = found.flag == "hard_negative"
         box = torch.tensor([[window.box_to_crop(centre, extent)]]).to(features)
         target = target_of(network, box, settings, state.base, cells)
-        state.memory.store((features[0], target[0]), settings.hard_negative_rate if hard else None)
+        memory = memory.copy()
+        memory.store((features[0], target[0]), settings.hard_negative_rate if hard else None)
         scheduled = settings.iterations if (frame - 1) % settings.train_every == 0 else 0
         steps = settings.hard_iterations if hard else scheduled
         if steps:
-            filters = learned_filter(network, state, steps, state.memory.weights)
+            filters = learned_filter(network, filters, memory, steps, memory.weights)
     if settings.faithful:
         # The reference returns to the last refined centre, even if an earlier frame refined it.
         centre = refined
     return replace(
         state, centre=centre, extent=extent, scale=scale, filters=filters, refined=refined, frame=frame, found=found,
-        objects=objects,
+        memory=memory, objects=objects,
     )  # fmt: skip

@@ -1,5 +1,6 @@
 """The online tracker of KeepTrack."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ from ...config.paths import paths
 from ...models.dimp import DiMP
 from ...models.keep_track import KeepTrack
 from ...models.keep_track.build import build_network
+from . import keep_track_steps
 from .candidates import IdentityRule
 from .dimp import DiMPTracker, make_settings
-from .keep_track_steps import KeepTrackSettings, KeepTrackState, first_frame, next_frame
+from .dimp_steps import Seen, Uniform
+from .keep_track_steps import KeepTrackSettings, KeepTrackState
 from .online import OnlineTracker
 from .weights import find_weights
 
@@ -60,8 +63,11 @@ class KeepTrackTracker(OnlineTracker):
             certainty=test.CERTAINTY,
         )
 
-    def first(self, frame: np.ndarray, box_xywh: list[float]) -> KeepTrackState:
-        return first_frame(self.base, frame, box_xywh, self.settings, self.uniform)
+    def first(self, frame: np.ndarray, box_xywh: list[float], uniform: Uniform) -> KeepTrackState:
+        return keep_track_steps.first_frame(self.base, frame, box_xywh, self.settings, uniform)
 
-    def next(self, state: Any, frame: np.ndarray) -> KeepTrackState:
-        return next_frame(self.base, self.network, state, frame, self.settings, self.uniform)
+    def look(self, targets: Sequence[Any], frames: Sequence[np.ndarray]) -> list[Seen]:
+        return keep_track_steps.look(self.base, targets, frames, self.settings)
+
+    def next(self, target: Any, seen: Seen, uniform: Uniform) -> KeepTrackState:
+        return keep_track_steps.next_state(self.base, self.network, target, seen, self.settings, uniform)

@@ -3,6 +3,7 @@
 Source: Mayer et al., KeepTrack, arXiv:2103.16556.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +18,7 @@ from ...models.parts.matching import find_candidates
 from . import dimp_steps
 from . import discriminative as rules
 from .candidates import Identities, IdentityRule, first_identities, lost_scale, next_identities
-from .dimp_steps import DiMPSettings, DiMPState, Uniform, learned_filter, normalised, refined_target, target_of
+from .dimp_steps import DiMPSettings, DiMPState, Uniform, learned_filter, refined_target, target_of
 
 SURE = 0.5  # if two frames have one candidate each and both scores are above this, they match without the network
 CERTAIN_FRAMES = 10  # before this frame the first candidate is known to be the target
@@ -149,11 +150,23 @@ def _chosen(scores, candidates, window):
 
 
 @torch.no_grad()
-def next_frame(
+def look(
+    network: DiMP, states: Sequence[KeepTrackState], images: Sequence[np.ndarray], settings: KeepTrackSettings
+) -> list[dimp_steps.Seen]:
+    """What the network sees of the next frame of each target. Arguments: see `dimp_steps.look`."""
+    crops = [
+        settings.base.crop(image, state.base.centre, state.base.scale)
+        for state, image in zip(states, images, strict=True)
+    ]
+    return dimp_steps.seen_by(network, crops, images)
+
+
+@torch.no_grad()
+def next_state(
     network: DiMP,
     matcher: KeepTrack,
     state: KeepTrackState,
-    image: np.ndarray,
+    seen: dimp_steps.Seen,
     settings: KeepTrackSettings,
     uniform: Uniform,
 ) -> KeepTrackState:
@@ -163,20 +176,19 @@ def next_frame(
         network: Super-DiMP, in evaluation mode.
         matcher: the matching network, in evaluation mode. Its own copy of the backbone is not used.
         state: of the last frame.
-        image, settings, uniform: see `first_frame`.
+        seen: of `look`.
+        settings, uniform: see `first_frame`.
 
     Returns:
         The new state.
     """
-    base, options = state.base, settings.base
+    base, options, (layers, window, image_size) = state.base, settings.base, seen
     frame, faithful = base.frame + 1, options.faithful
     cells = base.memory.samples[0].shape[-1]
-    patch, window = options.crop(image, base.centre, base.scale)
-    layers = network.backbone(normalised(patch, network))
     features = network.classifier.features(layers["layer3"])
     scores = apply_filter(features, base.filters)[0, 0]
     coarse = layers["layer3"][0]
-    candidates = _candidates(matcher, state.candidates, scores, coarse, window, image.shape[:2], settings, frame)
+    candidates = _candidates(matcher, state.candidates, scores, coarse, window, image_size, settings, frame)
     if candidates is None or state.candidates is None:
         found = rules.localise(scores, options.localisation, window, base.centre, base.extent, base.filters.shape[-1])
     else:
@@ -187,7 +199,7 @@ def next_frame(
         return replace(state, base=base, candidates=candidates, lost=lost)
 
     centre, extent, measured = refined_target(
-        network.bb_regressor, layers, base, found, window, image.shape[:2], options, uniform
+        network.bb_regressor, layers, base, found, window, image_size, options, uniform
     )
     scale, refined = (options.scale(extent), centre) if measured else (base.scale, base.refined)
     if faithful:
@@ -197,18 +209,20 @@ def next_frame(
     certainty = max(float(scores.max()), 0.0)
     if candidates is None or candidates.identities.selected == 0:
         certainty = max(certainty, certainty**0.5)
-    filters = base.filters
+    filters, memory = base.filters, base.memory
     if found.flag != "uncertain":
         hard = found.flag == "hard_negative"
         boxes = torch.tensor([[window.box_to_crop(centre, extent)]]).to(features)
         target = target_of(network, boxes, options, base.base, cells)
         rate = options.hard_negative_rate if hard else None
-        base.memory.store((features[0], target[0]), rate, certainty, keep_weight=True)
+        memory = memory.copy()
+        memory.store((features[0], target[0]), rate, certainty, keep_weight=True)
         scheduled = options.iterations if (frame - 1) % options.train_every == 0 else 0
         steps = options.hard_iterations * (certainty >= settings.certainty) if hard else scheduled
         if steps:
-            filters = learned_filter(network, base, steps, base.memory.certain_weights(settings.certainty))
+            filters = learned_filter(network, filters, memory, steps, memory.certain_weights(settings.certainty))
     base = replace(
-        base, centre=centre, extent=extent, scale=scale, filters=filters, refined=refined, frame=frame, found=found
-    )
+        base, centre=centre, extent=extent, scale=scale, filters=filters, memory=memory, refined=refined, frame=frame,
+        found=found,
+    )  # fmt: skip
     return KeepTrackState(base, candidates, (*state.scales[-59:], scale))

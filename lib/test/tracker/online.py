@@ -5,24 +5,25 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ... import registry
-from ...contracts import Result, Tracker
+from ...contracts import LockstepTracker, Result
 from ...models.parts.memory import MemoryRule
 from ...models.parts.resnet import UNUSED
 from ...models.parts.weights import load_weights
 from . import discriminative as rules
+from .dimp_steps import Seen, Uniform
 
 log = logging.getLogger(__name__)
 
 
-class State(Protocol):
-    """State of a tracker after a frame: at least the target's box (xywh, image px) and how it was found."""
+class Target(Protocol):
+    """What the steps know of a target after a frame: at least its box (xywh, image px) and how it was found."""
 
     @property
     def box_xywh(self) -> list[float]: ...
@@ -31,11 +32,18 @@ class State(Protocol):
     def found(self) -> rules.Localisation | None: ...
 
 
-class OnlineTracker(Tracker):
+class State(NamedTuple):
+    """State of a tracker after `frames` frames."""
+
+    target: Any
+    frames: int
+
+
+class OnlineTracker(LockstepTracker):
     """Base of the trackers that learn their target online (ATOM, DiMP, ToMP, KeepTrack).
 
-    Random numbers come from a generator that is seeded again in every first frame. A video therefore always gives the
-    same boxes.
+    Several targets share one batch of the backbone; each learns its own filter. Random numbers of a frame come from a
+    generator that is seeded by the frame's number, so that a video always gives the same boxes.
 
     Args:
         config: a configuration with the sections DATA and TEST.
@@ -45,7 +53,7 @@ class OnlineTracker(Tracker):
 
     Attributes:
         script: name of the family.
-        steps: module with the functions `first_frame` and `next_frame`.
+        steps: module with the functions `first_frame`, `look` and `next_state`.
         unused: prefixes of tensors in released checkpoints that no tracker uses.
         settings: what `make_settings` returns.
 
@@ -70,40 +78,47 @@ class OnlineTracker(Tracker):
             log.info("weights: %s", load_weights(self.network, weights, unused=self.unused))
         self.network.to(self.device).eval().requires_grad_(False)
         self.settings = self.make_settings()
-        self._state: State | None = None
-        self._random = torch.Generator()
 
     @abstractmethod
     def make_settings(self) -> Any:
         """The settings of the step functions, from the configuration."""
 
-    def first(self, frame: np.ndarray, box_xywh: list[float]) -> State:
-        """The state after the first frame (H, W, 3); box in image px."""
-        return self.steps.first_frame(self.network, frame, box_xywh, self.settings, self.uniform)
+    def first(self, frame: np.ndarray, box_xywh: list[float], uniform: Uniform) -> Target:
+        """The target after the first frame (H, W, 3); box in image px."""
+        return self.steps.first_frame(self.network, frame, box_xywh, self.settings, uniform)
 
-    def next(self, state: Any, frame: np.ndarray) -> State:
-        """The state after the next frame (H, W, 3)."""
-        return self.steps.next_frame(self.network, state, frame, self.settings, self.uniform)
+    def look(self, targets: Sequence[Any], frames: Sequence[np.ndarray]) -> list[Seen]:
+        """What the network sees of the targets' next frames, each (H, W, 3)."""
+        return self.steps.look(self.network, targets, frames, self.settings)
 
-    def initialize(self, frame: np.ndarray, box: Sequence[float]) -> Result:
+    def next(self, target: Any, seen: Seen, uniform: Uniform) -> Target:
+        """The target after the next frame."""
+        return self.steps.next_state(self.network, target, seen, self.settings, uniform)
+
+    def start(self, frame: np.ndarray, box: Sequence[float]) -> State:
         x, y, w, h = map(float, box)
-        self._random.manual_seed(0)
-        self._state = self.first(frame, [x, y, w, h])
-        return Result((x, y, w, h), 1.0, True)
+        return State(self.first(frame, [x, y, w, h], uniform_numbers(0)), 1)
 
-    def track(self, frame: np.ndarray) -> Result:
-        assert self._state is not None, "initialize comes first"
-        self._state = self.next(self._state, frame)
-        x, y, w, h = self._state.box_xywh
+    def track_frames(self, states: Sequence[State], frames: Sequence[np.ndarray]) -> tuple[list[State], list[Result]]:
+        after, results = [], []
+        for state, seen in zip(states, self.look([state.target for state in states], frames), strict=True):
+            target = self.next(state.target, seen, uniform_numbers(state.frames))
+            after.append(State(target, state.frames + 1))
+            results.append(self._result(target))
+        return after, results
+
+    def _result(self, target: Target) -> Result:
+        x, y, w, h = target.box_xywh
         width, height = max(w, self.config.TEST.MIN_BOX), max(h, self.config.TEST.MIN_BOX)
         box = x - (width - w) / 2, y - (height - h) / 2, width, height
-        found = self._state.found
-        assert found is not None
-        return Result(box, min(max(found.score, 0.0), 1.0), found.flag != "not_found")
+        assert target.found is not None
+        return Result(box, min(max(target.found.score, 0.0), 1.0), target.found.flag != "not_found")
 
-    def uniform(self, shape: tuple[int, ...]) -> Tensor:
-        """Random numbers in [0, 1)."""
-        return torch.rand(shape, generator=self._random)
+
+def uniform_numbers(seed: int) -> Uniform:
+    """A function that draws random numbers in [0, 1) of a given shape."""
+    generator = torch.Generator().manual_seed(seed)
+    return lambda shape: torch.rand(shape, generator=generator)
 
 
 def crop_settings(data: Any, test: Any) -> dict[str, Any]:

@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 
 from ...models.tomp import ALIAS
+from . import tomp_steps
+from .dimp_steps import Seen, Uniform
 from .online import OnlineTracker, crop_settings
-from .tomp_steps import ToMPSettings, ToMPState, first_frame, next_frame
+from .tomp_steps import ToMPSettings, ToMPState
 
 RELEASED_MIN_BOX = 10.0  # smallest side of a box in the released tracker, px
 
@@ -15,6 +17,7 @@ class ToMPTracker(OnlineTracker):
     """The tracker of script `tomp`. Nothing in it is random. Arguments: see OnlineTracker."""
 
     script = "tomp"
+    steps = tomp_steps
     unused = (*OnlineTracker.unused, ALIAS)
 
     def make_settings(self) -> ToMPSettings:
@@ -28,8 +31,8 @@ class ToMPTracker(OnlineTracker):
             stride=stride,
         )
 
-    def first(self, frame: np.ndarray, box_xywh: list[float]) -> ToMPState:
-        return first_frame(self.network, frame, box_xywh, self.settings)
+    def first(self, frame: np.ndarray, box_xywh: list[float], uniform: Uniform) -> ToMPState:
+        return tomp_steps.first_frame(self.network, frame, box_xywh, self.settings)
 
-    def next(self, state: Any, frame: np.ndarray) -> ToMPState:
-        return next_frame(self.network, state, frame, self.settings)
+    def next(self, target: Any, seen: Seen, uniform: Uniform) -> ToMPState:
+        return tomp_steps.next_state(self.network, target, seen, self.settings)

@@ -1,5 +1,6 @@
-"""ToMP's two step functions: `first_frame` returns a state, `next_frame` maps a state to the next one."""
+"""ToMP's step functions; see dimp_steps.py."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from torch import Tensor
 from ...models.tomp import ToMP, box_at, clip_box, ltrb_map
 from . import discriminative as rules
 from .candidates import lost_scale
-from .dimp_steps import normalised
+from .dimp_steps import Seen, normalised
 from .first_samples import Augmentation, first_samples
 
 
@@ -95,20 +96,41 @@ def first_frame(network: ToMP, image: np.ndarray, box_xywh: list[float], setting
 
 
 @torch.no_grad()
-def next_frame(network: ToMP, state: ToMPState, image: np.ndarray, settings: ToMPSettings) -> ToMPState:
+def look(
+    network: ToMP, states: Sequence[ToMPState], images: Sequence[np.ndarray], settings: ToMPSettings
+) -> list[Seen]:
+    """What the network sees of the next frame of each target: features of the head.
+
+    Args:
+        network, settings: see `first_frame`.
+        states: of the last frames.
+        images: the next frames, (H, W, 3) RGB uint8.
+    """
+    crops = []
+    for state, image in zip(states, images, strict=True):
+        cells = state.first.features.shape[-1]
+        middle = rules.search_centre(state.centre, state.scale, settings.size, cells, 1)
+        crops.append(settings.crop(image, middle, state.scale))
+    features = network.features(normalised(torch.cat([patch for patch, _ in crops]), network)[:, 0])
+    return [
+        Seen(features[number : number + 1], window, image.shape[:2])
+        for number, ((_, window), image) in enumerate(zip(crops, images, strict=True))
+    ]
+
+
+@torch.no_grad()
+def next_state(network: ToMP, state: ToMPState, seen: Seen, settings: ToMPSettings) -> ToMPState:
     """Find the target in the next frame.
 
     Args:
         state: of the last frame.
-        network, image, settings: see `first_frame`.
+        seen: of `look`.
+        network, settings: see `first_frame`.
 
     Returns:
         The new state.
     """
-    cells = state.first.features.shape[-1]
-    middle = rules.search_centre(state.centre, state.scale, settings.size, cells, 1)
-    patch, window = settings.crop(image, middle, state.scale)
-    features = network.features(normalised(patch, network)[:, 0])
+    (features, window, image_size), cells = seen, state.first.features.shape[-1]
     known = [state.first] if state.latest is None else [state.first, state.latest]
     scores, ltrb = network.head(
         torch.cat([frame.features for frame in known]), features,
@@ -125,7 +147,7 @@ def next_frame(network: ToMP, state: ToMPState, image: np.ndarray, settings: ToM
 
     centre, extent = window.box_to_image(box_at(ltrb[0], found.cell, settings.stride, settings.size))
     box = [centre[1] - extent[1] / 2, centre[0] - extent[0] / 2, extent[1], extent[0]]
-    x, y, width, height = clip_box(box, image.shape[:2], settings.min_box)
+    x, y, width, height = clip_box(box, image_size, settings.min_box)
     # The reference mixes two conventions of a box's centre here, so every box is half a px too far down and right.
     offset = 0.5 if settings.faithful else 0.0
     centre, extent = (y + height / 2 + offset, x + width / 2 + offset), (height, width)
