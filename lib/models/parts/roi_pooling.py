@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 def _hat_integrals(edges: Tensor, cells: int) -> Tensor:
@@ -19,25 +20,42 @@ def _hat_integrals(edges: Tensor, cells: int) -> Tensor:
     """
     offset = edges[..., None] - torch.arange(cells, device=edges.device, dtype=edges.dtype)
     rising = offset.clamp(-1, 0)
-    # Not clamp(0, 1): an edge on a cell's centre would then have the gradient of both halves.
-    falling = offset.clamp(-1, 1) - rising
+    falling = offset.clamp(0, 1)
     start, end = rising[..., :-1, :], rising[..., 1:, :]
     integral = (end - start) * (1 + (start + end) / 2)
     start, end = falling[..., :-1, :], falling[..., 1:, :]
     return integral + (end - start) * (1 - (start + end) / 2)
 
 
-def _bin_averages(start: Tensor, length: Tensor, bins: int, cells: int) -> Tensor:
-    """Weights (..., bins, cells) that average a row of cells over equal bins. They are zero for an empty interval."""
-    steps = torch.arange(bins + 1, device=start.device, dtype=start.dtype) / bins
-    valid = length > 0
-    length = torch.where(valid, length, 1.0)
-    edges = start[..., None] + length[..., None] * steps
-    widths = edges[..., 1:] - edges[..., :-1]
-    # Rounding can give two edges of a very short bin the same value.
-    filled = widths > 0
-    weights = _hat_integrals(edges, cells) / torch.where(filled, widths, 1.0)[..., None]
-    return torch.where((valid[..., None] & filled)[..., None], weights, 0.0)
+class _BinAverages(torch.autograd.Function):
+    """Weights that average a row of cells over equal bins, with their derivatives in closed form.
+
+    The weight of a cell is the integral of its hat function over the bin / the bin's width. When an end of the bin
+    moves, the integral changes by the hat function there.
+    """
+
+    @staticmethod
+    def forward(ctx, start, length, bins, cells):
+        steps = torch.arange(bins + 1, device=start.device, dtype=start.dtype) / bins
+        edges = start[..., None] + length[..., None] * steps
+        widths = edges[..., 1:] - edges[..., :-1]
+        # Rounding can give two edges of a very short bin the same value.
+        filled = (widths > 0) & (length > 0)[..., None]
+        widths = torch.where(filled, widths, 1.0)
+        weights = torch.where(filled[..., None], _hat_integrals(edges, cells) / widths[..., None], 0.0)
+        ctx.save_for_backward(steps, edges, widths, filled, weights)
+        return weights
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        steps, edges, widths, filled, weights = ctx.saved_tensors
+        cells = torch.arange(weights.shape[-1], device=edges.device, dtype=edges.dtype)
+        hats = (1 - (edges[..., None] - cells).abs()).clamp(min=0)
+        gradient = gradient * (filled / widths)[..., None]
+        begins = (gradient * (weights - hats[..., :-1, :])).sum(dim=-1)
+        ends = (gradient * (hats[..., 1:, :] - weights)).sum(dim=-1)
+        return (begins + ends).sum(dim=-1), begins @ steps[:-1] + ends @ steps[1:], None, None
 
 
 def precise_roi_pool(features: Tensor, boxes: Tensor, size: int | tuple[int, int], stride: float) -> Tensor:
@@ -60,8 +78,8 @@ def precise_roi_pool(features: Tensor, boxes: Tensor, size: int | tuple[int, int
     """
     down, across = (size, size) if isinstance(size, int) else size
     x, y, width, height = (boxes / stride).unbind(-1)
-    columns = _bin_averages(x, width, across, features.shape[-1])
-    rows = _bin_averages(y, height, down, features.shape[-2])
+    columns = _BinAverages.apply(x, width, across, features.shape[-1])
+    rows = _BinAverages.apply(y, height, down, features.shape[-2])
     filled = ((width > 0) & (height > 0))[..., None, None]
     # Contract the longer sum first and keep the features unrepeated: (B, C, H, W) is never copied for each box.
     partial = torch.einsum("bchw,bnqw->bnhcq", features, torch.where(filled, columns, 0.0))
