@@ -23,6 +23,7 @@ class BallData(Section):
     CROP: Size = key((256, 160), "training: width and height of the crop of the scaled frames, px")
     AROUND: Share = key(0.75, "training: share of windows whose crop contains a visible ball in the middle frame")
     ZOOM: tuple[Positive, Positive] = key((0.8, 1.4), "training: range of the random scale, log-uniform")
+    STRETCH: Positive = key(1.0, "training: largest random ratio between the scales of width and height")
     PAN: NonNegative = key(
         0.0,
         "training: standard deviation of the crop's motion in half of the windows, px of the input a frame",

@@ -18,7 +18,7 @@ from .flight import SPORTS, STEPS, WHITE, fly
 from .streak import lay, streak
 
 HIDDEN = 0.65  # a ball of which more than this share is covered counts as not seen
-FAINT = 0.2  # a ball that never covers this share of any 3x3 px is lost in noise and compression: it counts as not seen
+FAINT = 6.0  # grey levels: a ball that changes no 3x3 px by this counts as not seen, as noise and compression hide it
 _MARGIN = 0.04  # of the image's width, on each side, for a camera that pans
 _NOISE = 256  # px, side of the tile of noise
 _SHUTTLE = ((0.048, 0.014), (0.016, 0.022), (-0.029, 0.033))  # discs along its axis from its middle: place, radius, m
@@ -92,7 +92,7 @@ class Rally:
             path = self._path(i)[0]
             self.streaks[i] = np.linalg.norm(np.diff(path, axis=0), axis=1).sum()
             if seen[i]:
-                seen[i] = self._covered(i) <= HIDDEN and self._strength(i) >= FAINT
+                seen[i] = self._covered(i) <= HIDDEN and self._contrast(i) >= FAINT
         self.visible = seen
         self.points = np.where(seen[:, None], inside, np.nan)
         side = np.where(seen, self.sides, np.nan)[:, None]
@@ -105,16 +105,7 @@ class Rally:
         i = range(len(self))[i]
         rng = np.random.default_rng([self._seed, 1, i])
         image = _hall(self).copy()
-        order = self._order(i)
-        far = [thing for thing in order if not thing[1]]
-        for things in (far, order[len(far) :]):
-            for _, _, player in things:
-                if player is None:
-                    self._draw_ball(image, i)
-                else:
-                    player.draw(image, i, self._camera)
-            if things is far:
-                _lay_net(image, _net(self), self._net_colour)
+        self._paint(image, i)
         x, y = self._pan[i]
         image = image[y : y + self.size[1], x : x + self.size[0]]
         scores, (x, y) = _scores(self)
@@ -214,18 +205,41 @@ class Rally:
             share = np.maximum(share, np.where(net > 0.8, net, 0))
         return float((share * alpha).sum() / alpha.sum())
 
-    def _strength(self, i):
-        """Largest share of 3x3 px that the ball covers during the exposure of frame i."""
-        placed = self._streak(i)
-        return 0.0 if placed is None else float(cv2.blur(placed[1], (3, 3)).max())
+    def _paint(self, image, i, corner=(0, 0), ball=True):
+        """Paint what moves, and the net, over a part of the hall that begins at `corner` (x, y)."""
+        order = self._order(i)
+        far = [thing for thing in order if not thing[1]]
+        height, width = image.shape[:2]
+        for things in (far, order[len(far) :]):
+            for _, _, player in things:
+                if player is not None:
+                    player.draw(image, i, self._camera, corner)
+                elif ball:
+                    self._draw_ball(image, i, corner)
+            if things is far:
+                net = _net(self)[corner[1] : corner[1] + height, corner[0] : corner[0] + width]
+                _lay_net(image, np.ascontiguousarray(net), self._net_colour)
 
-    def _draw_ball(self, image, i):
+    def _contrast(self, i):
+        """Largest change of the brightness of 3x3 px by the ball in frame i, grey levels."""
+        placed = self._streak(i)
+        if placed is None:
+            return 0.0
+        (left, top), alpha = placed
+        part = _hall(self)[top : top + alpha.shape[0], left : left + alpha.shape[1]]
+        shown = [part.copy(), part.copy()]
+        for image, ball in zip(shown, (True, False), strict=True):
+            self._paint(image, i, (left, top), ball)
+        change = np.subtract(*shown, dtype=np.float32).mean(axis=2)
+        return float(np.abs(cv2.blur(change, (3, 3))).max())
+
+    def _draw_ball(self, image, i, corner):
         placed = self._streak(i)
         if placed is None:
             return
         (left, top), alpha = placed
         height, width = alpha.shape
-        part = image[top : top + height, left : left + width]
+        part = image[top - corner[1] :, left - corner[0] :][:height, :width]
         centre, _ = self._camera.project(self._flight.places[i * STEPS + STEPS // 2])
         radius = self.sides[i] / 2
         x = (np.arange(left, left + width) + 0.5 - centre[0]) / radius

