@@ -13,7 +13,7 @@ _COLOURS = ((240, 240, 232), (235, 205, 60), (200, 225, 60), (240, 150, 40), (19
 _DISCS = ((0.9, 0.45), (0.2, 0.7), (-0.7, 1.0))  # of a shuttlecock: place along its path and radius, in radii
 
 
-def throw(rng: np.random.Generator, frames: np.ndarray, gap: int = 1, still: float = 0.5) -> np.ndarray:
+def throw(rng: np.random.Generator, frames: np.ndarray, gap: int = 1, still: float = 1.0) -> np.ndarray:
     """Draw a flying ball, and some that lie still and are not labelled, over a window of frames.
 
     Args:
