@@ -21,8 +21,14 @@ class BallData(Section):
     VAL: Datasets = part(Datasets, "validation sets, never trained on")
     CACHE: str = key("", "must stay empty: windows of whole frames are not cached")
     CROP: Size = key((256, 160), "training: width and height of the crop of the scaled frames, px")
-    AROUND: Share = key(0.75, "training: share of crops that contain the middle frame's ball, if it is visible")
+    AROUND: Share = key(0.75, "training: share of windows whose crop contains a visible ball in the middle frame")
     ZOOM: tuple[Positive, Positive] = key((0.8, 1.4), "training: range of the random scale, log-uniform")
+    STRETCH: Positive = key(1.0, "training: largest random ratio between the scales of width and height")
+    PAN: NonNegative = key(
+        0.0,
+        "training: standard deviation of the crop's motion in half of the windows, px of the input a frame",
+    )
+    COMPRESS: Share = key(0.0, "training: share of windows that are blurred and compressed as JPEG")
     GAP: Count = key(1, "training: largest distance between consecutive frames of a window, frames")
     POOL: Annotated[int, Field(ge=0)] = key(0, "training: sequences used in one epoch, in rotation; 0 = all")
     FLIP: Share = key(0.5, "training: share of windows that are mirrored")

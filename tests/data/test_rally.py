@@ -128,7 +128,7 @@ def test_a_ball_that_counts_as_seen_is_in_the_picture_and_one_behind_the_scores_
     for seed in range(3):
         each = Rally(np.random.default_rng(seed), "volleyball", SMALL, 16)
         with_ball = [each[i].astype(int) for i in range(16)]
-        monkeypatch.setattr(Rally, "_draw_ball", lambda self, image, i: None)
+        monkeypatch.setattr(Rally, "_draw_ball", lambda *_: None)
         change = [np.abs(each[i] - with_ball[i]).sum(axis=2) for i in range(16)]
         monkeypatch.undo()
         monkeypatch.setattr(Rally, "_record", lambda self, image, rng: image)
@@ -148,8 +148,16 @@ def test_balls_leave_and_come_back_and_some_are_tiny():
     for each in rendered_rallies(8, seed=5, size=(480, 270), frames=40):
         seen = np.flatnonzero(each.visible)
         gone += len(seen) > 0 and not each.visible[seen[0] : seen[-1]].all()
-        sides.append(4 * np.nanmin(each.boxes_xywh[:, 2]))  # px of 1920x1080
+        sides.append(4 * np.nanmin(each.sides))  # px of 1920x1080
     assert gone >= 1 and 2.5 < min(sides) < 5 and max(sides) < 60
+
+
+def test_a_ball_that_is_too_faint_counts_as_not_seen():
+    each = Rally(np.random.default_rng(4), "tennis", (1280, 720), 12)
+    assert min(each._contrast(i) for i in np.flatnonzero(each.visible)) >= rally.FAINT
+    each._exposure, each._blur = 0.95, 9.0  # px
+    each._truth(12)
+    assert not each.visible.any()
 
 
 def test_a_figure_in_front_covers_the_ball():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lib.models.ball.mmfnet import MMFNet
+from lib.models.ball.mmfnet import MOTION_GAIN, MMFNet
 from tests.models.draws import rand
 
 SMALL = {"widths": (4, 6, 8, 10, 12), "depths": (1, 1, 1, 1, 1), "fused": 5}
@@ -38,8 +38,8 @@ def test_motion_sees_which_way_the_brightness_changed():
     frames = torch.zeros(1, 3, 3, 16, 16)
     frames[:, 1] = 0.5
     brighter, darker = network._inputs(frames, None)[0, 9:].reshape(2, 2, 16, 16)
-    assert brighter[0].unique().tolist() == pytest.approx([0.5]) and not brighter[1].any()
-    assert darker[1].unique().tolist() == pytest.approx([0.5]) and not darker[0].any()
+    assert brighter[0].unique().tolist() == pytest.approx([0.5 * MOTION_GAIN]) and not brighter[1].any()
+    assert darker[1].unique().tolist() == pytest.approx([0.5 * MOTION_GAIN]) and not darker[0].any()
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 3, 32, 32), (1, 3, 3, 30, 32), (1, 3, 3, 32, 40)])

@@ -37,8 +37,9 @@ def samples(*overrides, config_name="baseline", script="mmfnet", training=True, 
     return settings, registry.samples(script, data, settings, seed=3, training=training)
 
 
-def test_the_light_of_a_ball_lies_where_the_sample_says():
-    _, made = samples("DATA.AROUND=1", "DATA.ZOOM=[0.7,1.6]", "DATA.GAP=2")
+@pytest.mark.parametrize("more", [[], ["DATA.PAN=4", "DATA.STRETCH=1.5", "DATA.COMPRESS=1"]])
+def test_the_light_of_a_ball_lies_where_the_sample_says(more):
+    _, made = samples("DATA.AROUND=1", "DATA.ZOOM=[0.7,1.6]", "DATA.GAP=2", *more)
     seen = 0
     for index in range(16):
         sample = made[1, index]
@@ -54,6 +55,23 @@ def test_the_light_of_a_ball_lies_where_the_sample_says():
         ids = sample["frame_ids"].tolist()
         assert ids[1] - ids[0] == ids[2] - ids[1] in (1, 2)
     assert seen > 10
+
+
+def test_windows_are_drawn_around_balls_that_are_seen():
+    rare = clip()
+    rare.visible[:8] = False
+    _, made = samples("DATA.AROUND=1", sequences=[rare])
+    assert {int(made[1, index]["frame_ids"][1]) for index in range(16)} == {8}
+
+
+def test_a_ball_flies_over_sequences_of_boxes():
+    videos = clip()
+    videos.task = "box"
+    _, made = samples("DATA.AROUND=1", sequences=[videos])
+    points = torch.stack([made[1, index]["points"] for index in range(16)])
+    assert points.isfinite().any() and not torch.equal(points[0].nan_to_num(-1), points[1].nan_to_num(-1))
+    _, made = samples("DATA.AROUND=0", sequences=[videos])
+    assert all(made[1, index]["points"].isnan().all() for index in range(16))
 
 
 def test_a_sample_depends_on_its_number_alone():

@@ -15,12 +15,12 @@ import numpy as np
 
 from . import court
 from .flight import SPORTS, STEPS, WHITE, fly
+from .streak import lay, streak
 
 HIDDEN = 0.65  # a ball of which more than this share is covered counts as not seen
+FAINT = 6.0  # grey levels: a ball that changes no 3x3 px by this counts as not seen, as noise and compression hide it
 _MARGIN = 0.04  # of the image's width, on each side, for a camera that pans
 _NOISE = 256  # px, side of the tile of noise
-_GAMMA = 2.2
-_SMALL = 2.5  # px: a disc of this radius or less, behind the lens, is a Gaussian of the same light and width
 _SHUTTLE = ((0.048, 0.014), (0.016, 0.022), (-0.029, 0.033))  # discs along its axis from its middle: place, radius, m
 _FIXED = 4  # bits of a fraction in OpenCV's drawing
 
@@ -92,7 +92,7 @@ class Rally:
             path = self._path(i)[0]
             self.streaks[i] = np.linalg.norm(np.diff(path, axis=0), axis=1).sum()
             if seen[i]:
-                seen[i] = self._covered(i) <= HIDDEN
+                seen[i] = self._covered(i) <= HIDDEN and self._contrast(i) >= FAINT
         self.visible = seen
         self.points = np.where(seen[:, None], inside, np.nan)
         side = np.where(seen, self.sides, np.nan)[:, None]
@@ -105,16 +105,7 @@ class Rally:
         i = range(len(self))[i]
         rng = np.random.default_rng([self._seed, 1, i])
         image = _hall(self).copy()
-        order = self._order(i)
-        far = [thing for thing in order if not thing[1]]
-        for things in (far, order[len(far) :]):
-            for _, _, player in things:
-                if player is None:
-                    self._draw_ball(image, i)
-                else:
-                    player.draw(image, i, self._camera)
-            if things is far:
-                _lay_net(image, _net(self), self._net_colour)
+        self._paint(image, i)
         x, y = self._pan[i]
         image = image[y : y + self.size[1], x : x + self.size[0]]
         scores, (x, y) = _scores(self)
@@ -175,23 +166,8 @@ class Rally:
         low, high = low.clip(0, self._wide), high.clip(0, self._wide)
         if (high <= low).any():
             return None
-        x = (np.arange(low[0], high[0]) + 0.5).astype(np.float32)
-        y = (np.arange(low[1], high[1]) + 0.5).astype(np.float32)
-        alpha = np.zeros((len(y), len(x)), np.float32)
-        small = radii.max() < _SMALL
-        for discs, sizes in zip(centres.astype(np.float32), radii.astype(np.float32), strict=True):
-            cover = np.zeros_like(alpha)
-            for (cx, cy), radius in zip(discs, sizes, strict=True):
-                if small:
-                    variance = self._blur**2 + radius**2 / 4 + 1 / 12  # of lens, disc and px
-                    across = np.exp(-((x - cx) ** 2) / (2 * variance)) * np.float32(radius**2 / (2 * variance))
-                    part = np.exp(-((y - cy) ** 2) / (2 * variance))[:, None] * across
-                else:
-                    part = np.clip(radius - np.sqrt((x - cx) ** 2 + (y[:, None] - cy) ** 2) + 0.5, 0, 1)
-                np.maximum(cover, part, out=cover)
-            alpha += cover
-        alpha /= len(centres)
-        return low, alpha.clip(0, 1) if small else cv2.GaussianBlur(alpha, (0, 0), self._blur)
+        x, y = (np.arange(first, last) + 0.5 for first, last in zip(low, high, strict=True))
+        return low, streak(centres, radii, x, y, self._blur)
 
     def _covered(self, i):
         """Share of the ball's light in frame i that something in front of it hides."""
@@ -207,10 +183,10 @@ class Rally:
         behind_net = not self._near[i] and (high > (x, y)).all() and (low < (x + w, y + h)).all()
         if not nearer and not below_title and not cut and not behind_net:
             return 0.0
-        streak = self._streak(i)
-        if streak is None:
+        placed = self._streak(i)
+        if placed is None:
             return 1.0
-        low, alpha = streak
+        low, alpha = placed
         if alpha.sum() <= 0:
             return 1.0
         cover = np.zeros((*alpha.shape, 3), np.uint8)
@@ -229,13 +205,41 @@ class Rally:
             share = np.maximum(share, np.where(net > 0.8, net, 0))
         return float((share * alpha).sum() / alpha.sum())
 
-    def _draw_ball(self, image, i):
-        streak = self._streak(i)
-        if streak is None:
+    def _paint(self, image, i, corner=(0, 0), ball=True):
+        """Paint what moves, and the net, over a part of the hall that begins at `corner` (x, y)."""
+        order = self._order(i)
+        far = [thing for thing in order if not thing[1]]
+        height, width = image.shape[:2]
+        for things in (far, order[len(far) :]):
+            for _, _, player in things:
+                if player is not None:
+                    player.draw(image, i, self._camera, corner)
+                elif ball:
+                    self._draw_ball(image, i, corner)
+            if things is far:
+                net = _net(self)[corner[1] : corner[1] + height, corner[0] : corner[0] + width]
+                _lay_net(image, np.ascontiguousarray(net), self._net_colour)
+
+    def _contrast(self, i):
+        """Largest change of the brightness of 3x3 px by the ball in frame i, grey levels."""
+        placed = self._streak(i)
+        if placed is None:
+            return 0.0
+        (left, top), alpha = placed
+        part = _hall(self)[top : top + alpha.shape[0], left : left + alpha.shape[1]]
+        shown = [part.copy(), part.copy()]
+        for image, ball in zip(shown, (True, False), strict=True):
+            self._paint(image, i, (left, top), ball)
+        change = np.subtract(*shown, dtype=np.float32).mean(axis=2)
+        return float(np.abs(cv2.blur(change, (3, 3))).max())
+
+    def _draw_ball(self, image, i, corner):
+        placed = self._streak(i)
+        if placed is None:
             return
-        (left, top), alpha = streak
+        (left, top), alpha = placed
         height, width = alpha.shape
-        part = image[top : top + height, left : left + width]
+        part = image[top - corner[1] :, left - corner[0] :][:height, :width]
         centre, _ = self._camera.project(self._flight.places[i * STEPS + STEPS // 2])
         radius = self.sides[i] / 2
         x = (np.arange(left, left + width) + 0.5 - centre[0]) / radius
@@ -249,9 +253,7 @@ class Rally:
             other = self._second if self.sport == "volleyball" else np.float32(WHITE)
             share = sharp * np.clip(panel * 2 - 0.6, 0, 1) * (0.9 if self.sport == "volleyball" else 0.4)
             colour = colour + share[..., None] * (light[..., None] * other - colour)
-        before, after = (part / np.float32(255)) ** _GAMMA, (colour / 255).clip(0, 1) ** _GAMMA
-        mixed = before + alpha[..., None] * (after - before)
-        part[:] = (255 * mixed ** (1 / _GAMMA) + 0.5).astype(np.uint8)
+        lay(part, alpha, colour)
 
     def _record(self, image, rng):
         """What the recorder makes of it: lost resolution, noise, JPEG."""

@@ -23,6 +23,7 @@ DEPTHS = (2, 2, 3, 3, 3)
 DILATIONS = (1, 2, 4)
 STRIDE = 16  # of the deepest stage, cells
 _GREY = (0.299, 0.587, 0.114)
+MOTION_GAIN = 8.0  # a ball changes the brightness by 0.05 to 0.2; the gain brings that to the range of the frames
 
 
 class HeatMaps(NamedTuple):
@@ -101,14 +102,15 @@ class MMFNet(nn.Module):
             raise ValueError(f"expected frames of shape {expected}, found {tuple(frames.shape)}")
         if (background is None) == self.background:
             raise ValueError(f"expected {'a' if self.background else 'no'} background")
-        x = self._inputs(frames, background)
-        stages = []
-        for stage, block in enumerate(self.encoder):
-            x = block(F.max_pool2d(x, 2) if stage else x)
-            stages.append(x)
+        # With channels last, convolutions of few channels are a fifth faster on a CPU.
+        x = self._inputs(frames, background).contiguous(memory_format=torch.channels_last)
+        stages, halved = [self.encoder[0](x)], []
+        for block in self.encoder[1:]:
+            halved.append(F.max_pool2d(stages[-1], 2))
+            stages.append(block(halved[-1]))
         deepest, coarser, sides = stages[4], None, []
         for stage in (3, 2, 1, 0):
-            finer = stages[stage - 1] if stage else None
+            finer = halved[stage - 1] if stage else None
             coarser = self.fusion[stage](finer, stages[stage], coarser, deepest)
             side = self.sides[stage](coarser)
             sides.insert(0, _enlarge(side, stages[0].shape[-2:]))
@@ -118,7 +120,7 @@ class MMFNet(nn.Module):
         parts = [frames.flatten(1, 2) - 0.5]
         if self.motion:
             grey = (frames * frames.new_tensor(_GREY)[:, None, None]).sum(dim=2)
-            change = grey[:, 1:] - grey[:, :-1]
+            change = MOTION_GAIN * (grey[:, 1:] - grey[:, :-1])
             parts += [change.relu(), (-change).relu()]
         if background is not None:
             parts.append(background - 0.5)
@@ -129,7 +131,8 @@ class _Fusion(nn.Module):
     """Fuses the features of several scales at one of them.
 
     Args:
-        finer, same, coarser, deepest: channels of the four inputs; 0 for an input that the stage does not have.
+        finer, same, coarser, deepest: channels of the four inputs; 0 for an input that the stage does not have. The
+            finer one is already pooled to the size of this stage.
         fused: channels of the result.
     """
 
@@ -149,7 +152,7 @@ class _Fusion(nn.Module):
         size = same.shape[-2:]
         total = self.same(same) + _enlarge(self.deepest(deepest), size)
         if finer is not None:
-            total = total + self.finer(F.max_pool2d(finer, 2))
+            total = total + self.finer(finer)
         if coarser is not None:
             total = total + _enlarge(self.coarser(coarser), size)
         x = self.mix(self.norm(total).relu())
