@@ -79,9 +79,6 @@ class Train(Optimisation):
     BACKBONE_MULTIPLIER: Share = key(0.1, "backbone's learning rate / LR")
     GIOU_WEIGHT: NonNegative = key(2.0, "weight of the loss 1 - GIoU")
     L1_WEIGHT: NonNegative = key(5.0, "weight of the L1 distance of the corners, in crop sides")
-    CORNER_WEIGHT: NonNegative = key(
-        0.0, "weight of the cross-entropy of the corners' score maps; a small network learns sooner with it"
-    )
     VAL_FRAMES: Annotated[int, Field(ge=0)] = key(100, "frames of each validation video tracked closed-loop; 0 = none")
 
 

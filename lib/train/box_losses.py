@@ -62,30 +62,6 @@ def _upright(boxes_xyxy: Tensor) -> Tensor:
     return torch.cat([torch.where(wrong, middle, low), torch.where(wrong, middle, high)], dim=1)
 
 
-def corner_map_loss(maps: Tensor, corners: Tensor, shift: float) -> Tensor:
-    """Cross-entropy of a corner head's score maps with the cells about the true corners.
-
-    The label is shared by the four cells about a corner so that its mean position is the corner itself. Unlike the
-    losses of the box it has a gradient in every cell, so that a small network learns from few samples where to look.
-
-    Args:
-        maps (B, 2, H, W): scores of the upper left and the lower right corner, before the softmax.
-        corners (B, 4): true corners xyxy, in crop sides.
-        shift: position of a cell in the cell, see CornerHead: 0.5 for its centre.
-
-    Returns:
-        (B,) float32, the sum of both corners, in nats.
-    """
-    height, width = maps.shape[-2:]
-    x, y = corners.unflatten(1, (2, 2)).unbind(dim=-1)  # (B, 2) each
-    across, down = (
-        (1 - ((p * n - shift).clamp(0, n - 1)[..., None] - torch.arange(n, device=p.device)).abs()).clamp(min=0)
-        for p, n in ((x, width), (y, height))
-    )
-    label = down[..., :, None] * across[..., None, :]
-    return -(label.flatten(2) * maps.flatten(2).log_softmax(dim=2)).sum(dim=(1, 2))
-
-
 def clip_loss(
     predicted_xyxy: Sequence[Tensor],
     boxes_xywh_norm: Sequence[Tensor],

@@ -1,14 +1,11 @@
 """Losses of one box: equal to the references with `faithful`, and what is corrected without."""
 
-import math
-
 import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from lib.models.parts.corner_head import mean_position
 from lib.models.stark import Stark
-from lib.train.box_losses import box_losses, clip_loss, corner_map_loss, target_corners
+from lib.train.box_losses import box_losses, clip_loss, target_corners
 from tests.models.test_stark import SMALL, Trunk, difference, from_maps, parity  # noqa: F401 (a fixture)
 from tests.models.test_sttrack import released
 
@@ -119,24 +116,3 @@ def test_boxes_that_are_not_targets_do_not_teach():
     assert found.grad[0].any() and not found.grad[1].any()
     nothing, stats = clip_loss([found.detach()], [boxes], 2, 5, counted=[torch.tensor([False, False])])
     assert nothing == 0 and all(value == 0 for value in stats.values())
-
-
-@pytest.mark.parametrize("shift", [0.0, 0.5])
-def test_the_label_of_a_corner_has_its_mean_there(shift):
-    """Where the loss is least, the corner head answers the true corners, with fractions of a cell."""
-    corners = torch.tensor([[0.23, 0.41, 0.57, 0.88]])
-    maps = torch.zeros(1, 2, 12, 12, requires_grad=True)
-    step = torch.optim.Adam([maps], lr=0.3)
-    for _ in range(400):
-        step.zero_grad()
-        corner_map_loss(maps, corners, shift).sum().backward()
-        step.step()
-    found = torch.cat([mean_position(maps[:, corner : corner + 1].detach(), shift) for corner in (0, 1)], dim=1)
-    assert (found - corners).abs().max() < 2e-3
-    beyond = corner_map_loss(maps.detach(), torch.tensor([[0.0, 0.0, 1.0, 1.0]]), shift)
-    assert beyond.isfinite().all(), "a corner beyond the outermost cells counts as in them"
-
-
-def test_corner_loss_of_flat_maps():
-    flat = corner_map_loss(torch.zeros(3, 2, 8, 10), torch.rand(3, 4), 0.5)
-    assert flat.tolist() == pytest.approx([2 * math.log(80)] * 3)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ...contracts import Actor
 from ...models.parts.precision import autocast
 from ...models.parts.weights import save_weights
-from ..box_losses import box_losses, clip_loss, corner_map_loss, mean_over_targets, target_corners
+from ..box_losses import box_losses, clip_loss
 from ..trainers.optim import make_optimiser
 
 
@@ -39,7 +39,7 @@ class CornerActor(Actor):
     def box_loss(
         self, frames: list[Any], batch: Mapping[str, Tensor], giou: float, l1: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss (scalar) of the boxes and of the score maps of their corners, and its parts.
+        """Loss (scalar) of the boxes, and its parts.
 
         Args:
             frames: of `respond`.
@@ -47,17 +47,8 @@ class CornerActor(Actor):
             giou, l1: weights.
         """
         boxes, visible = targets(batch)
-        found = [frame.boxes_xyxy for frame in frames]
-        loss, parts = clip_loss(found, boxes, giou, l1, visible, self.faithful)
-        stats = dict(parts)
-        if weight := self.options.CORNER_WEIGHT:
-            shift = 0.0 if self.faithful else 0.5
-            maps = [torch.cat([frame.top_left, frame.bottom_right], dim=1) for frame in frames]
-            each = [corner_map_loss(one, target_corners(box), shift) for one, box in zip(maps, boxes, strict=True)]
-            corners = mean_over_targets(torch.stack(each), torch.stack(visible))
-            loss = loss + weight * corners
-            stats |= {"Loss/corners": corners.detach(), "Loss/total": loss.detach()}
-        return loss, stats
+        loss, stats = clip_loss([frame.boxes_xyxy for frame in frames], boxes, giou, l1, visible, self.faithful)
+        return loss, dict(stats)
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         return {"network": make_optimiser(self.network, self.options, {"backbone.": self.options.BACKBONE_MULTIPLIER})}
