@@ -199,6 +199,8 @@ def network_changes(script, name, config):
 
     A budget may train a smaller network than the one that `test.py script name` builds.
     """
+    if registry.family(script).tracker is None:
+        return ""
     own = configuration.load(script, name)
     known = dict(flat(own))
     changes = [
@@ -206,7 +208,7 @@ def network_changes(script, name, config):
         for key, value in flat(config)
         if key.startswith(NETWORK) and key not in NOT_NETWORK and value != known[key]
     ]
-    if not changes or registry.family(script).tracker is None:
+    if not changes:
         return ""
     shapes, expected = (
         {key: value.shape for key, value in registry.network(script, each).state_dict().items()}

@@ -223,7 +223,7 @@ def test_boxes_that_are_none(command, tmp_path, capsys, box):
     words = ("--optional_box", *box, "--save_results")
     assert command("video_demo.py", "opencv", "mil", write(tmp_path / "clip.mp4"), *words) == 2
     error = capsys.readouterr().err
-    assert error.startswith("lunar: error: --optional_box ") and error.count("\n") == 1
+    assert error.startswith("lunar: error: --optional_box: expected ") and error.count("\n") == 1
 
 
 @pytest.mark.parametrize("fps", [211.222, 29.97, 0.5, 1000])

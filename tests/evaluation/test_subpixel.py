@@ -67,15 +67,15 @@ class TrueCell(lunar.LunarTracker):
         self.now = [self.boxes[side][high * 256 + low] for side, high, low in numbers]
         return super().track_frames(states, images)
 
-    def _locate(self, look, states, crops):
-        cells = self.cells
-        output = TrackerOutput(*(torch.zeros(len(crops), channels, cells, cells) for channels in (1, 2, 2)))
+    def _locate(self, look, states, crops, cells=None):
+        side = self.cells
+        output = TrackerOutput(*(torch.zeros(len(crops), channels, side, side) for channels in (1, 2, 2)))
         for index, (crop, box) in enumerate(zip(crops, self.now, strict=True)):
             x, y, w, h = crop.to_patch(box) / crop.size
-            column, row = (int((x + w / 2) * cells), int((y + h / 2) * cells))
+            column, row = (int((x + w / 2) * side), int((y + h / 2) * side))
             output.score_map[index, 0, row, column] = 1.0
             output.offset_map[index, :, row, column] = torch.tensor(
-                [(x + w / 2) * cells - column, (y + h / 2) * cells - row]
+                [(x + w / 2) * side - column, (y + h / 2) * side - row]
             )
             output.size_map[index, :, row, column] = torch.tensor([w, h])
         return super()._locate((output, None, None, None), states, crops)
