@@ -85,14 +85,11 @@ def clip_loss(
     if counted is None:
         counted = [torch.ones_like(boxes[:, 0], dtype=torch.bool) for boxes in boxes_xywh_norm]
     seen = torch.stack(list(counted))
+    targets = distributed.total(seen.sum(dim=1).float()).clamp(min=1) / distributed.world()
     frames = [box_losses(found, boxes, faithful) for found, boxes in zip(predicted_xyxy, boxes_xywh_norm, strict=True)]
-    giou, l1, overlap = (mean_over_targets(torch.stack(part), seen) for part in zip(*frames, strict=True))
+    giou, l1, overlap = (
+        (torch.where(seen, torch.stack(part), 0.0).sum(dim=1) / targets).sum() for part in zip(*frames, strict=True)
+    )
     loss = giou_weight * giou + l1_weight * l1
     stats = {"Loss/total": loss, "Loss/giou": giou, "Loss/l1": l1, "IoU": overlap / len(frames)}
     return loss, {name: value.detach() for name, value in stats.items()}
-
-
-def mean_over_targets(values: Tensor, counted: Tensor) -> Tensor:
-    """Sum over N frames of the mean over the samples of all processes: (N, B) values, (N, B) bool -> scalar."""
-    targets = distributed.total(counted.sum(dim=1).float()).clamp(min=1) / distributed.world()
-    return (torch.where(counted, values, 0.0).sum(dim=1) / targets).sum()

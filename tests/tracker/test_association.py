@@ -150,16 +150,16 @@ def test_a_localisation_of_another_candidate():
     scores = torch.full((9, 9), 0.01)
     scores[4, 4], scores[0, 8] = 0.6, 0.3
     found = rules.Localisation((0.0, 0.0), "normal", 0.6, (4, 4))
-    same, objects = rules.associated(found, None, scores, window, 4.0, 10.0, 0.25)
+    same, objects = association.associated(found, None, scores, window, 4.0, 10.0, 0.25)
     assert same is found and objects.positions[0].tolist() == [45, 45]
     scores[0, 8], scores[4, 5], scores[4, 4] = 0.55, 0.5, 0.01
     other = rules.Localisation((-40.0, 40.0), "hard_negative", 0.55, (0, 8))
-    moved, objects = rules.associated(other, objects, scores, window, 4.0, 10.0, 0.25)
+    moved, objects = association.associated(other, objects, scores, window, 4.0, 10.0, 0.25)
     assert moved == rules.Localisation((0.0, 10.0), "normal", other.score, (4, 5))
     scores[4, 5] = 0.01
     scores[0, 8] = 0.2
     for _ in range(2):
-        lost, objects = rules.associated(other, objects, scores, window, 4.0, 10.0, 0.25)
+        lost, objects = association.associated(other, objects, scores, window, 4.0, 10.0, 0.25)
     assert lost.flag == "not_found" and lost.cell == (0, 8)
 
 

@@ -10,6 +10,7 @@ Sources: Mayer et al., KeepTrack, arXiv:2103.16556, section 3.7 (identities); Be
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,6 +18,9 @@ from torch import Tensor
 
 from ...models.parts.matching import find_candidates, log_optimal_transport, mutual_matches
 from .candidates import Identities, IdentityRule, first_identities, next_identities
+
+if TYPE_CHECKING:
+    from .discriminative import Localisation, Window
 
 CANDIDATE = 0.05  # smallest score of a candidate, as in KeepTrack
 GATE = 0.4  # sides of the search window: at this distance from its prediction an object is as likely a new one
@@ -118,6 +122,47 @@ def associate(
         ),
     )
     return after, None if now.candidate is None else int(order[now.candidate])
+
+
+def associated(
+    found: "Localisation",
+    objects: Objects | None,
+    scores: Tensor,
+    window: "Window",
+    middle: float,
+    step: float,
+    not_found: float,
+) -> tuple["Localisation", Objects | None]:
+    """Let the identities of all candidates decide where the target is.
+
+    Args:
+        found: the localisation without candidates.
+        objects: of the last frame, or None.
+        scores (n, n): the score map.
+        window: of the crop.
+        middle: row and column that lie at the crop's centre.
+        step: image px per cell.
+        not_found: above this score a candidate becomes the target after the target was lost.
+
+    Returns:
+        The localisation, and the objects of this frame. The localisation is `found` itself if its cell is that of the
+        target. Otherwise its flag is "normal", or "not_found" if no candidate is the target.
+    """
+    scores, last = scores.detach().float().cpu(), len(scores) - 1
+    y, x = (min(max(round(moved / step + middle), 0), last) for moved in found.translation)
+    cells = peaks(scores, (y, x))
+    if not cells:
+        return found, None
+    moves = [((row - middle) * step, (column - middle) * step) for row, column in cells]
+    positions = np.array([[window.centre[1] + right, window.centre[0] + down] for down, right in moves])
+    ranks = [float(scores[cell]) for cell in cells]
+    own, rule = cells.index((y, x)), replace(RULE, reselect=not_found)
+    objects, choice = associate(objects, positions, ranks, own, window.scale * window.size, rule)
+    if choice is None:
+        return replace(found, flag="not_found"), objects
+    if choice == own:
+        return found, objects
+    return replace(found, translation=moves[choice], flag="normal", cell=cells[choice]), objects
 
 
 def _matched(distances):

@@ -14,6 +14,7 @@ from ...models.atom.classifier import filter_scores, learn_first, normalise_feat
 from ...models.parts.memory import SampleMemory
 from ...models.parts.optimisers import gaussian_label, target_cells
 from . import discriminative as rules
+from .association import associated
 from .dimp_steps import RefiningSettings, Seen, Uniform, dropped_channels, normalised, refined_target, seen_by
 from .first_samples import atom_augmentations, first_samples, random_shifts
 
@@ -145,7 +146,7 @@ def next_state(network: ATOM, state: AtomState, seen: Seen, settings: AtomSettin
     if settings.associate:
         middle, step = len(scores) / 2, state.scale * size / len(scores)
         least = settings.localisation.not_found
-        found, objects = rules.associated(found, state.objects, scores, window, middle, step, least)
+        found, objects = associated(found, state.objects, scores, window, middle, step, least)
     centre, extent, scale, filters, memory = state.centre, state.extent, state.scale, state.filters, state.memory
     if found.flag != "not_found":
         centre, extent, measured = refined_target(

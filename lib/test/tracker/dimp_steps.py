@@ -22,6 +22,7 @@ from ...models.parts.iounet import IoUNet, Space, refine_boxes
 from ...models.parts.memory import MemoryRule, SampleMemory
 from ...models.parts.optimisers import HingeOptimiser, gaussian_label, target_cells
 from . import discriminative as rules
+from .association import associated
 from .first_samples import dimp_augmentations, first_samples, random_shifts
 
 Uniform = Callable[[tuple[int, ...]], Tensor]
@@ -283,8 +284,7 @@ def look(
     crops = []
     for state, image in zip(states, images, strict=True):
         cells, kernel = state.memory.samples[0].shape[-1], state.filters.shape[-1]
-        middle = rules.search_centre(state.centre, state.scale, settings.size, cells, kernel)
-        crops.append(settings.crop(image, middle, state.scale))
+        crops.append(settings.search(image, state.centre, state.scale, cells, kernel))
     return seen_by(network, crops, images)
 
 
@@ -311,7 +311,7 @@ def next_state(network: DiMP, state: DiMPState, seen: Seen, settings: DiMPSettin
     if settings.associate:
         last, step = len(scores) - 1, window.scale * settings.size / cells
         least = settings.localisation.not_found
-        found, objects = rules.associated(found, state.objects, scores, window, last / 2, step, least)
+        found, objects = associated(found, state.objects, scores, window, last / 2, step, least)
     if found.flag == "not_found":
         return replace(state, frame=frame, found=found, objects=objects)
 

@@ -9,7 +9,7 @@ crop, reproduces that for comparison with published results. Its positions are p
 
 import math
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 import cv2
@@ -385,47 +385,6 @@ def localise(
     return Localisation((moved[0] * cell[0], moved[1] * cell[1]), flag, score, found)
 
 
-def associated(
-    found: Localisation,
-    objects: association.Objects | None,
-    scores: Tensor,
-    window: Window,
-    middle: float,
-    step: float,
-    not_found: float,
-) -> tuple[Localisation, association.Objects | None]:
-    """Let the identities of all candidates decide where the target is.
-
-    Args:
-        found: the localisation without candidates.
-        objects: of the last frame, or None.
-        scores (n, n): the score map.
-        window: of the crop.
-        middle: row and column that lie at the crop's centre.
-        step: image px per cell.
-        not_found: above this score a candidate becomes the target after the target was lost.
-
-    Returns:
-        The localisation, and the objects of this frame. The localisation is `found` itself if its cell is that of the
-        target. Otherwise its flag is "normal", or "not_found" if no candidate is the target.
-    """
-    scores, last = scores.detach().float().cpu(), len(scores) - 1
-    y, x = (min(max(round(moved / step + middle), 0), last) for moved in found.translation)
-    cells = association.peaks(scores, (y, x))
-    if not cells:
-        return found, None
-    moves = [((row - middle) * step, (column - middle) * step) for row, column in cells]
-    positions = np.array([[window.centre[1] + right, window.centre[0] + down] for down, right in moves])
-    ranks = [float(scores[cell]) for cell in cells]
-    own, rule = cells.index((y, x)), replace(association.RULE, reselect=not_found)
-    objects, choice = association.associate(objects, positions, ranks, own, window.scale * window.size, rule)
-    if choice is None:
-        return replace(found, flag="not_found"), objects
-    if choice == own:
-        return found, objects
-    return Localisation(moves[choice], "normal", found.score, cells[choice]), objects
-
-
 def fourier_interpolate(scores: Tensor, size: int, faithful: bool = False) -> Tensor:
     """Interpolate a periodic score map by its Fourier series.
 
@@ -509,6 +468,10 @@ class CropSettings:
     def crop(self, image: np.ndarray, centre: Pair, scale: float) -> tuple[Tensor, Window]:
         """Crop a search window with these settings. Arguments and result: see the function `crop`."""
         return crop(image, centre, scale, self.size, self.border, self.max_shrink, self.rounding)
+
+    def search(self, image: np.ndarray, centre: Pair, scale: float, cells: int, kernel: int) -> tuple[Tensor, Window]:
+        """Crop the search window around a target, see `search_centre`. Result: see the function `crop`."""
+        return self.crop(image, search_centre(centre, scale, self.size, cells, kernel), scale)
 
 
 # State and box

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...models.tomp import ToMP, box_at, clip_box, ltrb_map
 from . import discriminative as rules
+from .association import associated
 from .candidates import lost_scale
 from .dimp_steps import Seen, normalised
 from .first_samples import Augmentation, first_samples
@@ -109,8 +110,7 @@ def look(
     crops = []
     for state, image in zip(states, images, strict=True):
         cells = state.first.features.shape[-1]
-        middle = rules.search_centre(state.centre, state.scale, settings.size, cells, 1)
-        crops.append(settings.crop(image, middle, state.scale))
+        crops.append(settings.search(image, state.centre, state.scale, cells, 1))
     features = network.features(normalised(torch.cat([patch for patch, _ in crops]), network)[:, 0])
     return [
         Seen(features[number : number + 1], window, image.shape[:2])
@@ -140,7 +140,7 @@ def next_state(network: ToMP, state: ToMPState, seen: Seen, settings: ToMPSettin
     objects = None
     if settings.associate:
         step, least = window.scale * settings.size / cells, settings.localisation.not_found
-        found, objects = rules.associated(found, state.objects, scores[0], window, (cells - 1) / 2, step, least)
+        found, objects = associated(found, state.objects, scores[0], window, (cells - 1) / 2, step, least)
     if found.flag == "not_found":
         lost = state.lost + 1
         return replace(state, scale=lost_scale(state.scales, lost), lost=lost, found=found, objects=objects)
