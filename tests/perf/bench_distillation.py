@@ -1,6 +1,9 @@
 """Losses of weights of `lunar` on sharp and on degraded crops of one dataset: the same crops for each file.
 
-Example: python tests/perf/bench_distillation.py pretrained/lunar_tiny.safetensors trained.safetensors
+Examples:
+    python tests/perf/bench_distillation.py pretrained/lunar_tiny.safetensors trained.safetensors
+    python tests/perf/bench_distillation.py pretrained/lunar_tiny_pairs.safetensors trained.safetensors --sides 4 6 8 12 \\
+        --config tiny_pairs --set TRAIN.MKD.ENABLE=true --set TRAIN.START=lunar/tiny_pairs
 """
 
 import argparse
@@ -27,17 +30,25 @@ def main():
     arguments.add_argument("--config", default="tiny_mkd", help="experiments/lunar/<config>.yaml")
     arguments.add_argument("--dataset", default="lunar_night")
     arguments.add_argument("--samples", type=int, default=96)
+    arguments.add_argument("--sides", nargs="+", type=float, help="of degraded targets, px; default: drawn as in training")
+    arguments.add_argument("--set", dest="overrides", action="append", default=[], metavar="A.B=V")
     options = arguments.parse_args()
     torch.set_num_threads(1)
-    changes = ["TRAIN.MKD.SHARE=1", f"DATA.VAL.SAMPLE_PER_EPOCH={options.samples}", "DATA.SEARCH.NUMBER=3"]
+    changes = [*options.overrides, "TRAIN.MKD.SHARE=1", f"DATA.VAL.SAMPLE_PER_EPOCH={options.samples}"]
     settings = config.load("lunar", options.config, changes)
+    if settings.MODEL.QUERY.ENABLE:
+        settings = config.load("lunar", options.config, [*changes, "DATA.SEARCH.NUMBER=3"])
     actor = with_teacher(registry.actor("lunar", registry.network("lunar", settings), settings), settings)
     datasets = inputs.load_datasets([options.dataset], "lunar", "--dataset", needed=False)
     samples = registry.samples("lunar", datasets, settings, seed=0, training=False)
-    rows = {(file, kind): [] for file in options.weights for kind in ("sharp", "degraded")}
+    degraded = {f"degraded to {side:g} px": [side, side] for side in options.sides or ()} or {"degraded": actor.mkd.SIDE}
+    rows = {(file, kind): [] for file in options.weights for kind in ("sharp", *degraded)}
     for number, batch in enumerate(make_loader(samples, epoch_batches(len(samples), 8, epoch=0, rank=0, world=1), 0)):
-        torch.manual_seed(number)
-        seen = {"sharp": batch, "degraded": {**batch, **actor.degrade(batch)}}
+        seen = {"sharp": batch}
+        for kind, side in degraded.items():
+            torch.manual_seed(number)
+            actor.mkd.SIDE = side
+            seen[kind] = {**batch, **actor.degrade(batch)}
         for (file, kind), row in rows.items():
             load_weights(actor.network, file)
             actor.network.eval()
