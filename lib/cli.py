@@ -112,6 +112,7 @@ SUBCOMMANDS = {
     "compare": ("vis_results", "draw the boxes of several trackers side by side"),
     "make_lmdb": ("make_lmdb", "pack a benchmark into an LMDB"),
     "make_crops": ("make_crops", "cache the crops around targets for training"),
+    "mine_candidates": ("mine_candidates", "find frames in which several objects look like the target"),
     "make_collages": ("make_collages", "compose training clips from photographs"),
     "merge_weights": ("merge_weights", "combine checkpoints"),
     "vot": ("vot_results", "results in the form of the VOT toolkit"),

@@ -274,6 +274,8 @@ class Family:
         network: function from a configuration to the network with random weights; None for a tracker without one.
         actor: an Actor, built from (network, config); None if there is nothing to train.
         samples: the training set, built from (datasets, config, seed=, training=); needed with `actor`.
+        mine: function from (config, weights, device) to what finds its training samples, as `mine` of
+            data.benchmarks.pack.pack_candidates; None for a family that needs no such samples.
         experiments: folder of its configurations, for a family of another package. None: experiments/<name>.
     """
 
@@ -283,4 +285,5 @@ class Family:
     network: str | None = None
     actor: str | None = None
     samples: str | None = None
+    mine: str | None = None
     experiments: str | None = None

@@ -79,6 +79,9 @@ FAMILIES = {
         schema=".config.keep_track:KeepTrack",
         tracker=".test.tracker.keep_track:KeepTrackTracker",
         network=".models.keep_track.build:build_network",
+        actor=".train.actors.keep_track:KeepTrackActor",
+        samples=".train.data.keep_track:CandidateSamples",
+        mine=".test.tracker.keep_track_mining:Miner",
     ),
     "opencv": Family(schema=".config.opencv:OpenCV", tracker=".test.tracker.opencv:OpenCVTracker"),
     "identity": Family(schema=".config.identity:Identity", tracker=".test.tracker.identity:IdentityTracker"),
@@ -177,6 +180,19 @@ def actor(script: str, network: Any, config: Any) -> Any:
 def samples(script: str, datasets: dict, config: Any, **options: Any) -> Any:
     """A family's data set of samples, see train.data.samples.Samples for the arguments."""
     return _resolve(trained(script).samples)(datasets, config, **options)
+
+
+def miner(script: str, config: Any, weights: Any, device: Any) -> Any:
+    """What finds the samples that a family is trained on, see contracts.Family.
+
+    Raises:
+        UserError: the family needs no such samples.
+    """
+    place = family(script).mine
+    if place is None:
+        known = ", ".join(name for name in scripts() if family(name).mine)
+        raise UserError(f"{script}: is trained on videos as they are; those that are not: {known}")
+    return _resolve(place)(config, weights, device)
 
 
 @functools.cache

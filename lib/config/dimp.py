@@ -52,8 +52,12 @@ class Backbone(Section):
 
     @property
     def stride(self) -> int:
-        """px of a crop per cell of the score map."""
-        return 8 if self.TYPE == "lite0" else 16
+        return stride_of(self.TYPE)
+
+
+def stride_of(kind: str) -> int:
+    """px of a crop per cell of the score map, for a MODEL.BACKBONE.TYPE."""
+    return 8 if kind == "lite0" else 16
 
 
 class Model(Section):

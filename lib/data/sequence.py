@@ -15,6 +15,8 @@ class Sequence:
     boxes_xywh: (N, 4) float64 px, rows of NaN where the target is absent or unlabelled. visible: (N,) bool.
     opener: called without arguments, returns a frame source (lib/data/frames.py). windows: of a sequence of crops,
     (N, 4) number of the frame that each was cut from, and centre and side of its window there, px; else None.
+    candidates: of crops that mine_candidates.py made, (K, 6) number of the crop, row and column of a peak in its score
+    map, the score, and width and height of the frame, px; else None.
     attributes: words that hold for the whole. frame_attributes: {word: (N,) bool} of those annotated by frame.
     category: class of the target, "" where unknown. task: "box", or "point" where only a centre is annotated and the
     boxes are squares of a nominal side about it. origin: what the dataset's own files call the first pixel's edge, px.
@@ -30,6 +32,7 @@ class Sequence:
     attributes: tuple = ()
     place: str = ""
     windows: np.ndarray | None = None
+    candidates: np.ndarray | None = None
     frame_attributes: dict = field(default_factory=dict)
     category: str = ""
     task: str = "box"

@@ -2,8 +2,8 @@
 
 Examples:
     python tests/perf/bench_distillation.py pretrained/lunar_tiny.safetensors trained.safetensors
-    python tests/perf/bench_distillation.py pretrained/lunar_tiny_pairs.safetensors trained.safetensors --sides 4 6 8 12 \\
-        --config tiny_pairs --set TRAIN.MKD.ENABLE=true --set TRAIN.START=lunar/tiny_pairs
+    python tests/perf/bench_distillation.py pretrained/lunar_tiny_pairs.safetensors trained.safetensors \\
+        --sides 4 6 8 12 --config tiny_pairs --set TRAIN.MKD.ENABLE=true --set TRAIN.START=lunar/tiny_pairs
 """
 
 import argparse
@@ -30,7 +30,7 @@ def main():
     arguments.add_argument("--config", default="tiny_mkd", help="experiments/lunar/<config>.yaml")
     arguments.add_argument("--dataset", default="lunar_night")
     arguments.add_argument("--samples", type=int, default=96)
-    arguments.add_argument("--sides", nargs="+", type=float, help="of degraded targets, px; default: drawn as in training")
+    arguments.add_argument("--sides", nargs="+", type=float, help="of degraded targets, px; default: as in training")
     arguments.add_argument("--set", dest="overrides", action="append", default=[], metavar="A.B=V")
     options = arguments.parse_args()
     torch.set_num_threads(1)
@@ -41,7 +41,8 @@ def main():
     actor = with_teacher(registry.actor("lunar", registry.network("lunar", settings), settings), settings)
     datasets = inputs.load_datasets([options.dataset], "lunar", "--dataset", needed=False)
     samples = registry.samples("lunar", datasets, settings, seed=0, training=False)
-    degraded = {f"degraded to {side:g} px": [side, side] for side in options.sides or ()} or {"degraded": actor.mkd.SIDE}
+    degraded = {f"degraded to {side:g} px": [side, side] for side in options.sides or ()}
+    degraded = degraded or {"degraded": actor.mkd.SIDE}
     rows = {(file, kind): [] for file in options.weights for kind in ("sharp", *degraded)}
     for number, batch in enumerate(make_loader(samples, epoch_batches(len(samples), 8, epoch=0, rank=0, world=1), 0)):
         seen = {"sharp": batch}

@@ -17,7 +17,7 @@ from lib.models.keep_track import KeepTrack, Matcher
 from lib.models.keep_track.model import DescriptorExtractor
 from lib.models.parts.resnet import drop_unused
 from lib.models.tomp import released_state, tomp
-from lib.test.tracker import atom_steps, keep_track_steps, tomp_steps
+from lib.test.tracker import atom_steps, dimp_steps, keep_track_steps, tomp_steps
 from lib.test.tracker import discriminative as rules
 from lib.test.tracker.dimp_steps import DiMPSettings, first_frame, look, next_state
 from tests.recipe_weights import recipe, recipe_weights
@@ -136,8 +136,8 @@ def test_keep_track_equals_reference(shared_data, monkeypatch, tmp_path, run):
     keys.write_text("".join(line for line in lines if not line.startswith("feature_extractor.")))
     matcher.load_state_dict(recipe_weights(keys, networks["keep_track"]["explicit"], 5))
     # Random weights give low scores.
-    factor, plain = trace["overrides"]["score_factor"], keep_track_steps.apply_filter
-    monkeypatch.setattr(keep_track_steps, "apply_filter", lambda *given: factor * plain(*given))
+    factor, plain = trace["overrides"]["score_factor"], dimp_steps.apply_filter
+    monkeypatch.setattr(dimp_steps, "apply_filter", lambda *given: factor * plain(*given))
     base = replace(SETTINGS["super_dimp"], rounding="half_pixel", train_every=3, refine_steps=3)
     settings = keep_track_steps.KeepTrackSettings(base, candidate=0.1)
     uniform = recipe_uniform(trace["random_tag"])

@@ -190,7 +190,8 @@ def test_keep_track_is_put_together_from_two_files(tmp_path, monkeypatch):
     torch.manual_seed(0)
     small_base = config.load("dimp", "super_dimp_simple", [*SMALL, *FILTER])
     matcher = KeepTrack(torch.nn.Identity(), DescriptorExtractor(16, 256), Matcher(256, (8,)))
-    settings = config.load("keep_track", "default", ["TEST.SEARCH_SIZE=64", "TEST.NOT_FOUND=0", "TEST.CANDIDATE=0"])
+    changes = ["TEST.SEARCH_SIZE=64", "TEST.NOT_FOUND=0", "TEST.CANDIDATE=0", *SMALL[:2]]
+    settings = config.load("keep_track", "default", changes)
     monkeypatch.setattr(keep_track.configuration, "load", lambda *names: small_base)
     base = build_network(small_base)
     files = tmp_path / "base.pth.tar", tmp_path / "keep_track.pth.tar"

@@ -126,7 +126,8 @@ def _load(name_or_folder, pattern, data_root, use_lmdb, cache, boxes_needed):
         path = crops_path(dataset_name(name), cache) if cache else lmdb_path(name, data_root)
         if not path.exists():
             command, out = ("make_crops", cache) if cache else ("make_lmdb", path)
-            raise UserError(f"no such LMDB; make it with: {invocation(command)} {name} {out}", path)
+            other = " (or mine_candidates, for a family trained on candidates)" if cache else ""
+            raise UserError(f"no such LMDB; make it with: {invocation(command)} {name} {out}{other}", path)
         return _look(path, dataset_name(name), OWN_FOLDER).part(pattern).load()
     found = find(name, data_root, boxes_needed)
     if found.missing and not (pattern and found.seen):

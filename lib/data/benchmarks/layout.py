@@ -34,7 +34,7 @@ class Layout:
     category: the target's class, of the words in braces, up to a number. about: GOT-10k's meta_info.ini, which says it.
     origin: what the files call the first pixel's edge, px: 1 for boxes that count pixels as MATLAB does.
     span: file of the first and the last frame's number. facts: {name: Facts} of sequences that need them.
-    windows: file that pack_crops writes, see Sequence.
+    windows, candidates: files that pack_crops and pack_candidates write, see Sequence.
     """
 
     boxes: str
@@ -53,6 +53,7 @@ class Layout:
     span: str = ""
     facts: dict = field(default_factory=dict)
     windows: str = ""
+    candidates: str = ""
 
     by_text = True  # its sequences are seen by the names of files and read one by one, see ReadAtOnce
 
@@ -167,6 +168,7 @@ def _sequence(files, dataset, name, entry):
         facts.attributes or _attributes(files, layout, fields),
         str(place),
         _windows(files, layout, fields, len(boxes)),
+        _candidates(files, layout, fields, len(boxes)),
         _tags(files, layout, fields, len(boxes)),
         _category(files, layout, fields),
         origin=layout.origin,
@@ -183,6 +185,7 @@ FOLDER_LAYOUTS = (
         absent=ABSENT,
         attributes=("{seq}/attributes.txt",),
         windows="{seq}/windows.txt",
+        candidates="{seq}/candidates.txt",
     ),
     Layout(boxes="{seq}.txt", video="{seq}"),
     Layout(
@@ -343,5 +346,14 @@ def _windows(files, layout, fields, count):
         rows = parse_boxes(files.storage.read(file), files.storage.place(file), allow_nan=False)
         if len(rows) != count:
             raise files.error(f"{len(rows)} windows for {count} frames", file)
+        return rows
+    return None
+
+
+def _candidates(files, layout, fields, count):
+    for file in files.like(layout.candidates, fields):
+        rows = parse_boxes(files.storage.read(file), files.storage.place(file), columns=6, allow_nan=False)
+        if not ((rows[:, 0] >= 0) & (rows[:, 0] < count)).all():
+            raise files.error(f"a candidate of a crop that is none of the {count}", file)
         return rows
     return None

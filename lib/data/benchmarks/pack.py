@@ -18,6 +18,7 @@ from .annotated import PHOTO, StillSequences
 
 FRAME_QUALITY, CROP_QUALITY = 95, 92  # of JPEG, where frames come from a video, and of crops
 JITTER = 1 / 16  # the crop's centre moves by up to this share of its side, so that targets are not always in the middle
+COUNT = "crops.txt"  # of a sequence of mined crops: their number
 TEXTURE = 5.0  # grey levels per px: patches of photographs whose weaker gradient is below are no targets
 
 
@@ -57,6 +58,56 @@ def pack_crops(sequences, path, progress, every=1, size=320, context=10.0):
         if not writer.finished:
             writer.finish()
     return count
+
+
+def pack_candidates(sequences, path, progress, mine, made_from):
+    """Write the search crops of a tracker in which several objects look like the target to an LMDB.
+
+    A crop with two or more candidates is kept, and one with a single candidate after such a crop.
+
+    sequences: as benchmarks.load gives them. progress(done, total) is called after every frame.
+    mine: called with the frames and the first box (4,) xywh of a sequence. For every later frame it yields the crop's
+        window (Crop), its pixels (S, S, 3) uint8, and its candidates (K, 5): row, column, score, and width and height
+        of the frame.
+    made_from: dict of plain types that says what `mine` does.
+    Returns the number of crops that there are now. Raises UserError, also where there is nothing to keep, and
+    MachineError.
+    """
+    made_from = {"candidates of": sequences[0].dataset, "sequences": len(sequences), **made_from}
+    with LmdbWriter(path, made_from) as writer:
+        done, total = 0, sum(map(len, sequences))
+        for sequence in sequences:
+            # The number of crops comes last: it marks the sequence as finished, also one that has none.
+            if len(sequence) > 1 and f"{sequence.name}/{COUNT}" not in writer:
+                count = _mined(sequence, writer, mine, lambda index, done=done: progress(done + index, total))
+                writer.put(f"{sequence.name}/{COUNT}", str(count).encode())
+            done += len(sequence)
+            progress(done, total)
+        count = sum(int(writer.get(f"{one.name}/{COUNT}") or 0) for one in sequences)
+        if not count:
+            raise UserError("no frame in which several objects look like the target", sequences[0].place)
+        if not writer.finished:
+            writer.finish()
+    return count
+
+
+def _mined(sequence, writer, mine, progress):
+    """Write the crops of a sequence, and return their number."""
+    frames, windows, boxes, visible, rows, before = sequence.frames(), [], [], [], [], 0
+    for index, (crop, patch, candidates) in enumerate(mine(frames, sequence.first_box), start=1):
+        if len(candidates) > 1 or (before > 1 and len(candidates)):
+            rows += [(len(windows), *candidate) for candidate in candidates]
+            windows.append((index, crop.cx, crop.cy, crop.side))
+            boxes.append(crop.to_patch(sequence.boxes_xywh[index]))
+            visible.append(sequence.visible[index])
+            writer.put(f"{sequence.name}/img/{index + 1:08d}.jpg", encode_jpeg(patch, CROP_QUALITY))
+        before = len(candidates)
+        progress(index + 1)
+    if windows:
+        writer.put(f"{sequence.name}/windows.txt", _rows(windows))
+        writer.put(f"{sequence.name}/candidates.txt", _rows(rows))
+        _put_truth(writer, sequence.name, boxes, np.array(visible), sequence.attributes)
+    return len(windows)
 
 
 def _pack_videos(sequences, writer, progress):

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from ..dimp.build import build_backbone
 from .model import KeepTrack, keep_track
 
 
 def build_network(config: Any) -> KeepTrack:
-    """The matching network of a `keep_track` configuration, with random weights. It has only one size."""
-    return keep_track()
+    """The matching network of a `keep_track` configuration, with random weights."""
+    return keep_track(build_backbone(config.MODEL.BACKBONE))

@@ -6,6 +6,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from ..parts.lite_features import LiteFeatures
 from ..parts.matching import Matches, log_optimal_transport, mutual_matches
 from ..parts.resnet import ResNet
 
@@ -186,7 +187,9 @@ class KeepTrack(nn.Module):
         matcher: matches candidates by their descriptors.
     """
 
-    def __init__(self, feature_extractor: ResNet, descriptor_extractor: DescriptorExtractor, matcher: Matcher):
+    def __init__(
+        self, feature_extractor: ResNet | LiteFeatures, descriptor_extractor: DescriptorExtractor, matcher: Matcher
+    ):
         super().__init__()
         self.feature_extractor = feature_extractor
         self.descriptor_extractor = descriptor_extractor
@@ -208,7 +211,7 @@ class KeepTrack(nn.Module):
         return self.matcher(descriptors, centres, scores)
 
 
-def keep_track() -> KeepTrack:
-    """Build KeepTrack's matching network on a ResNet-50."""
-    backbone = ResNet(50)
+def keep_track(backbone: ResNet | LiteFeatures | None = None) -> KeepTrack:
+    """Build KeepTrack's matching network on a backbone; None for a ResNet-50."""
+    backbone = ResNet(50) if backbone is None else backbone
     return KeepTrack(backbone, DescriptorExtractor(backbone.channels["layer3"], 256), Matcher())

@@ -38,7 +38,7 @@ def describe(tracker: str, settings: Mapping, weights: Any, enhancer: str | None
         weights (path): of the tracker, a file or folder; or None.
         enhancer: name or file of the enhancer before the tracker; or None.
     """
-    made = {"tracker": tracker, "code": __version__, "weights": _file(weights), "enhancer": _file(enhancer)}
+    made = {"tracker": tracker, "code": __version__, "weights": file_digest(weights), "enhancer": file_digest(enhancer)}
     chosen = {key: value for key, value in settings.items() if not isinstance(value, Mapping) or key in SECTIONS}
     return {**made, "settings": json.loads(json.dumps(dict(_flat(chosen)), default=str))}
 
@@ -182,7 +182,7 @@ def file_mark(path: Path) -> bytes:
         return str(path.stat().st_size).encode() + hashlib.sha256(file.read(HEAD)).digest()
 
 
-def _file(path):
+def file_digest(path):
     """{name, sha256} of a file or a folder's files; a name that is no file, as it is; None for None."""
     if path is None or not Path(path).exists():
         return None if path is None else str(path)

@@ -288,6 +288,22 @@ def look(
     return seen_by(network, crops, images)
 
 
+def score_map(network: DiMP, filters: Tensor, seen: Seen, softmax: bool = False) -> tuple[Tensor, Tensor]:
+    """Apply the filter to a crop.
+
+    Args:
+        filters (1, D, 4, 4): the filter.
+        seen: of `look`.
+        softmax: convert scores to probabilities.
+
+    Returns:
+        The features (1, 1, D, H, W) that the filter sees, and the scores (H + 1, W + 1).
+    """
+    features = network.classifier.features(seen.features["layer3"])
+    scores = apply_filter(features, filters)[0, 0]
+    return features, scores.flatten().softmax(0).view_as(scores) if softmax else scores
+
+
 @torch.no_grad()
 def next_state(network: DiMP, state: DiMPState, seen: Seen, settings: DiMPSettings, uniform: Uniform) -> DiMPState:
     """Find the target in the next frame and update the filter.
@@ -302,10 +318,7 @@ def next_state(network: DiMP, state: DiMPState, seen: Seen, settings: DiMPSettin
     """
     frame, (layers, window, image_size) = state.frame + 1, seen
     cells, kernel = state.memory.samples[0].shape[-1], state.filters.shape[-1]
-    features = network.classifier.features(layers["layer3"])
-    scores = apply_filter(features, state.filters)[0, 0]
-    if settings.softmax:
-        scores = scores.flatten().softmax(0).view_as(scores)
+    features, scores = score_map(network, state.filters, seen, settings.softmax)
     found = rules.localise(scores, settings.localisation, window, state.centre, state.extent, kernel)
     objects = None
     if settings.associate:

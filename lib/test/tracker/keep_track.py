@@ -9,6 +9,7 @@ import torch
 
 from ... import config as configuration
 from ...config.paths import paths
+from ...errors import UserError
 from ...models.dimp import DiMP
 from ...models.keep_track import KeepTrack
 from ...models.keep_track.build import build_network
@@ -21,6 +22,15 @@ from .online import OnlineTracker
 from .weights import find_weights
 
 BASE = "dimp"  # script of MODEL.BASE, whose network finds the candidates
+
+
+def base_of(config: Any) -> Any:
+    """The configuration that MODEL.BASE names. Raises UserError if its backbone is not MODEL.BACKBONE."""
+    base = configuration.load(BASE, config.MODEL.BASE)
+    own, expected = dict(config.MODEL.BACKBONE), dict(base.MODEL.BACKBONE)
+    if own != expected:
+        raise UserError(f"MODEL.BACKBONE {own}: expected {expected}, that of {BASE} {config.MODEL.BASE}")
+    return base
 
 
 class KeepTrackTracker(OnlineTracker):
@@ -49,7 +59,7 @@ class KeepTrackTracker(OnlineTracker):
         base: DiMP | None = None,
     ) -> None:
         name = config.MODEL.BASE
-        self.base_config = configuration.load(BASE, name)
+        self.base_config = base_of(config)
         base_weights = None if base is not None else find_weights(BASE, name, self.base_config, paths())
         super().__init__(config, weights, device, build_network(config) if network is None else network)
         self.base = DiMPTracker(self.base_config, base_weights, device, base).network

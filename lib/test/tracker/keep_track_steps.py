@@ -13,7 +13,6 @@ from torch import Tensor
 from ...models.dimp import DiMP
 from ...models.keep_track import KeepTrack
 from ...models.keep_track.model import candidate_centres, normalise_centres
-from ...models.parts.filters import apply_filter
 from ...models.parts.matching import find_candidates
 from . import dimp_steps
 from . import discriminative as rules
@@ -185,8 +184,7 @@ def next_state(
     base, options, (layers, window, image_size) = state.base, settings.base, seen
     frame, faithful = base.frame + 1, options.faithful
     cells = base.memory.samples[0].shape[-1]
-    features = network.classifier.features(layers["layer3"])
-    scores = apply_filter(features, base.filters)[0, 0]
+    features, scores = dimp_steps.score_map(network, base.filters, seen)
     coarse = layers["layer3"][0]
     candidates = _candidates(matcher, state.candidates, scores, coarse, window, image_size, settings, frame)
     if candidates is None or state.candidates is None:
