@@ -177,7 +177,7 @@ def test_an_enhancer_learns_through_a_frozen_tracker_then_with_it(tmp_path):
     assert not all(learned[name].equal(value) for name, value in shipped.items())
 
 
-def test_the_enhancer_trains_on_photographs_in_two_processes_and_goes_on(tmp_path):
+def test_the_enhancer_trains_on_photographs_in_two_processes_and_goes_on(command, capsys, tmp_path):
     """The curve too, whose trunk has weights without a gradient; and a script that does not track is no tracker."""
     import numpy as np
 
@@ -196,10 +196,9 @@ def test_the_enhancer_trains_on_photographs_in_two_processes_and_goes_on(tmp_pat
     assert "[train: 1, 2 / 2]" in done.stdout and "[val: 1] PSNR: " in done.stdout and "AUC" not in done.stdout
     folder = tmp_path / "out" / "checkpoints" / "train" / "enhancer" / "curve"
     assert load_enhancer(folder / "Curve_final.safetensors").type == "curve"
-    done = run("train.py", *words, "--set", "TRAIN.EPOCH=2", "--resume", folder / "Curve_ep0001.pth.tar")
-    assert done.returncode == 0, done.stderr
-    assert "[train: 2, 4 / 4]" in done.stdout
-    done = run("train.py", *words, "--dry_run")
-    assert done.returncode == 0 and "night " in done.stdout
-    done = run("test.py", "enhancer", "baseline", "--dataset", "lunar_demo", "--save_dir", tmp_path / "none")
-    assert done.returncode != 0 and "this script has no tracker; those that have: lunar" in done.stderr
+    assert command("train.py", *words, "--set", "TRAIN.EPOCH=2", "--resume", folder / "Curve_ep0001.pth.tar") == 0
+    assert "[train: 2, 4 / 4]" in capsys.readouterr().out
+    assert command("train.py", *words, "--dry_run") == 0
+    assert "night " in capsys.readouterr().out
+    assert command("test.py", "enhancer", "baseline", "--dataset", "lunar_demo", "--save_dir", tmp_path / "none") == 2
+    assert "this script has no tracker; those that have: lunar" in capsys.readouterr().err

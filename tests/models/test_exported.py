@@ -28,7 +28,7 @@ CONFIGURATIONS = {
             "MODEL.QUERY.INJECT=token",
         ),
     ),
-    "a pretrained trunk, larger crops": ("tiny", ("DATA.SEARCH.SIZE=192", "DATA.TEMPLATE.SIZE=96")),
+    "a pretrained trunk, larger crops": ("tiny_pairs", ("DATA.SEARCH.SIZE=192", "DATA.TEMPLATE.SIZE=96")),
     "a ViT that attends jointly": ("vit_tiny", (*SMALL, "MODEL.BACKBONE.ATTENTION=joint")),
     "OSTrack, which eliminates": ("ostrack_256", (*SMALL, "MODEL.BACKBONE.TYPE=vit_tiny", "MODEL.BACKBONE.CE_LOC=[1]")),
 }
