@@ -113,7 +113,12 @@ class Test(BoxTracking, Associating):
     """How a network tracks that learns its target online."""
 
     SOURCE: str = key("", "web address from which CHECKPOINT can be downloaded; shown when the file is missing")
-    BACKEND: Literal["torch"] = key("torch", "engine that runs the network")
+    BACKEND: Literal["torch", "onnx", "openvino"] = key(
+        "torch",
+        "engine that computes the features of search crops; onnx and openvino run on the CPU. Filters and boxes are "
+        "always optimised by torch",
+    )
+    PRECISION: Literal["fp32"] = key("fp32", "arithmetic of matrix products")
     FAITHFUL: bool = key(
         False, "round positions, sizes and crops as the released tracker does, to compare with published results"
     )

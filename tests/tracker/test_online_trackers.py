@@ -10,6 +10,8 @@ import torch
 import torchvision
 
 from lib import config, registry
+from lib.export.engines import open_stages
+from lib.export.graphs import export, recorded
 from lib.models.dimp.build import build_network
 from lib.models.keep_track import KeepTrack, Matcher
 from lib.models.keep_track.model import DescriptorExtractor
@@ -19,6 +21,7 @@ from lib.models.tomp import ALIAS
 from lib.test.evaluation.results import Run
 from lib.test.follow.saved import Found, Saved
 from lib.test.tracker import keep_track
+from lib.test.tracker.online import LOOK
 
 SMALL = ("MODEL.BACKBONE.TYPE=lite0", "MODEL.BACKBONE.WIDTH=16", "DATA.SEARCH.SIZE=64", "TEST.SEARCH_SIZE=null",
          "TEST.SEARCH_FACTOR=null")  # fmt: skip
@@ -182,8 +185,24 @@ def test_a_camera_that_is_not_there_is_one_line(command, capsys, tmp_path):
 
 
 def test_another_backend_is_one_line(command, capsys, video):
-    assert command("test.py", "dimp", "dimp18", "--dataset", video, "--backend", "onnx") == 2
+    assert command("test.py", "dimp", "dimp18", "--dataset", video, "--backend", "tensorrt") == 2
     assert "TEST.BACKEND" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("script", "name", "overrides"), [EVERY[2], EVERY[4]])
+def test_onnx_gives_the_boxes_of_torch(tmp_path, script, name, overrides):
+    pytest.importorskip("onnxscript", reason="the packages that write ONNX are not installed")
+    tracker = small(script, name, overrides)
+    states = [tracker.start(FRAMES[0], BOX), tracker.start(FRAMES[1], BOX)]
+    wanted, _ = tracker.track_frames(states, FRAMES[1:3])
+    export(tracker.stages(), tmp_path)
+    runs = open_stages(tracker.stages(), tmp_path, "onnx")
+    runs[LOOK], seen = recorded(runs[LOOK])
+    tracker.use(runs)
+    found, _ = tracker.track_frames(states, FRAMES[1:3])
+    assert len(seen) == 1 and len(seen[0][0]) == 2, "one batch of both targets"
+    for one, other in zip(wanted, found, strict=True):
+        assert one.target.box_xywh == pytest.approx(other.target.box_xywh, abs=1e-2)
 
 
 def test_keep_track_is_put_together_from_two_files(tmp_path, monkeypatch):

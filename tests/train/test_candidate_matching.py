@@ -25,13 +25,13 @@ def settings(*more):
     return config.load("keep_track", "lite", [*OVERRIDES, *more])
 
 
-def mine(frames, box):
+def mine(frames, first, box):
     """Candidates of a window that stays: the target, and two other places in every frame whose number is even."""
     x, y, w, h = box
     crop = Crop(48.0, 48.0, 64.0, SIDE)
-    for number in range(1, len(frames)):
+    for number in range(first + 1, len(frames)):
         # The target of clips() moves by 3 and 1 px a frame.
-        column, row = (np.array([x + w / 2 + 3 * number, y + h / 2 + number]) - 16) / STRIDE
+        column, row = (np.array([x + w / 2 + 3 * (number - first), y + h / 2 + number - first]) - 16) / STRIDE
         found = [(round(row), round(column), 0.9, 96, 96), (7, 1, 0.6, 96, 96), (1, 7, 0.5, 96, 96)]
         count = 3 if number % 2 == 0 or number < 4 else 1
         yield crop, crop.extract(frames[number]), np.array(found[:count], float)
@@ -59,7 +59,7 @@ def test_the_crops_are_a_dataset_that_is_written_once(mined, tmp_path):
     assert first.windows[:, 0].tolist() == list(range(1, 12)) and len(first.candidates) == 3 * 7 + 4
     assert np.allclose(first.boxes_xywh[0], Crop(48.0, 48.0, 64.0, SIDE).to_patch(clips()[0].boxes_xywh[1]))
 
-    def never(frames, box):
+    def never(frames, first, box):
         raise AssertionError("what is there is not tracked again")
         yield
 
@@ -72,11 +72,11 @@ def test_the_crops_are_a_dataset_that_is_written_once(mined, tmp_path):
 def test_interrupted_work_goes_on(tmp_path):
     place, rounds = tmp_path / "mined.lmdb", []
 
-    def stops(frames, box):
+    def stops(frames, first, box):
         rounds.append(len(rounds))
         if len(rounds) == 2:
             raise KeyboardInterrupt
-        yield from mine(frames, box)
+        yield from mine(frames, first, box)
 
     with pytest.raises(KeyboardInterrupt):
         pack.pack_candidates(clips(), place, lambda done, total: None, stops, {})
@@ -86,9 +86,18 @@ def test_interrupted_work_goes_on(tmp_path):
     assert len(rounds) == 4, "the first sequence is not tracked again"
 
 
+def test_a_target_that_appears_late(tmp_path):
+    """Tracking starts on the first frame that shows it; a video that never does is left out."""
+    late, never = clips(2)
+    late.visible[:3], never.visible[:] = False, False
+    assert pack.pack_candidates([late, never], tmp_path / "late.lmdb", lambda done, total: None, mine, {}) > 0
+    (found,) = benchmarks.load(tmp_path / "late.lmdb")
+    assert found.windows[:, 0].tolist() == [4, 5, 6, 7, 8, 9, 10, 11]
+
+
 def test_a_video_without_similar_objects_is_one_line(tmp_path):
-    def alone(frames, box):
-        for crop, patch, found in mine(frames, box):
+    def alone(frames, first, box):
+        for crop, patch, found in mine(frames, first, box):
             yield crop, patch, found[:1]
 
     with pytest.raises(UserError, match="no frame in which several objects look like the target"):

@@ -66,9 +66,9 @@ def pack_candidates(sequences, path, progress, mine, made_from):
     A crop with two or more candidates is kept, and one with a single candidate after such a crop.
 
     sequences: as benchmarks.load gives them. progress(done, total) is called after every frame.
-    mine: called with the frames and the first box (4,) xywh of a sequence. For every later frame it yields the crop's
-        window (Crop), its pixels (S, S, 3) uint8, and its candidates (K, 5): row, column, score, and width and height
-        of the frame.
+    mine: called with the frames of a sequence, the number of the first one that shows the target, and its box (4,)
+        xywh there. For every later frame it yields the crop's window (Crop), its pixels (S, S, 3) uint8, and its
+        candidates (K, 5): row, column, score, and width and height of the frame.
     made_from: dict of plain types that says what `mine` does.
     Returns the number of crops that there are now. Raises UserError, also where there is nothing to keep, and
     MachineError.
@@ -78,7 +78,7 @@ def pack_candidates(sequences, path, progress, mine, made_from):
         done, total = 0, sum(map(len, sequences))
         for sequence in sequences:
             # The number of crops comes last: it marks the sequence as finished, also one that has none.
-            if len(sequence) > 1 and f"{sequence.name}/{COUNT}" not in writer:
+            if sequence.visible[:-1].any() and f"{sequence.name}/{COUNT}" not in writer:
                 count = _mined(sequence, writer, mine, lambda index, done=done: progress(done + index, total))
                 writer.put(f"{sequence.name}/{COUNT}", str(count).encode())
             done += len(sequence)
@@ -93,8 +93,9 @@ def pack_candidates(sequences, path, progress, mine, made_from):
 
 def _mined(sequence, writer, mine, progress):
     """Write the crops of a sequence, and return their number."""
-    frames, windows, boxes, visible, rows, before = sequence.frames(), [], [], [], [], 0
-    for index, (crop, patch, candidates) in enumerate(mine(frames, sequence.first_box), start=1):
+    first, windows, boxes, visible, rows, before = int(sequence.visible.argmax()), [], [], [], [], 0
+    mined = mine(sequence.frames(), first, sequence.boxes_xywh[first])
+    for index, (crop, patch, candidates) in enumerate(mined, start=first + 1):
         if len(candidates) > 1 or (before > 1 and len(candidates)):
             rows += [(len(windows), *candidate) for candidate in candidates]
             windows.append((index, crop.cx, crop.cy, crop.side))

@@ -2,9 +2,10 @@
 
 from torch import Tensor, nn
 
-from ..dimp.model import pool_boxes
+from ..dimp.model import LAYER, CropFeatures, pool_boxes
 from ..parts.iounet import IoUNet, build_iou_net
 from ..parts.resnet import ResNet
+from .classifier import normalise_features
 
 
 class ATOM(nn.Module):
@@ -24,6 +25,12 @@ class ATOM(nn.Module):
         """Compute the features of images (N, S, 3, H, W), normalised -> layers as (N, S, C, H/stride, W/stride)."""
         layers = self.feature_extractor(images.flatten(0, 1))
         return {name: layer.view(*images.shape[:2], *layer.shape[1:]) for name, layer in layers.items()}
+
+    def see(self, crops: Tensor) -> CropFeatures:
+        """Compute the features of search crops (N, 3, S, S), normalised."""
+        layers = self.feature_extractor(crops)
+        boxes = self.bb_regressor.features((layers["layer2"], layers[LAYER]))
+        return CropFeatures(layers[LAYER], normalise_features(layers[LAYER]), *boxes)
 
     def forward(self, train_images: Tensor, test_images: Tensor, train_boxes: Tensor, test_proposals: Tensor) -> Tensor:
         """Predict the quality (M, S, P) of boxes in test images. Arguments: see `lib.models.dimp.DiMP.forward`."""

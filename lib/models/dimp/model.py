@@ -1,6 +1,7 @@
 """The networks of DiMP (arXiv:1904.07220), PrDiMP (arXiv:2003.12565) and Super-DiMP, composed from lib.models.parts."""
 
 import math
+from typing import NamedTuple
 
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
@@ -13,6 +14,21 @@ from ..parts.resnet import ResNet
 
 FILTER_SIZE = 4
 LAYER = "layer3"
+
+
+class CropFeatures(NamedTuple):
+    """What is computed of N search crops, whatever their targets.
+
+    Attributes:
+        layer3 (N, C, H, W): coarse features of the backbone.
+        classification (N, D, H, W): what the filter sees.
+        fine, coarse: what the IoU-Net sees, as `IoUNet.features` returns it.
+    """
+
+    layer3: Tensor
+    classification: Tensor
+    fine: Tensor
+    coarse: Tensor
 
 
 class Classifier(nn.Module):
@@ -82,6 +98,12 @@ class DiMP(nn.Module):
         """Compute the features of images (N, S, 3, H, W), normalised -> layers as (N, S, C, H/stride, W/stride)."""
         layers = self.feature_extractor(images.flatten(0, 1))
         return {name: layer.view(*images.shape[:2], *layer.shape[1:]) for name, layer in layers.items()}
+
+    def see(self, crops: Tensor) -> CropFeatures:
+        """Compute the features of search crops (N, 3, S, S), normalised."""
+        layers = self.feature_extractor(crops)
+        boxes = self.bb_regressor.features((layers["layer2"], layers[LAYER]))
+        return CropFeatures(layers[LAYER], self.classifier.feature_extractor(layers[LAYER]), *boxes)
 
     def forward(
         self,

@@ -1,5 +1,7 @@
 """Precise RoI pooling (IoU-Net, arXiv:1807.11590) in closed form, without a custom operator."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -78,9 +80,22 @@ def precise_roi_pool(features: Tensor, boxes: Tensor, size: int | tuple[int, int
     """
     down, across = (size, size) if isinstance(size, int) else size
     x, y, width, height = (boxes / stride).unbind(-1)
-    columns = _BinAverages.apply(x, width, across, features.shape[-1])
-    rows = _BinAverages.apply(y, height, down, features.shape[-2])
-    filled = ((width > 0) & (height > 0))[..., None, None]
+    part = ..., _reached(y, height, features.shape[-2]), _reached(x, width, features.shape[-1])
+    if down == across and features.shape[-2] == features.shape[-1]:  # both at once, in half as many operations
+        ends = torch.stack([y, x]), torch.stack([height, width])
+        rows, columns = _BinAverages.apply(*ends, across, features.shape[-1]).unbind()
+    else:
+        columns = _BinAverages.apply(x, width, across, features.shape[-1])
+        rows = _BinAverages.apply(y, height, down, features.shape[-2])
     # Contract the longer sum first and keep the features unrepeated: (B, C, H, W) is never copied for each box.
-    partial = torch.einsum("bchw,bnqw->bnhcq", features, torch.where(filled, columns, 0.0))
-    return torch.einsum("bnph,bnhcq->bncpq", torch.where(filled, rows, 0.0), partial)
+    partial = torch.einsum("bchw,bnqw->bnhcq", features[part], columns[..., part[2]])
+    return torch.einsum("bnph,bnhcq->bncpq", rows[..., part[1]], partial)
+
+
+def _reached(start, length, cells):
+    """Slice of the cells that any of the boxes reaches. Only on a CPU, because other devices would have to be asked."""
+    ends = torch.stack([start, start + length]).detach()
+    if ends.device.type != "cpu" or not ends.isfinite().all():
+        return slice(cells)
+    low, high = (value.item() for value in ends.aminmax())
+    return slice(min(max(math.floor(low), 0), cells - 1), min(max(math.ceil(high), 0), cells - 1) + 1)

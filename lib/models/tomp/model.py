@@ -265,6 +265,10 @@ class ToMP(nn.Module):
         self.head = head
         self.stride = feature_extractor.strides[LAYER]
 
+    def see(self, crops: Tensor) -> tuple[Tensor]:
+        """Compute what the head sees of search crops (N, 3, S, S), normalised: see `features`."""
+        return (self.features(crops),)
+
     def features(self, images: Tensor) -> Tensor:
         """Compute the head's features of images (..., 3, H, W), normalised -> (..., C, H/stride, W/stride)."""
         layer = self.feature_extractor(images.flatten(0, -4))[LAYER]

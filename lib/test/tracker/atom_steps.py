@@ -15,7 +15,7 @@ from ...models.parts.memory import SampleMemory
 from ...models.parts.optimisers import gaussian_label, target_cells
 from . import discriminative as rules
 from .association import associated
-from .dimp_steps import RefiningSettings, Seen, Uniform, dropped_channels, normalised, refined_target, seen_by
+from .dimp_steps import RefiningSettings, See, Seen, Uniform, dropped_channels, normalised, refined_target, seen_by
 from .first_samples import atom_augmentations, first_samples, random_shifts
 
 FILTER_SIZE = 4
@@ -122,7 +122,11 @@ def first_frame(
 
 @torch.no_grad()
 def look(
-    network: ATOM, states: Sequence[AtomState], images: Sequence[np.ndarray], settings: AtomSettings
+    network: ATOM,
+    states: Sequence[AtomState],
+    images: Sequence[np.ndarray],
+    settings: AtomSettings,
+    see: See | None = None,
 ) -> list[Seen]:
     """What the network sees of the next frame of each target. Arguments: see `dimp_steps.look`."""
     crops = []
@@ -132,14 +136,14 @@ def look(
             # The reference crops around the truncated centre but maps positions back with the rounded one.
             window = rules.assumed_window(state.centre, state.scale, settings.size)
         crops.append((patch, window))
-    return seen_by(network, crops, images)
+    return seen_by(network, crops, images, see)
 
 
 @torch.no_grad()
 def next_state(network: ATOM, state: AtomState, seen: Seen, settings: AtomSettings, uniform: Uniform) -> AtomState:
     """Find the target in the next frame and update the filter. Arguments: see `dimp_steps.next_state`."""
-    frame, size, (layers, window, image_size) = state.frame + 1, settings.size, seen
-    features = F.conv2d(normalise_features(layers["layer3"][:, 0]), state.projection)
+    frame, size, (seen_features, window, image_size) = state.frame + 1, settings.size, seen
+    features = F.conv2d(seen_features.classification, state.projection)
     scores = filter_scores(features, state.filters)[0, 0]
     found = rules.localise_atom(scores, settings.localisation, state.scale, state.extent, size, settings.faithful)
     objects = None
@@ -150,7 +154,7 @@ def next_state(network: ATOM, state: AtomState, seen: Seen, settings: AtomSettin
     centre, extent, scale, filters, memory = state.centre, state.extent, state.scale, state.filters, state.memory
     if found.flag != "not_found":
         centre, extent, measured = refined_target(
-            network.bb_regressor, layers, state, found, window, image_size, settings, uniform
+            network.bb_regressor, seen_features, state, found, window, image_size, settings, uniform
         )
         scale = settings.scale(extent) if measured else scale
     hard = found.flag == "hard_negative"

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ...models.dimp import DiMP
-from ...models.dimp.model import FILTER_SIZE
+from ...models.dimp.model import FILTER_SIZE, CropFeatures
 from ...models.parts.filters import apply_filter
 from ...models.parts.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from ...models.parts.iounet import IoUNet, Space, refine_boxes
@@ -26,13 +26,14 @@ from .association import associated
 from .first_samples import dimp_augmentations, first_samples, random_shifts
 
 Uniform = Callable[[tuple[int, ...]], Tensor]
+See = Callable[[Tensor], tuple[Tensor, ...]]  # from normalised crops (B, 3, S, S) to features (B, ...)
 
 
 class Seen(NamedTuple):
     """What the network sees of a target's next frame.
 
     Attributes:
-        features: of the crop: {name: (1, 1, C, H, W)} of the backbone's layers, or (1, C, H, W) of ToMP's head.
+        features: of the crop, what the network's `see` returns: CropFeatures or, in ToMP, features of the head.
         window: of the crop.
         image_size: (H, W) of the image.
     """
@@ -219,7 +220,7 @@ def refined_box(
 
 def refined_target(
     iou_net: IoUNet,
-    layers: dict[str, Tensor],
+    seen: CropFeatures,
     state: Any,
     found: rules.Localisation,
     window: rules.Window,
@@ -231,7 +232,7 @@ def refined_target(
 
     Args:
         iou_net: the IoU-Net.
-        layers: backbone features (1, 1, C, H, W) of the crop, "layer2" and "layer3".
+        seen: features of the crop.
         state: DiMPState or AtomState of the last frame.
         found: where the target was found.
         window: of the crop.
@@ -245,7 +246,7 @@ def refined_target(
     """
     (y, x), (down, right) = window.centre, found.translation
     centre = rules.clamp_centre((y + down, x + right), state.extent, image_size, settings.faithful)
-    features = iou_net.features((layers["layer2"][0], layers["layer3"][0]))
+    features = seen.fine, seen.coarse
     start = window.box_to_crop(centre, state.extent)
     box = refined_box(iou_net, features, start, state.modulation, settings, uniform)
     if box is None:
@@ -260,19 +261,35 @@ def learned_filter(network: DiMP, filters: Tensor, memory: SampleMemory, steps: 
 
 
 def seen_by(
-    network: torch.nn.Module, crops: Sequence[tuple[Tensor, rules.Window]], images: Sequence[np.ndarray]
+    network: Any,
+    crops: Sequence[tuple[Tensor, rules.Window]],
+    images: Sequence[np.ndarray],
+    see: See | None = None,
+    kind: Callable = CropFeatures,
 ) -> list[Seen]:
-    """Compute the backbone features of several crops, as CropSettings.crop returns them, in one batch."""
-    layers = network.backbone(normalised(torch.cat([patch for patch, _ in crops]), network))
+    """Compute the features of several crops in one batch.
+
+    Args:
+        network: whose `see` computes them.
+        crops: as CropSettings.crop returns them.
+        images: the frames that they are cut from, (H, W, 3).
+        see: does what `network.see` does; None for that itself.
+        kind: makes the features of a crop of their parts.
+    """
+    features = (see or network.see)(normalised(torch.cat([patch for patch, _ in crops]), network)[:, 0])
     return [
-        Seen({name: part[number : number + 1] for name, part in layers.items()}, window, image.shape[:2])
+        Seen(kind(*(part[number : number + 1] for part in features)), window, image.shape[:2])
         for number, ((_, window), image) in enumerate(zip(crops, images, strict=True))
     ]
 
 
 @torch.no_grad()
 def look(
-    network: DiMP, states: Sequence[DiMPState], images: Sequence[np.ndarray], settings: DiMPSettings
+    network: DiMP,
+    states: Sequence[DiMPState],
+    images: Sequence[np.ndarray],
+    settings: DiMPSettings,
+    see: See | None = None,
 ) -> list[Seen]:
     """What the network sees of the next frame of each target.
 
@@ -280,28 +297,25 @@ def look(
         network, settings: see `first_frame`.
         states: of the last frames.
         images: the next frames, (H, W, 3) RGB uint8.
+        see: see `seen_by`.
     """
     crops = []
     for state, image in zip(states, images, strict=True):
         cells, kernel = state.memory.samples[0].shape[-1], state.filters.shape[-1]
         crops.append(settings.search(image, state.centre, state.scale, cells, kernel))
-    return seen_by(network, crops, images)
+    return seen_by(network, crops, images, see)
 
 
-def score_map(network: DiMP, filters: Tensor, seen: Seen, softmax: bool = False) -> tuple[Tensor, Tensor]:
-    """Apply the filter to a crop.
+def score_map(filters: Tensor, seen: Seen, softmax: bool = False) -> Tensor:
+    """Scores (H + 1, W + 1) of a crop.
 
     Args:
         filters (1, D, 4, 4): the filter.
         seen: of `look`.
         softmax: convert scores to probabilities.
-
-    Returns:
-        The features (1, 1, D, H, W) that the filter sees, and the scores (H + 1, W + 1).
     """
-    features = network.classifier.features(seen.features["layer3"])
-    scores = apply_filter(features, filters)[0, 0]
-    return features, scores.flatten().softmax(0).view_as(scores) if softmax else scores
+    scores = apply_filter(seen.features.classification[None], filters)[0, 0]
+    return scores.flatten().softmax(0).view_as(scores) if softmax else scores
 
 
 @torch.no_grad()
@@ -316,9 +330,9 @@ def next_state(network: DiMP, state: DiMPState, seen: Seen, settings: DiMPSettin
     Returns:
         The new state.
     """
-    frame, (layers, window, image_size) = state.frame + 1, seen
+    frame, (features, window, image_size) = state.frame + 1, seen
     cells, kernel = state.memory.samples[0].shape[-1], state.filters.shape[-1]
-    features, scores = score_map(network, state.filters, seen, settings.softmax)
+    scores = score_map(state.filters, seen, settings.softmax)
     found = rules.localise(scores, settings.localisation, window, state.centre, state.extent, kernel)
     objects = None
     if settings.associate:
@@ -329,16 +343,16 @@ def next_state(network: DiMP, state: DiMPState, seen: Seen, settings: DiMPSettin
         return replace(state, frame=frame, found=found, objects=objects)
 
     centre, extent, measured = refined_target(
-        network.bb_regressor, layers, state, found, window, image_size, settings, uniform
+        network.bb_regressor, features, state, found, window, image_size, settings, uniform
     )
     scale, refined = (settings.scale(extent), centre) if measured else (state.scale, state.refined)
     filters, memory = state.filters, state.memory
     if found.flag != "uncertain":
         hard = found.flag == "hard_negative"
-        box = torch.tensor([[window.box_to_crop(centre, extent)]]).to(features)
+        box = torch.tensor([[window.box_to_crop(centre, extent)]]).to(scores)
         target = target_of(network, box, settings, state.base, cells)
         memory = memory.copy()
-        memory.store((features[0], target[0]), settings.hard_negative_rate if hard else None)
+        memory.store((features.classification, target[0]), settings.hard_negative_rate if hard else None)
         scheduled = settings.iterations if (frame - 1) % settings.train_every == 0 else 0
         steps = settings.hard_iterations if hard else scheduled
         if steps:

@@ -25,7 +25,7 @@ def choose_engine(tracker: Staged, config: Any, device: Any) -> None:
         if device.type != "cpu":
             raise UserError(f"TEST.BACKEND {test.BACKEND} runs on the CPU: give --device cpu")
         use_engine(tracker, f"{config.MODEL}{config.DATA}", paths().output / "export", test.BACKEND, test.PRECISION)
-    elif test.COMPILE:
+    elif test.get("COMPILE"):
         from ...export.compiled import compile_stages
 
         tracker.use(compile_stages(tracker.stages(), device))

@@ -17,8 +17,9 @@ from . import keep_track_steps
 from .candidates import IdentityRule
 from .dimp import DiMPTracker, make_settings
 from .dimp_steps import Seen, Uniform
+from .engine import choose_engine
 from .keep_track_steps import KeepTrackSettings, KeepTrackState
-from .online import OnlineTracker
+from .online import LOOK, OnlineTracker
 from .weights import find_weights
 
 BASE = "dimp"  # script of MODEL.BASE, whose network finds the candidates
@@ -63,6 +64,12 @@ class KeepTrackTracker(OnlineTracker):
         base_weights = None if base is not None else find_weights(BASE, name, self.base_config, paths())
         super().__init__(config, weights, device, build_network(config) if network is None else network)
         self.base = DiMPTracker(self.base_config, base_weights, device, base).network
+        if network is None and base is None:
+            choose_engine(self, config, self.device)
+
+    @property
+    def seeing(self) -> DiMP:
+        return self.base
 
     def make_settings(self) -> KeepTrackSettings:
         test = self.config.TEST
@@ -77,7 +84,8 @@ class KeepTrackTracker(OnlineTracker):
         return keep_track_steps.first_frame(self.base, frame, box_xywh, self.settings, uniform)
 
     def look(self, targets: Sequence[Any], frames: Sequence[np.ndarray]) -> list[Seen]:
-        return keep_track_steps.look(self.base, targets, frames, self.settings)
+        with self.span(LOOK):
+            return keep_track_steps.look(self.base, targets, frames, self.settings, self.see)
 
     def next(self, target: Any, seen: Seen, uniform: Uniform) -> KeepTrackState:
         return keep_track_steps.next_state(self.base, self.network, target, seen, self.settings, uniform)

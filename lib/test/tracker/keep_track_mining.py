@@ -41,27 +41,28 @@ class Miner:
         self.made_from = {"base": name, "weights": file_digest(weights)["sha256"][:16], "threshold": self.threshold}
 
     def __call__(
-        self, frames: Sequence[np.ndarray], box_xywh: Sequence[float]
+        self, frames: Sequence[np.ndarray], first: int, box_xywh: Sequence[float]
     ) -> Iterator[tuple[Crop, np.ndarray, np.ndarray]]:
         """Track a video.
 
         Args:
             frames: (H, W, 3) uint8 RGB each.
-            box_xywh: the target in the first frame, image px.
+            first: number of the frame to start on.
+            box_xywh: the target in it, image px.
 
         Yields:
             Of every later frame the window of the search crop, the crop (S, S, 3) uint8, and the candidates (K, 5),
             highest score first: row and column in the score map, score, and width and height of the frame, px.
         """
         tracker = self.tracker
-        target: Any = tracker.start(frames[0], box_xywh).target
-        for number in range(1, len(frames)):
+        target: Any = tracker.start(frames[first], box_xywh).target
+        for number in range(first + 1, len(frames)):
             frame = frames[number]
             (seen,) = tracker.look([target], [frame])
-            _, scores = dimp_steps.score_map(tracker.network, target.filters, seen, tracker.settings.softmax)
+            scores = dimp_steps.score_map(target.filters, seen, tracker.settings.softmax)
             cells, values = find_candidates(scores, self.threshold)
             window, (height, width) = seen.window, frame.shape[:2]
             (cy, cx), side = window.centre, window.bottom - window.top
             rows = [(*cell, score, width, height) for cell, score in zip(cells.tolist(), values.tolist(), strict=True)]
             yield Crop(cx, cy, side, window.size), extract_window(frame, window), np.array(rows).reshape(-1, 5)
-            target = tracker.next(target, seen, uniform_numbers(number))
+            target = tracker.next(target, seen, uniform_numbers(number - first))

@@ -150,14 +150,18 @@ def _chosen(scores, candidates, window):
 
 @torch.no_grad()
 def look(
-    network: DiMP, states: Sequence[KeepTrackState], images: Sequence[np.ndarray], settings: KeepTrackSettings
+    network: DiMP,
+    states: Sequence[KeepTrackState],
+    images: Sequence[np.ndarray],
+    settings: KeepTrackSettings,
+    see: dimp_steps.See | None = None,
 ) -> list[dimp_steps.Seen]:
     """What the network sees of the next frame of each target. Arguments: see `dimp_steps.look`."""
     crops = [
         settings.base.crop(image, state.base.centre, state.base.scale)
         for state, image in zip(states, images, strict=True)
     ]
-    return dimp_steps.seen_by(network, crops, images)
+    return dimp_steps.seen_by(network, crops, images, see)
 
 
 @torch.no_grad()
@@ -181,12 +185,11 @@ def next_state(
     Returns:
         The new state.
     """
-    base, options, (layers, window, image_size) = state.base, settings.base, seen
+    base, options, (features, window, image_size) = state.base, settings.base, seen
     frame, faithful = base.frame + 1, options.faithful
     cells = base.memory.samples[0].shape[-1]
-    features, scores = dimp_steps.score_map(network, base.filters, seen)
-    coarse = layers["layer3"][0]
-    candidates = _candidates(matcher, state.candidates, scores, coarse, window, image_size, settings, frame)
+    scores = dimp_steps.score_map(base.filters, seen)
+    candidates = _candidates(matcher, state.candidates, scores, features.layer3, window, image_size, settings, frame)
     if candidates is None or state.candidates is None:
         found = rules.localise(scores, options.localisation, window, base.centre, base.extent, base.filters.shape[-1])
     else:
@@ -197,7 +200,7 @@ def next_state(
         return replace(state, base=base, candidates=candidates, lost=lost)
 
     centre, extent, measured = refined_target(
-        network.bb_regressor, layers, base, found, window, image_size, options, uniform
+        network.bb_regressor, features, base, found, window, image_size, options, uniform
     )
     scale, refined = (options.scale(extent), centre) if measured else (base.scale, base.refined)
     if faithful:
@@ -210,11 +213,11 @@ def next_state(
     filters, memory = base.filters, base.memory
     if found.flag != "uncertain":
         hard = found.flag == "hard_negative"
-        boxes = torch.tensor([[window.box_to_crop(centre, extent)]]).to(features)
+        boxes = torch.tensor([[window.box_to_crop(centre, extent)]]).to(scores)
         target = target_of(network, boxes, options, base.base, cells)
         rate = options.hard_negative_rate if hard else None
         memory = memory.copy()
-        memory.store((features[0], target[0]), rate, certainty, keep_weight=True)
+        memory.store((features.classification, target[0]), rate, certainty, keep_weight=True)
         scheduled = options.iterations if (frame - 1) % options.train_every == 0 else 0
         steps = options.hard_iterations * (certainty >= settings.certainty) if hard else scheduled
         if steps:

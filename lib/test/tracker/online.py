@@ -2,24 +2,26 @@
 
 import logging
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ... import registry
-from ...contracts import LockstepTracker, Result
+from ...contracts import LockstepTracker, Result, Run, Stage, Staged
 from ...models.parts.memory import MemoryRule
 from ...models.parts.resnet import UNUSED
 from ...models.parts.weights import load_weights
 from . import discriminative as rules
-from .dimp_steps import Seen, Uniform
+from .dimp_steps import See, Seen, Uniform
+from .engine import choose_engine
 
 log = logging.getLogger(__name__)
+LOOK = "network"  # the stage that other engines can run
 
 
 class Target(Protocol):
@@ -39,7 +41,18 @@ class State(NamedTuple):
     frames: int
 
 
-class OnlineTracker(LockstepTracker):
+class Look(nn.Module):
+    """`see` of a network, as a module."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.network.see(crops))
+
+
+class OnlineTracker(LockstepTracker, Staged):
     """Base of the trackers that learn their target online (ATOM, DiMP, ToMP, KeepTrack).
 
     Several targets share one batch of the backbone; each learns its own filter. Random numbers of a frame come from a
@@ -49,7 +62,7 @@ class OnlineTracker(LockstepTracker):
         config: a configuration with the sections DATA and TEST.
         weights: a checkpoint of ours or one that PyTracking released; None for random weights.
         device: torch's name of the device.
-        network: a network to use instead of building one. Its gradients are turned off.
+        network: a network to use instead of building one. Torch runs it, and its gradients are turned off.
 
     Attributes:
         script: name of the family.
@@ -58,7 +71,7 @@ class OnlineTracker(LockstepTracker):
         settings: what `make_settings` returns.
 
     Raises:
-        UserError: the weights do not fit the configuration.
+        UserError: the weights do not fit the configuration, or TEST.BACKEND does not run on this device.
     """
 
     script: str
@@ -78,6 +91,29 @@ class OnlineTracker(LockstepTracker):
             log.info("weights: %s", load_weights(self.network, weights, unused=self.unused))
         self.network.to(self.device).eval().requires_grad_(False)
         self.settings = self.make_settings()
+        if network is None:
+            choose_engine(self, config, self.device)
+
+    @property
+    def seeing(self) -> Any:
+        """The network whose `see` computes the features of search crops."""
+        return self.network
+
+    def stages(self) -> list[Stage]:
+        """As in Staged: the features of search crops."""
+        size = self.settings.size
+        inputs = {"crops": torch.zeros(2, 3, size, size, device=self.device)}
+        return [Stage(LOOK, Look(self.seeing), inputs, frozenset({"onnx", "compile"}), part=LOOK, frames=1)]
+
+    def use(self, runs: Mapping[str, Run]) -> None:
+        """As in Staged."""
+        self.runs = runs
+
+    @property
+    def see(self) -> See | None:
+        """What computes the features of search crops instead of torch; None if torch does."""
+        run = self.runs.get(LOOK)
+        return None if run is None else lambda crops: tuple(run([crops]))
 
     @abstractmethod
     def make_settings(self) -> Any:
@@ -89,7 +125,8 @@ class OnlineTracker(LockstepTracker):
 
     def look(self, targets: Sequence[Any], frames: Sequence[np.ndarray]) -> list[Seen]:
         """What the network sees of the targets' next frames, each (H, W, 3)."""
-        return self.steps.look(self.network, targets, frames, self.settings)
+        with self.span(LOOK):
+            return self.steps.look(self.network, targets, frames, self.settings, self.see)
 
     def next(self, target: Any, seen: Seen, uniform: Uniform) -> Target:
         """The target after the next frame."""

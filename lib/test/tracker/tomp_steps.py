@@ -11,7 +11,7 @@ from ...models.tomp import ToMP, box_at, clip_box, ltrb_map
 from . import discriminative as rules
 from .association import associated
 from .candidates import lost_scale
-from .dimp_steps import Seen, normalised
+from .dimp_steps import See, Seen, normalised, seen_by
 from .first_samples import Augmentation, first_samples
 
 
@@ -98,7 +98,11 @@ def first_frame(network: ToMP, image: np.ndarray, box_xywh: list[float], setting
 
 @torch.no_grad()
 def look(
-    network: ToMP, states: Sequence[ToMPState], images: Sequence[np.ndarray], settings: ToMPSettings
+    network: ToMP,
+    states: Sequence[ToMPState],
+    images: Sequence[np.ndarray],
+    settings: ToMPSettings,
+    see: See | None = None,
 ) -> list[Seen]:
     """What the network sees of the next frame of each target: features of the head.
 
@@ -106,16 +110,13 @@ def look(
         network, settings: see `first_frame`.
         states: of the last frames.
         images: the next frames, (H, W, 3) RGB uint8.
+        see: see `seen_by`.
     """
     crops = []
     for state, image in zip(states, images, strict=True):
         cells = state.first.features.shape[-1]
         crops.append(settings.search(image, state.centre, state.scale, cells, 1))
-    features = network.features(normalised(torch.cat([patch for patch, _ in crops]), network)[:, 0])
-    return [
-        Seen(features[number : number + 1], window, image.shape[:2])
-        for number, ((_, window), image) in enumerate(zip(crops, images, strict=True))
-    ]
+    return seen_by(network, crops, images, see, kind=lambda features: features)
 
 
 @torch.no_grad()
