@@ -223,6 +223,8 @@ def test_keep_track_is_put_together_from_two_files(tmp_path, monkeypatch):
     assert np.isfinite(boxes).all()
     assert torch.equal(tracker.base.bb_regressor.iou_predictor.weight, base.bb_regressor.iou_predictor.weight)
     assert tracker._state.target.candidates is not None
+    (stage,) = tracker.stages()
+    assert stage.module.network is tracker.base and len(stage.module(*stage.inputs.values())) == 4
 
 
 def test_a_trunk_begins_from_image_classification(tmp_path):

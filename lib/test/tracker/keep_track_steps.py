@@ -39,6 +39,11 @@ class KeepTrackSettings:
     identity: IdentityRule = IdentityRule()
     certainty: float = 0.5
 
+    @property
+    def size(self) -> int:
+        """Side of the search crop, crop px."""
+        return self.base.size
+
 
 @dataclass(frozen=True)
 class Candidates:
