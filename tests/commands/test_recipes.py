@@ -71,8 +71,8 @@ def test_parts_are_tracked_and_scored(engine, tmp_path):
 def test_trainings_without_a_part_are_compared(tmp_path):
     """Two trainings, tracked and compared by ablate.py; a second call trains and tracks nothing again."""
     tiny = ["TRAIN.EPOCH=1", "DATA.TRAIN.SAMPLE_PER_EPOCH=16", "TRAIN.BATCH_SIZE=8", "DATA.VAL.DATASETS_NAME=[]"]
-    data, rows = ["lunar_demo#car_road=.7", "lunar_day#day_00=.3"], "night alone"
-    words = ["--train", *data, "--without", "night alone: lunar_day#day_00", "--rows", rows, "--workers", "2", "--set", *tiny]
+    data, without = ["lunar_demo#car_road=.7", "lunar_day#day_00=.3"], "night alone: lunar_day#day_00"
+    words = ["--train", *data, "--without", without, "--rows", "night alone", "--workers", "2", "--set", *tiny]
     words += ["--dataset", "lunar_demo#ball_park", "--save_dir", tmp_path / "my 'rows'", "--device", "cpu"]
     recipe = [ROOT / "docs/recipes/ablate_training.py", *words]
     for again in (False, True):
