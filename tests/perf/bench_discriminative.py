@@ -1,6 +1,6 @@
 """CPU time of the trackers that learn online, with random weights, and what their original's rounding costs.
 
-python tests/perf/bench_discriminative.py [SCRIPT/CONFIG ...]
+python tests/perf/bench_discriminative.py [SCRIPT/CONFIG[@ENGINE] ...]
     The first frame, other frames, and a scheduled training of the filter, in ms of CPU time of one thread.
 python tests/perf/bench_discriminative.py rounding
     IoU of a network that is always right, through the rules of DiMP (288 px, factor 5), ToMP, and STARK (320 px).
@@ -24,8 +24,8 @@ from lib.models.tomp import clip_box
 from lib.test.tracker import discriminative as rules
 from lib.test.tracker import stark_rules
 
-DEFAULT = ("dimp/lite", "dimp/dimp18", "dimp/super_dimp", "atom/default", "tomp/tomp50")
-FRAMES = 6
+DEFAULT = ("dimp/lite", "dimp/lite@onnx", "dimp/dimp18", "dimp/super_dimp", "atom/default", "tomp/tomp50")
+FRAMES = 16
 KINDS = ("exact", "integer", "half_pixel")
 
 
@@ -41,14 +41,16 @@ def main(names):
     print("| tracker | first frame, ms | other frames, median ms | scheduled training, ms |\n| --- | --- | --- | --- |")
     for name in names:
         script, _, experiment = name.partition("/")
+        experiment, _, engine = experiment.partition("@")
         torch.manual_seed(0)
         # Noise has no target: nothing counts as lost, and no frame trains by itself.
         never = ["TEST.NOT_FOUND=0", "TEST.DISTRACTOR=1", "TEST.HARD_NEGATIVE=1"]
-        settings = config.load(script, experiment, never)
+        settings = config.load(script, experiment, [*never, f"TEST.BACKEND={engine or 'torch'}"])
         tracker = registry.tracker(script)(settings)
         first = milliseconds(lambda tracker=tracker: tracker.initialize(frames[0], (300.0, 200.0, 20.0, 16.0)))
         others = [milliseconds(lambda tracker=tracker, frame=frame: tracker.track(frame)) for frame in frames[1:]]
-        print(f"| `{script} {experiment}` | {first:.0f} | {np.median(others):.0f} | {training(tracker)} |", flush=True)
+        row = f"`{script} {experiment}` {engine}", f"{first:.0f}", f"{np.median(others):.0f}", training(tracker)
+        print(f"| {' | '.join(row)} |", flush=True)
 
 
 def rounding():
