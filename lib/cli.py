@@ -145,11 +145,16 @@ def parser(doc, examples):
 
 def add_config_flags(arguments):
     """The flags of every command that reads an experiment's configuration and writes under --save_dir."""
+    add_set_flag(arguments)
+    arguments.add_argument("--save_dir", help="where results and checkpoints are (default: ./output, see local.yaml)")
+    arguments.add_argument("--debug", nargs="?", type=int, const=1, default=0, help="1: tracebacks and pictures")
+
+
+def add_set_flag(arguments):
+    """The flag of every command that reads an experiment's configuration."""
     arguments.add_argument(
         "--set", dest="overrides", action="append", default=[], metavar="A.B=V", help="change one configuration key"
     )
-    arguments.add_argument("--save_dir", help="where results and checkpoints are (default: ./output, see local.yaml)")
-    arguments.add_argument("--debug", nargs="?", type=int, const=1, default=0, help="1: tracebacks and pictures")
 
 
 def at_least(options, **limits):

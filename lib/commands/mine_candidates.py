@@ -28,7 +28,8 @@ def main(argv=None):
         "--checkpoint", help="weights of the network that finds candidates (default: as in tracking)"
     )
     arguments.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
-    cli.add_config_flags(arguments)
+    cli.add_set_flag(arguments)
+    arguments.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = arguments.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     settings = config.load(options.tracker_name, options.tracker_param, options.overrides)
