@@ -355,5 +355,7 @@ def _candidates(files, layout, fields, count):
         rows = parse_boxes(files.storage.read(file), files.storage.place(file), columns=6, allow_nan=False)
         if not ((rows[:, 0] >= 0) & (rows[:, 0] < count)).all():
             raise files.error(f"a candidate of a crop that is none of the {count}", file)
+        if (np.diff(rows[:, 0]) < 0).any():
+            raise files.error("expected candidates in the order of their crops", file)
         return rows
     return None

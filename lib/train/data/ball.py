@@ -93,7 +93,7 @@ class BallSamples(Samples):
     def _of_pool(self, rng, epoch):
         """The number of a sequence, of those that this epoch draws from."""
         dataset, share = rng.random(2).tolist()
-        group = self.groups[min(int(np.searchsorted(self.cumulated, dataset, side="right")), len(self.groups) - 1)]
+        group = self.groups[self._dataset(dataset)]
         pool = min(self.data.POOL or len(group), len(group)) if self.training else len(group)
         return group[(epoch * pool + int(share * pool)) % len(group)]
 

@@ -1,6 +1,5 @@
 """Pairs of crops with target candidates, and which candidates of the two are the same object."""
 
-import bisect
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -94,7 +93,7 @@ class CandidateSamples(Samples):
 
     def _draw(self, rng, epoch):
         dataset, supervised = rng.random(2).tolist()
-        group = min(bisect.bisect_right(self.cumulated, dataset), len(self.groups) - 1)
+        group = self._dataset(dataset)
         pair = supervised < self.data.SUPERVISED and bool(self.pairs[group])
         number, row = _one_of(rng, self.pairs[group] if pair else self.singles[group])
         rows = (row, row + 1) if pair else (row, row)
@@ -127,7 +126,7 @@ class CandidateSamples(Samples):
 
     def _rows(self, number, row):
         candidates = self.sequences[number].candidates
-        return candidates[candidates[:, 0] == row]
+        return candidates[slice(*np.searchsorted(candidates[:, 0], (row, row + 1)))]
 
     def _target(self, number, row, rows):
         """Which of the candidates `rows` of a crop is the target: the nearest one in its box or within a cell; or None.

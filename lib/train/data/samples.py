@@ -81,9 +81,13 @@ class Samples(torch.utils.data.Dataset, ABC):
     def _draw(self, rng, epoch):
         """A sample, see the class. epoch: from 1; 0 in validation."""
 
+    def _dataset(self, share):
+        """Number of the dataset at a random number in [0, 1), by the ratios."""
+        return min(bisect.bisect_right(self.cumulated, share), len(self.groups) - 1)
+
     def _sequence(self, rng):
         dataset, share = rng.random(2).tolist()
-        group = self.groups[min(bisect.bisect_right(self.cumulated, dataset), len(self.groups) - 1)]
+        group = self.groups[self._dataset(dataset)]
         return group[int(share * len(group))]
 
     def _frames(self, number):
