@@ -18,7 +18,11 @@ ROOT = Path(__file__).resolve().parents[2]
 VIT = ["MODEL.BACKBONE.TYPE=vit_tiny", "MODEL.BACKBONE.STRIDE=16"]
 ROWS = {
     "whole": [],
+    "random trunk": ["MODEL.PRETRAIN_FILE=''", "TRAIN.FREEZE=[]"],
+    "no turning": ["DATA.AUGMENT.TURN=0"],
+    "no parts as negatives": ["DATA.AUGMENT.PARTS=0"],
     "no night": ["DATA.AUGMENT.NIGHT=0"],
+    "no nights of a video camera": ["DATA.AUGMENT.NIGHT_VIDEO=0"],
     "no tiny targets": ["DATA.AUGMENT.TINY=0"],
     "no distractors": ["DATA.AUGMENT.DISTRACTORS=0"],
     "two templates": ["DATA.TEMPLATE.NUMBER=2"],
