@@ -93,12 +93,22 @@ check() {
     $PYTHON -m mypy
 }
 
+run_tests() {
+    export OMP_NUM_THREADS=1
+    unset PYTHONDONTWRITEBYTECODE  # the tests start Python hundreds of times
+    # While one core checks types, the other compiles the tests, which else every process below does for itself.
+    $PYTHON -m pytest --collect-only -qq >/dev/null 2>&1 &
+    check
+    wait || true
+    # One process more than cores: some tests wait for others to end.
+    exec $PYTHON -m pytest -n "$(($(nproc) + 1))" --dist worksteal "$@"
+}
+
 setup
 case "${1:-}" in
     "") echo "install.sh: ready. Use $PYTHON, or: source $VENV/bin/activate" ;;
     demo) demo ;;
     check) check ;;
-    # One process more than cores: some tests wait for others to end.
-    test) check && OMP_NUM_THREADS=1 exec $PYTHON -m pytest -n "$(($(nproc) + 1))" --dist worksteal "${@:2}" ;;
+    test) run_tests "${@:2}" ;;
     *) echo "usage: bash install.sh [demo | check | test]" >&2; exit 2 ;;
 esac
