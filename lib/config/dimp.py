@@ -15,6 +15,7 @@ from .sections import (
     Search,
     Section,
     Share,
+    Sizing,
     key,
     part,
 )
@@ -134,7 +135,7 @@ class Test(BoxTracking, Associating):
     HARD_NEGATIVE: Share = key(0.5, "second peak / highest peak above which the filter is updated at once")
 
 
-class RefiningTest(Test):
+class RefiningTest(Test, Sizing):
     MEMORY: int = key(50, "most training samples in the filter's memory", ge=16)
     RATE: Share = key(0.01, "weight of a new sample in the memory")
     HARD_RATE: Share = key(0.02, "weight of a new sample in whose frame a distractor was found")

@@ -15,6 +15,7 @@ from .sections import (
     Positive,
     Section,
     Share,
+    Sizing,
     Tracking,
     key,
     part,
@@ -182,19 +183,11 @@ class Train(Optimisation):
     VAL_FRAMES: Annotated[int, Field(ge=0)] = key(100, "frames of each validation video that are tracked; 0 = none")
 
 
-class Test(Tracking, Associating):
-    SIZE_STEP: Share = key(
-        1.0,
-        "share of the change of size (in the logarithm) that a frame adopts; below 1 the size changes more slowly",
-        gt=0,
-    )
+class Test(Tracking, Associating, Sizing):
     WINDOW_GRID: NonNegative = key(
         0.0,
         "round centre and side of the search window to multiples of this, px, so that all engines cut "
         "equal crops; 0 = no rounding. Boxes are never rounded",
-    )
-    SIZE_CORRECTION: Share = key(
-        0.0, "correct later sizes by the ratio of given to found size in the first frame, to this power; 0 = off"
     )
     BOX_VOTING: bool = key(False, "average the boxes of the peak and the eight cells around it, weighted by score")
     WINDOW: Literal["blend", "mult", "none", "expected"] = key(

@@ -210,6 +210,19 @@ class Associating(Section):
     )
 
 
+class Sizing(Section):
+    """How the size of a box follows what the network finds."""
+
+    SIZE_STEP: Share = key(
+        1.0,
+        "share of the change of size (in the logarithm) that a frame adopts; below 1 the size changes more slowly",
+        gt=0,
+    )
+    SIZE_CORRECTION: Share = key(
+        0.0, "correct later sizes by the ratio of given to found size in the first frame, to this power; 0 = off"
+    )
+
+
 class Tracking(BoxTracking):
     """How a trained network tracks, whatever its family."""
 

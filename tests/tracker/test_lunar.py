@@ -10,8 +10,7 @@ from lib.data import boxes
 from lib.data.crop import Crop
 from lib.models.lunar.model import TrackerOutput
 from lib.test.tracker import lunar_rules, motion
-from lib.test.tracker.lunar_rules import VIEWS
-from lib.test.tracker.window import hann
+from lib.test.tracker.window import VIEWS, hann
 
 RNG = np.random.default_rng(0)
 FRAMES = [RNG.integers(0, 255, (120, 160, 3), np.uint8) for _ in range(12)]

@@ -20,7 +20,7 @@ from lib.models.parts.weights import initialise_backbone
 from lib.models.tomp import ALIAS
 from lib.test.evaluation.results import Run
 from lib.test.follow.saved import Found, Saved
-from lib.test.tracker import keep_track
+from lib.test.tracker import dimp_steps, keep_track
 from lib.test.tracker.online import LOOK
 
 SMALL = ("MODEL.BACKBONE.TYPE=lite0", "MODEL.BACKBONE.WIDTH=16", "DATA.SEARCH.SIZE=64", "TEST.SEARCH_SIZE=null",
@@ -111,6 +111,27 @@ def test_faithful_rounds_what_the_original_rounds():
     assert faithful.settings.faithful and not exact.settings.faithful
     assert small("tomp", "tomp50", TOMP, "TEST.FAITHFUL=true").settings.min_box == 10
     assert small("tomp", "tomp50", TOMP).settings.min_box == 1
+
+
+@pytest.mark.parametrize(("script", "name", "overrides"), [EVERY[1], EVERY[3]])
+@pytest.mark.parametrize(
+    ("correction", "step", "factor"), [(0, 1, 1.25), (1, 1, 1), (0.5, 1, 1.25**0.5), (0, 0.5, 1.25**0.5)]
+)
+def test_sizes_follow_an_iou_net_that_is_wrong(monkeypatch, script, name, overrides, correction, step, factor):
+    """An IoU-Net that leaves a target's place and height as they are and finds 1.25 times its width."""
+
+    def too_wide(iou_net, features, box, *more):
+        x, y, width, height = box
+        return [x - width / 8, y, width * 1.25, height]
+
+    monkeypatch.setattr(dimp_steps, "refined_box", too_wide)
+    settings = "TEST.NOT_FOUND=0", f"TEST.SIZE_CORRECTION={correction}", f"TEST.SIZE_STEP={step}"
+    tracker = small(script, name, (*overrides, *settings))
+    tracker.initialize(FRAMES[0], BOX)
+    for number, frame in enumerate(FRAMES[1:], 1):
+        result = tracker.track(frame)
+        assert result.present
+        assert result.box[2:] == pytest.approx((10 * factor**number, 8), rel=1e-4)
 
 
 def test_a_window_has_at_least_its_smallest_side():

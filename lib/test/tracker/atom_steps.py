@@ -15,7 +15,17 @@ from ...models.parts.memory import SampleMemory
 from ...models.parts.optimisers import gaussian_label, target_cells
 from . import discriminative as rules
 from .association import associated
-from .dimp_steps import RefiningSettings, See, Seen, Uniform, dropped_channels, normalised, refined_target, seen_by
+from .dimp_steps import (
+    RefiningSettings,
+    See,
+    Seen,
+    Uniform,
+    dropped_channels,
+    normalised,
+    refined_target,
+    seen_by,
+    size_correction,
+)
 from .first_samples import atom_augmentations, first_samples, random_shifts
 
 FILTER_SIZE = 4
@@ -54,6 +64,7 @@ class AtomState(rules.Target):
         memory: projected features and labels. It is changed in place.
         frame: number of the frame, from 1.
         found: the localisation in this frame.
+        correction: factors of the height and width that the IoU-Net finds.
     """
 
     scale: float
@@ -64,6 +75,7 @@ class AtomState(rules.Target):
     memory: SampleMemory
     frame: int = 1
     found: rules.Localisation | None = None
+    correction: rules.Pair = (1.0, 1.0)
 
 
 def _labels(boxes, stride, cells, sigma):
@@ -117,7 +129,8 @@ def first_frame(
         features, labels, weights, filters, projection, settings.first_steps, settings.first_iterations
     )
     memory = SampleMemory((F.conv2d(features, projection), labels), settings.memory_size, settings.memory)
-    return AtomState(centre, extent, scale, sigma, filters, projection, modulation, memory)
+    correction = size_correction(network, image, centre, extent, modulation, settings, uniform)
+    return AtomState(centre, extent, scale, sigma, filters, projection, modulation, memory, correction=correction)
 
 
 @torch.no_grad()

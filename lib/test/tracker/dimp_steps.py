@@ -24,6 +24,7 @@ from ...models.parts.optimisers import HingeOptimiser, gaussian_label, target_ce
 from . import discriminative as rules
 from .association import associated
 from .first_samples import dimp_augmentations, first_samples, random_shifts
+from .window import VIEWS, correction_of_sizes
 
 Uniform = Callable[[tuple[int, ...]], Tensor]
 See = Callable[[Tensor], tuple[Tensor, ...]]  # from normalised crops (B, 3, S, S) to features (B, ...)
@@ -55,6 +56,8 @@ class RefiningSettings(rules.CropSettings):
         first_iterations: optimiser steps on the first frame.
         dropouts: additional samples of the first frame with dropped channels.
         dropout_rate: share of channels that are dropped in them.
+        size_step: share of the change of size (in the logarithm) that a frame adopts.
+        size_correction: power of the ratio of given to found size in the first frame that corrects later sizes.
     """
 
     refine_space: Space
@@ -66,6 +69,8 @@ class RefiningSettings(rules.CropSettings):
     first_iterations: int = 10
     dropout_rate: float = 0.2
     dropouts: int = 2
+    size_step: float = 1.0
+    size_correction: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,7 @@ class DiMPState(rules.Target):
         refined: the last centre (y, x) that the IoU-Net refined, image px.
         frame: number of the frame, from 1.
         found: the localisation in this frame.
+        correction: factors of the height and width that the IoU-Net finds.
     """
 
     scale: float
@@ -110,6 +116,7 @@ class DiMPState(rules.Target):
     refined: rules.Pair
     frame: int = 1
     found: rules.Localisation | None = None
+    correction: rules.Pair = (1.0, 1.0)
 
 
 def normalised(crops: Tensor, network: torch.nn.Module) -> Tensor:
@@ -180,7 +187,8 @@ def first_frame(
     target = target_of(network, boxes, settings, base, features.shape[-1])
     filters, _ = network.classifier.learn(features, boxes, target, iterations=settings.first_iterations)
     memory = SampleMemory((features, target), settings.memory_size, settings.memory)
-    return DiMPState(centre, extent, scale, base, filters[-1], modulation, memory, centre)
+    correction = size_correction(network, image, centre, extent, modulation, settings, uniform)
+    return DiMPState(centre, extent, scale, base, filters[-1], modulation, memory, centre, correction=correction)
 
 
 def dropped_channels(features: Tensor, settings: RefiningSettings, uniform: Uniform) -> Tensor:
@@ -218,6 +226,44 @@ def refined_box(
     return rules.choose_box(boxes[0], quality[0], box, faithful=settings.faithful)
 
 
+def size_correction(
+    network: Any,
+    image: np.ndarray,
+    centre: rules.Pair,
+    extent: rules.Pair,
+    modulation: tuple[Tensor, Tensor],
+    settings: RefiningSettings,
+    uniform: Uniform,
+) -> rules.Pair:
+    """Measure in the first frame by how much the IoU-Net misses the size that was given.
+
+    Args:
+        network: with `see` and an IoU-Net `bb_regressor`.
+        image (H, W, 3): the first frame.
+        centre, extent: (y, x) and (h, w) of the target, image px.
+        modulation: of the target.
+        settings, uniform: see `first_frame`.
+
+    Returns:
+        Factors of the height and width that later frames find, see `window.size_correction`.
+    """
+    if not settings.size_correction:
+        return 1.0, 1.0
+    scale, found = settings.scale(extent), []
+    side = scale * settings.size
+    given = np.array(rules.Target(centre, extent).box_xywh)
+    views = [
+        settings.crop(image, (centre[0] + down * side, centre[1] + across * side), scale) for across, down in VIEWS
+    ]
+    for seen in seen_by(network, views, [image] * len(views)):
+        features, start = (seen.features.fine, seen.features.coarse), seen.window.box_to_crop(centre, extent)
+        box = refined_box(network.bb_regressor, features, start, modulation, settings, uniform)
+        if box is not None:
+            found.append(np.array(rules.Target(*seen.window.box_to_image(box)).box_xywh))
+    across, down = correction_of_sizes(given, found, settings.size_correction).tolist()
+    return down, across
+
+
 def refined_target(
     iou_net: IoUNet,
     seen: CropFeatures,
@@ -251,7 +297,12 @@ def refined_target(
     box = refined_box(iou_net, features, start, state.modulation, settings, uniform)
     if box is None:
         return centre, state.extent, False
-    return *window.box_to_image(box, settings.faithful), True
+    centre, found_extent = window.box_to_image(box, settings.faithful)
+    height, width = (
+        before ** (1 - settings.size_step) * (factor * side) ** settings.size_step
+        for before, factor, side in zip(state.extent, state.correction, found_extent, strict=True)
+    )
+    return centre, (height, width), True
 
 
 def learned_filter(network: DiMP, filters: Tensor, memory: SampleMemory, steps: int, weights: Tensor) -> Tensor:

@@ -28,9 +28,6 @@ UPDATE_SCORE = 0.7  # above which a frame may become a template
 LOST_FRAMES = 3  # frames in a row below TEST.CONFIDENCE after which the target counts as lost
 LOST_GROWTH, LOST_MAX_GROWTH = 1.15, 4.0  # of the search window: in each further frame, and in all
 LOST_INFLUENCE = 0.1  # that of the Hann window then
-VIEWS = ((0.0, 0.0), (0.1, 0.07), (-0.1, 0.07), (0.07, -0.1), (-0.07, -0.1))  # shifts of the first frame, window sides
-HELD = 0.4  # overlap with the given box from which such a view counts
-LARGEST_CORRECTION = math.log(1.5)
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ class State:
         brightness: mean brightness of the frames so far, for the enhancer's gate; None without an enhancer.
         memory: frames averaged over time, where the enhancer asks for it.
         query: the query's state, where the network has one.
-        correction (2): factors of the width and height that the network finds, see OneStreamRules.
+        correction (2): factors of the width and height that the network finds, see `window.correction_of_sizes`.
         objects: association.Objects in the last frame; None without TEST.ASSOCIATE.
     """
 
@@ -167,23 +164,14 @@ class OneStreamRules(LockstepTracker):
         return after, results
 
     def _size_correction(self, state, image, crop):
-        """(2,) factors of the width and height that the network finds, or None with TEST.SIZE_CORRECTION 0.
-
-        People disagree on how tight a box is, and which parts of a target it holds. The box of the first frame shows
-        it: shifted views of that frame are searched, and the mean logarithm of given over found sides is kept. The
-        power TEST.SIZE_CORRECTION of it is applied to later frames.
-        """
+        """As `window.correction_of_sizes` returns it, or None with TEST.SIZE_CORRECTION 0."""
         strength = self.config.TEST.SIZE_CORRECTION
         if not strength:
             return None
-        given = state.box_xywh
-        crops = [replace(crop, cx=crop.cx + dx * crop.side, cy=crop.cy + dy * crop.side) for dx, dy in VIEWS]
+        crops = [replace(crop, cx=crop.cx + dx * crop.side, cy=crop.cy + dy * crop.side) for dx, dy in window.VIEWS]
         states, patches = [state] * len(crops), np.stack([each.extract(image) for each in crops])
         found, _ = self._locate(self._look(states, patches, crops), states, crops)
-        ratios = [np.log(given[2:] / box[2:]) for box in found if boxes.iou(box, given) > HELD]
-        if not ratios:
-            return np.ones(2)
-        return np.exp(strength * np.clip(np.mean(ratios, axis=0), -LARGEST_CORRECTION, LARGEST_CORRECTION))
+        return window.correction_of_sizes(state.box_xywh, found, strength)
 
     def _locate(self, look, states, crops, cells=None):
         """([box (4,) xywh, image px], [confidence]): what the network found in each crop. cells: see `_find`."""

@@ -181,6 +181,8 @@ def refining_settings(test: Any) -> dict[str, Any]:
         "refine_space": test.REFINE,
         "refine_steps": test.REFINE_STEPS,
         "refine_length": test.REFINE_LENGTH,
+        "size_step": test.SIZE_STEP,
+        "size_correction": test.SIZE_CORRECTION,
         "first_iterations": test.FIRST_ITERATIONS,
         "iterations": test.ITERATIONS,
     }

@@ -10,6 +10,9 @@ import numpy as np
 from ...data import boxes
 from ...data.crop import Crop, window_side
 
+VIEWS = ((0.0, 0.0), (0.1, 0.07), (-0.1, 0.07), (0.07, -0.1), (-0.07, -0.1))  # shifts x, y of `correction_of_sizes`
+HELD = 0.4  # overlap with the given box from which such a view counts
+LARGEST_CORRECTION = np.log(1.5)
 MOST_LOST = 1000  # frames in a row that count as lost; a power of more may overflow
 
 
@@ -110,3 +113,24 @@ def smoothed(found_xywh: np.ndarray, before_xywh: np.ndarray, step: float) -> np
     """
     sides = before_xywh[2:] ** (1 - step) * found_xywh[2:] ** step
     return np.concatenate([found_xywh[:2] + (found_xywh[2:] - sides) / 2, sides])
+
+
+def correction_of_sizes(given_xywh: np.ndarray, found_xywh: Sequence[np.ndarray], strength: float) -> np.ndarray:
+    """Factors of the width and height that a tracker finds in later frames, measured in the first one.
+
+    People disagree on how tight a box is, and which parts of a target it holds. The box of the first frame shows it: a
+    tracker searches the target in views of that frame, shifted by VIEWS (in window sides), and the mean logarithm of
+    given over found sides is kept.
+
+    Args:
+        given_xywh: the box of the first frame (px).
+        found_xywh: the boxes that were found in the views (px of the same image). Those off the target do not count.
+        strength: power in [0, 1] of the mean ratio.
+
+    Returns:
+        (2) factors of the width and height, 1 if no box counts.
+    """
+    ratios = [np.log(given_xywh[2:] / box[2:]) for box in found_xywh if boxes.iou(box, given_xywh) > HELD]
+    if not ratios:
+        return np.ones(2)
+    return np.exp(strength * np.clip(np.mean(ratios, axis=0), -LARGEST_CORRECTION, LARGEST_CORRECTION))
