@@ -137,7 +137,7 @@ def mean_iou(tmp_path, monkeypatch, command):
     return run
 
 
-@pytest.mark.parametrize(("frames", "spread"), [(400, 0.03), pytest.param(1500, 0.01, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(("frames", "spread"), [(200, 0.03), pytest.param(1500, 0.01, marks=pytest.mark.soak)])
 def test_our_rules_cost_nothing_and_the_inherited_ones_what_the_spec_says(mean_iou, monkeypatch, frames, spread):
     monkeypatch.setattr(sys.modules[__name__], "FRAMES", frames)
     ours = mean_iou(TrueCell)

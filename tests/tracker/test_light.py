@@ -33,7 +33,7 @@ class Without:
 
 sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
 """
-SEQUENCES, FRAMES = 4, 51  # 200 frames tracked
+SEQUENCES, FRAMES = 2, 51  # 100 frames tracked
 CODE = """
 import numpy as np
 from lib import load_dataset, load_tracker
