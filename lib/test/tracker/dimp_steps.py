@@ -245,7 +245,7 @@ def size_correction(
         settings, uniform: see `first_frame`.
 
     Returns:
-        Factors of the height and width that later frames find, see `window.size_correction`.
+        Factors of the height and width that later frames find, see `window.correction_of_sizes`.
     """
     if not settings.size_correction:
         return 1.0, 1.0
