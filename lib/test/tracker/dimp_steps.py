@@ -24,7 +24,7 @@ from ...models.parts.optimisers import HingeOptimiser, gaussian_label, target_ce
 from . import discriminative as rules
 from .association import associated
 from .first_samples import dimp_augmentations, first_samples, random_shifts
-from .window import VIEWS, correction_of_sizes
+from .window import VIEWS, correction_of_sizes, mixed
 
 Uniform = Callable[[tuple[int, ...]], Tensor]
 See = Callable[[Tensor], tuple[Tensor, ...]]  # from normalised crops (B, 3, S, S) to features (B, ...)
@@ -299,7 +299,7 @@ def refined_target(
         return centre, state.extent, False
     centre, found_extent = window.box_to_image(box, settings.faithful)
     height, width = (
-        before ** (1 - settings.size_step) * (factor * side) ** settings.size_step
+        mixed(factor * side, before, settings.size_step)
         for before, factor, side in zip(state.extent, state.correction, found_extent, strict=True)
     )
     return centre, (height, width), True

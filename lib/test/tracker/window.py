@@ -100,6 +100,11 @@ def blended(window: np.ndarray, influence: np.ndarray) -> tuple[np.ndarray, np.n
     return factor, addend
 
 
+def mixed(found, before, step: float):
+    """Sides, numbers or arrays (px), of which share `step` (in the logarithm) is `found` and the rest `before`."""
+    return before ** (1 - step) * found**step
+
+
 def smoothed(found_xywh: np.ndarray, before_xywh: np.ndarray, step: float) -> np.ndarray:
     """The found box with a smoothed size about the same centre; sizes are mixed in the logarithm.
 
@@ -111,7 +116,7 @@ def smoothed(found_xywh: np.ndarray, before_xywh: np.ndarray, step: float) -> np
     Returns:
         (4) xywh.
     """
-    sides = before_xywh[2:] ** (1 - step) * found_xywh[2:] ** step
+    sides = mixed(found_xywh[2:], before_xywh[2:], step)
     return np.concatenate([found_xywh[:2] + (found_xywh[2:] - sides) / 2, sides])
 
 
