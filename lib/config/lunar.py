@@ -122,6 +122,12 @@ class Query(Section):
         return self
 
 
+class Tokens(Section):
+    ENABLE: bool = key(False, "whether search features go through the Token Enhancer")
+    HEADS: Count = key(3, "its attention heads")
+    HIDDEN: Count = key(64, "width of its bottleneck")
+
+
 class Model(Section):
     PRETRAIN_FILE: str = key(
         "",
@@ -132,6 +138,7 @@ class Model(Section):
     HEAD: Head = part(Head, "the box head")
     ENHANCER: Plugin = part(Plugin, "the low-light enhancer before the network")
     QUERY: Query = part(Query, "the spatio-temporal query")
+    TOKEN_ENHANCER: Tokens = part(Tokens, "the Token Enhancer on search features (lib/models/lunar/tokens.py)")
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -170,6 +177,9 @@ class Train(Optimisation):
         0.0,
         "weight of the squared distance between the head's input at night and by day, for stage B of the"
         " enhancer; 0 = none",
+    )
+    DIFFERENCE_WEIGHT: NonNegative = key(
+        0.0, "weight of how alike the target's and the background's search features are, for the Token Enhancer"
     )
     PLACE_WEIGHT: NonNegative = key(
         0.1, "weight of the query's position loss (negative log-likelihood of the target's position)"

@@ -28,7 +28,10 @@ CONFIGURATIONS = {
             "MODEL.QUERY.INJECT=token",
         ),
     ),
-    "a pretrained trunk, larger crops": ("tiny_pairs", ("DATA.SEARCH.SIZE=192", "DATA.TEMPLATE.SIZE=96")),
+    "a pretrained trunk, larger crops, enhanced tokens": (
+        "tiny_pairs",
+        ("DATA.SEARCH.SIZE=192", "DATA.TEMPLATE.SIZE=96", "MODEL.TOKEN_ENHANCER.ENABLE=true"),
+    ),
     "a ViT that attends jointly": ("vit_tiny", (*SMALL, "MODEL.BACKBONE.ATTENTION=joint")),
     "OSTrack, which eliminates": ("ostrack_256", (*SMALL, "MODEL.BACKBONE.TYPE=vit_tiny", "MODEL.BACKBONE.CE_LOC=[1]")),
 }

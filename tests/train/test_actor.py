@@ -132,3 +132,18 @@ def test_frames_of_a_clip_are_what_single_frames_are(attention):
 
 def test_who_has_training():
     assert isinstance(registry.actor("lunar", None, config.load("lunar", "baseline_pairs")), LunarActor)
+
+
+def test_difference_is_the_likeness_of_target_and_background():
+    """A background cell like the target counts 1, one at a right angle or opposite 0; without a target nothing does."""
+    features = torch.zeros(2, 3, 4, 4)
+    features[:, 0] = 1.0
+    features[:, :, 0, 0] = torch.tensor([-1.0, 0.0, 0.0])
+    features[:, :, 0, 1:] = torch.tensor([0.0, 2.0, 0.0])[:, None]
+    boxes, sides = torch.tensor(2 * [[0.25, 0.25, 0.5, 0.25]]), torch.full((2,), 20.0)
+    measure = actor("TRAIN.DIFFERENCE_WEIGHT=0.5")._difference
+    weight, value = measure(features, boxes, torch.tensor([True, False]), sides)["difference"]
+    assert weight == 0.5
+    assert value == pytest.approx((14 - 4) / 14)
+    assert measure(features, boxes, torch.tensor([False, False]), sides)["difference"][1] == 0
+    assert actor()._difference(features, boxes, torch.tensor([True, True]), sides) == {}

@@ -13,6 +13,7 @@ from .backbone import OneStreamViT
 from .compact import CompactHybrid
 from .model import Lunar
 from .query import TemporalQuery
+from .tokens import TokenEnhancer
 
 
 def build_network(config: Any) -> Lunar:
@@ -31,11 +32,14 @@ def build_network(config: Any) -> Lunar:
     query = None
     if model.QUERY.ENABLE:
         query = TemporalQuery(backbone.embed_dim, backbone.search_grid, **_query_options(model.QUERY))
+    tokens = model.TOKEN_ENHANCER
+    token_enhancer = TokenEnhancer(backbone.embed_dim, tokens.HEADS, tokens.HIDDEN) if tokens.ENABLE else None
     return Lunar(
         backbone=backbone,
         head=head,
         query=query,
         enhancer=enhancer,
+        token_enhancer=token_enhancer,
         num_templates=data.TEMPLATE.NUMBER,
         image_mean=data.MEAN,
         image_std=data.STD,

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from .backbone import TemplateState, TokenBackbone
 from .query import QueryState, Readout, TemporalQuery
+from .tokens import TokenEnhancer
 
 
 class TrackerOutput(NamedTuple):
@@ -65,6 +66,7 @@ class Lunar(nn.Module):
         image_mean, image_std: of R, G, B in [0, 1].
         query: what the network remembers from frame to frame; None for a network that knows only the templates.
         enhancer: an Enhancer through which crops go first (lib/models/enhancer), or None.
+        token_enhancer: what the backbone's search features go through, or None.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Lunar(nn.Module):
         image_std: Sequence[float],
         query: TemporalQuery | None = None,
         enhancer: nn.Module | None = None,
+        token_enhancer: TokenEnhancer | None = None,
     ) -> None:
         super().__init__()
         self.num_templates = num_templates
@@ -87,6 +90,7 @@ class Lunar(nn.Module):
         self.backbone = backbone
         self.box_head = head
         self.query = query
+        self.token_enhancer = token_enhancer
 
     @property
     def remembers(self) -> bool:
@@ -157,7 +161,8 @@ class Lunar(nn.Module):
         if search.ndim != 4 or search.shape[1:] != (3, S, S):
             raise ValueError(f"search crop {tuple(search.shape)}: expected (B, 3, {S}, {S})")
         search = self.normalise(search)
-        return self.backbone(template, search, hint), search
+        features = self.backbone(template, search, hint)
+        return (self.token_enhancer(features) if self.token_enhancer else features), search
 
     def locate(self, features: Tensor, search: Tensor) -> TrackerOutput:
         """Maps from what `features` returned."""

@@ -116,6 +116,7 @@ def stages(network: Lunar) -> list[Stage]:
         template = network.encode_template(templates, masks)
     template = {name: part for name, part in template._asdict().items() if part is not None}
     inputs = {"search": torch.zeros(COUNT, 3, S, S, dtype=kind, device=device), **template}
+    network_parts = (network.normalise, network.backbone, network.token_enhancer)
     axes = {name: 1 for name in ("keys", "values") if name in template}
     found.append(
         Stage(
@@ -124,7 +125,7 @@ def stages(network: Lunar) -> list[Stage]:
             inputs=inputs | (_query_inputs(network.query, device) if network.remembers else {}),
             engines=frozenset({"onnx", "int8", "compile"}),
             part="network",
-            inner={"network": (network.normalise, network.backbone), "head": (network.box_head,)},
+            inner={"network": tuple(filter(None, network_parts)), "head": (network.box_head,)},
             rest="query" if network.remembers else "network",
             batch_axes=axes,
             frames=1,

@@ -37,9 +37,18 @@ class Block(nn.Module):
         num_heads: attention heads h; C must be a multiple of it.
         drop_path: probability that a sample skips a half (training only; arXiv:1603.09382).
         layer_scale: whether each half is scaled by a learned vector (CaiT, DINOv2).
+        hidden: width of the second half's hidden layer; None for 4 C.
     """
 
-    def __init__(self, dim: int, num_heads: int, *, drop_path: float = 0.0, layer_scale: bool = False) -> None:
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        *,
+        drop_path: float = 0.0,
+        layer_scale: bool = False,
+        hidden: int | None = None,
+    ) -> None:
         super().__init__()
         self.num_heads, self.drop_path = num_heads, drop_path
         # In timm's order, because an optimiser's state depends on the order of the parameters.
@@ -47,7 +56,8 @@ class Block(nn.Module):
         self.attn = nn.ModuleDict({"qkv": nn.Linear(dim, 3 * dim), "proj": nn.Linear(dim, dim)})
         self.ls1 = LayerScale(dim) if layer_scale else nn.Identity()
         self.norm2 = nn.LayerNorm(dim, eps=1e-6)
-        layers = OrderedDict(fc1=nn.Linear(dim, 4 * dim), act=nn.GELU(), fc2=nn.Linear(4 * dim, dim))
+        hidden = hidden or 4 * dim
+        layers = OrderedDict(fc1=nn.Linear(dim, hidden), act=nn.GELU(), fc2=nn.Linear(hidden, dim))
         self.mlp = nn.Sequential(layers)
         self.ls2 = LayerScale(dim) if layer_scale else nn.Identity()
 

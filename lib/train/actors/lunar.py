@@ -3,6 +3,7 @@
 import torch
 from torch.nn import functional
 
+from ...data.crop import coverage
 from ...errors import UserError
 from ...models.enhancer import save_enhancer
 from ...models.lunar.decode import boxes_at, decode
@@ -72,15 +73,14 @@ class LunarActor(Distillable):
         if self.network.remembers:
             clips = self._clips(self.network, batch)
             return self._clip_loss(clips, self._sides(batch))
-        weight, (output, tokens) = self.options.FEATURE_WEIGHT, self._respond(self.network, batch)
-        loss, stats = self.loss(output, *self._targets(batch))
-        if weight:
+        (output, tokens), targets = self._respond(self.network, batch), tuple(self._targets(batch))
+        loss, stats = self.loss(output, *targets)
+        parts = self._difference(tokens, *targets)
+        if self.options.FEATURE_WEIGHT:
             with torch.no_grad():
                 _, clean = self._respond(self.network, batch, "clean")
-            feature = (tokens.float() - clean.float()).square().mean()
-            loss, stats = loss + weight * feature, {**stats, "Loss/feature": feature.detach()}
-            stats["Loss/total"] = loss.detach()
-        return loss, stats
+            parts["feature"] = self.options.FEATURE_WEIGHT, (tokens.float() - clean.float()).square().mean()
+        return _with_parts(loss, stats, parts)
 
     def maps(self, batch):
         """TrackerOutput of the B N search crops of a batch, frame by frame: first frames of all samples first."""
@@ -168,13 +168,24 @@ class LunarActor(Distillable):
         # Negative log-likelihood of a t-distribution (nu = 1, 2D): its heavy tails allow for any error of the memory.
         negative_log_likelihood = 1.5 * off.square().sum(dim=1).log1p() + 2 * clips.expected[:, 2].log()
         place = torch.where(sound, negative_log_likelihood, 0.0).sum() / sound.sum().clamp(min=1)
-        loss = loss + self.options.QUALITY_WEIGHT * quality + self.options.PLACE_WEIGHT * place
-        return loss, {
-            **stats,
-            "Loss/quality": quality.detach(),
-            "Loss/place": place.detach(),
-            "Loss/total": loss.detach(),
-        }
+        parts = {"quality": (self.options.QUALITY_WEIGHT, quality), "place": (self.options.PLACE_WEIGHT, place)}
+        return _with_parts(loss, stats, parts | self._difference(clips.features, clips.boxes, clips.visible, side))
+
+    def _difference(self, features, boxes, visible, side):
+        """{"difference": its weight and value}, or {} without the weight.
+
+        The value is how alike search features (B, C, G, G) outside the target's box are to their mean inside: the
+        cosine, negative ones as 0. The mean weights a cell by the share of it that the box covers.
+        """
+        if not self.options.DIFFERENCE_WEIGHT:
+            return {}
+        target, size = _Target(boxes, visible, side), features.shape[-1]
+        inside = torch.from_numpy(coverage(target.boxes.cpu().numpy(), 1, size)).to(features.device)
+        inside = inside.view(-1, 1, size, size)
+        mean = (features.float() * inside).sum(dim=(2, 3), keepdim=True)
+        alike = functional.cosine_similarity(features.float(), mean, dim=1)[:, None].relu()
+        outside = (inside == 0) * target.inside[:, None, None, None]
+        return {"difference": (self.options.DIFFERENCE_WEIGHT, (alike * outside).sum() / outside.sum().clamp(min=1))}
 
     def _respond(self, network, batch, which="images"):
         """(maps, search tokens). which: "images", or "clean" for the clean images, which are not enhanced."""
@@ -289,6 +300,13 @@ class LunarActor(Distillable):
         share = ((high - side) / max(high - low, 1e-6)).clamp(0, 1)
         giou = (1 - share) * losses.giou_loss(found, target) + share * distance
         return giou, losses.l1_loss(found, target), iou(found.detach(), target)
+
+
+def _with_parts(loss, stats, parts):
+    """Add parts, {name: (weight, value)}, to a loss and its statistics."""
+    for name, (weight, value) in parts.items():
+        loss, stats = loss + weight * value, {**stats, f"Loss/{name}": value.detach()}
+    return loss, {**stats, "Loss/total": loss.detach()}
 
 
 def usable(boxes_xywh, visible):
